@@ -1,0 +1,68 @@
+# The one definition of every check; CI and people call the same targets. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CLI_VENV := .venv-globus-cli
+TOOLS := 7z rsync
+SOURCES := src tests
+PIP := pip install --quiet --disable-pip-version-check --require-virtualenv
+
+.PHONY: help setup setup-tests demo demo-run demo-reset serve test test-faults check fix bench clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+setup: $(VENV)/.ready ## Install what the product needs: tools, virtual environment, locked packages
+	@.ci/tools $(TOOLS)
+
+$(VENV)/.ready: .ci/requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/tools python3-venv
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked Python packages into $(VENV)"
+	@$(BIN)/$(PIP) --require-hashes -r .ci/requirements.lock
+	@$(BIN)/$(PIP) --no-deps --editable .
+	@touch $@
+
+setup-tests: setup $(CLI_VENV)/.ready
+
+# The real globus-cli pins another globus-sdk, so it lives in an environment of its own, for tests only.
+$(CLI_VENV)/.ready: .ci/globus-cli.lock
+	@test -x $(CLI_VENV)/bin/python || $(PYTHON) -m venv $(CLI_VENV)
+	@echo "Installing globus-cli for the tests into $(CLI_VENV)"
+	@$(CLI_VENV)/bin/$(PIP) --require-hashes -r .ci/globus-cli.lock
+	@touch $@
+
+demo: setup ## Example NAS, Globus sandbox and the service; prints the address and the sign-in
+	@$(BIN)/cs-archiver demo
+
+demo-run: setup ## The same, hands-off: archives every folder, proves the result, and ends
+	@$(BIN)/cs-archiver demo --run
+
+demo-reset: ## Throw the demo's data away, so that the next demo begins anew
+	@rm -rf demo-data
+
+serve: setup ## Run the service with /etc/cs-archiver/config.toml and the environment
+	@$(BIN)/cs-archiver serve
+
+test: setup-tests ## All tests but the fault suite
+	@$(BIN)/python -m pytest -q -n 2 -m "not faults and not slow"
+
+test-faults: setup-tests ## Crashes, outages and hostile input
+	@$(BIN)/python -m pytest -q -m "faults"
+
+check: setup-tests ## Format, lint, types, layers
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fix: setup ## Format, and mend what the linter can
+	@$(BIN)/ruff check --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+bench: setup ## Measure, each figure against a baseline in the same run
+	@$(BIN)/python -m tests.bench
+
+clean: ## Remove what was built and installed here; the demo's data stays
+	@rm -rf $(VENV) $(CLI_VENV) build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis

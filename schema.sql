@@ -1,0 +1,254 @@
+-- The whole current schema of CS Archiver. Numbered migrations in src/cs_archiver/db/migrations lead here from
+-- older versions. Times are UTC ISO 8601 text ending in Z; sizes are bytes; paths of entries are raw bytes (BLOB).
+
+CREATE TABLE users (
+    id                   INTEGER PRIMARY KEY AUTOINCREMENT,
+    username             TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    password_hash        TEXT NOT NULL,
+    is_admin             INTEGER NOT NULL DEFAULT 0 CHECK (is_admin IN (0, 1)),
+    must_change_password INTEGER NOT NULL DEFAULT 0 CHECK (must_change_password IN (0, 1)),
+    created_at           TEXT NOT NULL,
+    last_login           TEXT
+) STRICT;
+
+-- One row a token, so that logging out really ends it.
+CREATE TABLE sessions (
+    jti        TEXT PRIMARY KEY,
+    user_id    INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    created_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL
+) STRICT;
+
+-- What the last discovery found below the NAS base path; `left_out` says why a folder cannot be archived.
+CREATE TABLE folders (
+    path        TEXT PRIMARY KEY,
+    level1      TEXT NOT NULL,
+    level2      TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    size_bytes  INTEGER NOT NULL,
+    file_count  INTEGER NOT NULL,
+    modified_at TEXT,
+    left_out    TEXT
+) STRICT;
+
+CREATE TABLE scans (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    started_at  TEXT NOT NULL,
+    finished_at TEXT NOT NULL,
+    listed      INTEGER NOT NULL,
+    left_out    INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE job_states (
+    status TEXT PRIMARY KEY,
+    final  INTEGER NOT NULL CHECK (final IN (0, 1))
+) STRICT;
+
+INSERT INTO job_states (status, final) VALUES
+    ('queued', 0), ('copying', 0), ('compressing', 0), ('verifying', 0), ('awaiting_upload', 0),
+    ('uploading', 0), ('upload_verifying', 0), ('deleting_source', 0),
+    ('completed', 1), ('failed', 1), ('cancelled', 1);
+
+CREATE TABLE job_moves (
+    from_status TEXT NOT NULL REFERENCES job_states (status),
+    to_status   TEXT NOT NULL REFERENCES job_states (status),
+    PRIMARY KEY (from_status, to_status)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO job_moves (from_status, to_status) VALUES
+    -- forward
+    ('queued', 'copying'), ('copying', 'compressing'), ('compressing', 'verifying'),
+    ('verifying', 'awaiting_upload'), ('awaiting_upload', 'uploading'), ('uploading', 'upload_verifying'),
+    ('upload_verifying', 'deleting_source'), ('deleting_source', 'completed'),
+    -- back to the queue: disk full, shutdown, crash
+    ('copying', 'queued'), ('compressing', 'queued'), ('verifying', 'queued'),
+    -- the destination was proven wrong: send it again
+    ('upload_verifying', 'uploading'),
+    -- retried by a person; straight to the upload while the verified archive is still there
+    ('failed', 'queued'), ('failed', 'awaiting_upload'),
+    -- given up
+    ('queued', 'failed'), ('copying', 'failed'), ('compressing', 'failed'), ('verifying', 'failed'),
+    ('awaiting_upload', 'failed'), ('uploading', 'failed'), ('upload_verifying', 'failed'),
+    ('deleting_source', 'failed'),
+    -- cancelled; never once the deletion has begun
+    ('queued', 'cancelled'), ('copying', 'cancelled'), ('compressing', 'cancelled'), ('verifying', 'cancelled'),
+    ('awaiting_upload', 'cancelled'), ('uploading', 'cancelled'), ('upload_verifying', 'cancelled');
+
+CREATE TABLE jobs (
+    id                      TEXT PRIMARY KEY,
+    seq                     INTEGER NOT NULL UNIQUE,          -- first in, first out; never a clock
+    folder_name             TEXT NOT NULL,
+    level1                  TEXT NOT NULL,
+    level2                  TEXT NOT NULL,
+    source_path             TEXT NOT NULL,
+    globus_destination_path TEXT NOT NULL,
+    archive_path            TEXT,
+    on_existing             TEXT NOT NULL DEFAULT 'fail' CHECK (on_existing IN ('fail', 'new_version')),
+    status                  TEXT NOT NULL REFERENCES job_states (status),
+    progress_percent        INTEGER NOT NULL DEFAULT 0 CHECK (progress_percent BETWEEN 0 AND 100),
+    current_operation       TEXT,
+    step_started_at         TEXT,
+    folder_size_bytes       INTEGER,
+    folder_file_count       INTEGER,
+    archive_size_bytes      INTEGER,
+    archive_sha256          TEXT,
+    source_inode            INTEGER,
+    attempt                 INTEGER NOT NULL DEFAULT 0,       -- of copying
+    manifest_id             INTEGER REFERENCES manifests (id),
+    created_by              TEXT NOT NULL,
+    created_at              TEXT NOT NULL,
+    started_at              TEXT,
+    completed_at            TEXT,
+    error_message           TEXT,
+    error_problem           TEXT,
+    retry_count             INTEGER NOT NULL DEFAULT 0,       -- of the present operation
+    connection_retries      INTEGER NOT NULL DEFAULT 0,       -- since Globus was last reached
+    not_before              TEXT,                             -- of the next attempt
+    globus_task_id          TEXT
+) STRICT;
+
+-- One folder is archived by one job at a time, and no two jobs write to one place.
+CREATE UNIQUE INDEX jobs_one_active_per_folder ON jobs (source_path)
+    WHERE status NOT IN ('completed', 'failed', 'cancelled');
+CREATE UNIQUE INDEX jobs_one_active_per_destination ON jobs (globus_destination_path)
+    WHERE status NOT IN ('completed', 'failed', 'cancelled');
+CREATE INDEX jobs_by_status ON jobs (status, seq);
+
+CREATE TABLE job_history (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id      TEXT NOT NULL,
+    from_status TEXT,
+    to_status   TEXT NOT NULL,
+    at          TEXT NOT NULL
+) STRICT;
+CREATE INDEX job_history_by_job ON job_history (job_id, id);
+
+CREATE TABLE job_logs (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id    TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    timestamp TEXT NOT NULL,
+    level     TEXT NOT NULL CHECK (level IN ('INFO', 'WARNING', 'ERROR')),
+    message   TEXT NOT NULL
+) STRICT;
+CREATE INDEX job_logs_by_job ON job_logs (job_id, id);
+
+-- What a folder held when it was copied. Sealed in one transaction with all its entries.
+CREATE TABLE manifests (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id    TEXT NOT NULL,
+    attempt   INTEGER NOT NULL,
+    sealed_at TEXT NOT NULL,
+    files     INTEGER NOT NULL,
+    bytes     INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE manifest_entries (
+    manifest_id INTEGER NOT NULL REFERENCES manifests (id),
+    path        BLOB NOT NULL,
+    kind        TEXT NOT NULL CHECK (kind IN ('file', 'dir', 'link')),
+    size        INTEGER NOT NULL,
+    mtime_ns    INTEGER NOT NULL,
+    mode        INTEGER NOT NULL,
+    target      BLOB,
+    crc32       INTEGER,
+    sha256      BLOB,
+    PRIMARY KEY (manifest_id, path)
+) STRICT, WITHOUT ROWID;
+
+-- One row a submission to Globus: the request is stored before it is sent, so that a crash in between sends
+-- the same submission again, which Globus runs only once.
+CREATE TABLE uploads (
+    id               INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id           TEXT NOT NULL,
+    destination_path TEXT NOT NULL,
+    submission_id    TEXT NOT NULL UNIQUE,
+    request          TEXT NOT NULL,
+    created_at       TEXT NOT NULL,
+    task_id          TEXT,
+    outcome          TEXT CHECK (outcome IN ('succeeded', 'failed'))
+) STRICT;
+CREATE INDEX uploads_by_job ON uploads (job_id, id);
+CREATE INDEX uploads_by_destination ON uploads (destination_path);
+
+-- The evidence: every check of an upload with what was expected and what was found. Write-once.
+CREATE TABLE verifications (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id    TEXT NOT NULL,
+    upload_id INTEGER NOT NULL REFERENCES uploads (id),
+    at        TEXT NOT NULL,
+    passed    INTEGER NOT NULL CHECK (passed IN (0, 1)),
+    checks    TEXT NOT NULL
+) STRICT;
+CREATE INDEX verifications_by_job ON verifications (job_id, id);
+
+-- The catalogue: what was archived, from where, where to, by whom, with which files. Kept for good.
+CREATE TABLE archives (
+    id                 INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id             TEXT NOT NULL UNIQUE,
+    level1             TEXT NOT NULL,
+    level2             TEXT NOT NULL,
+    folder_name        TEXT NOT NULL,
+    source_path        TEXT NOT NULL,
+    globus_collection  TEXT NOT NULL,
+    globus_path        TEXT NOT NULL,
+    globus_task_id     TEXT NOT NULL,
+    archive_size_bytes INTEGER NOT NULL,
+    archive_sha256     TEXT NOT NULL,
+    manifest_id        INTEGER NOT NULL UNIQUE REFERENCES manifests (id),
+    verification_id    INTEGER NOT NULL UNIQUE REFERENCES verifications (id),
+    created_by         TEXT NOT NULL,
+    archived_at        TEXT NOT NULL,
+    source_deleted_at  TEXT,
+    UNIQUE (globus_collection, globus_path)
+) STRICT;
+
+CREATE TRIGGER jobs_start_queued BEFORE INSERT ON jobs WHEN NEW.status <> 'queued'
+BEGIN SELECT RAISE(ABORT, 'a job starts in the state queued'); END;
+
+CREATE TRIGGER jobs_move_as_allowed BEFORE UPDATE OF status ON jobs
+WHEN NEW.status <> OLD.status AND NOT EXISTS (
+    SELECT 1 FROM job_moves WHERE from_status = OLD.status AND to_status = NEW.status)
+BEGIN SELECT RAISE(ABORT, 'this move between states is not allowed'); END;
+
+-- The last line of defence: no deletion without a catalogue row that rests on a passed verification.
+CREATE TRIGGER jobs_delete_only_what_is_proven BEFORE UPDATE OF status ON jobs
+WHEN NEW.status = 'deleting_source' AND NOT EXISTS (
+    SELECT 1 FROM archives AS a JOIN verifications AS v ON v.id = a.verification_id
+    WHERE a.job_id = NEW.id AND v.job_id = NEW.id AND v.passed = 1
+      AND a.manifest_id = NEW.manifest_id AND a.archive_sha256 = NEW.archive_sha256)
+BEGIN SELECT RAISE(ABORT, 'no deletion without a passed verification'); END;
+
+CREATE TRIGGER jobs_history_of_creation AFTER INSERT ON jobs
+BEGIN
+    INSERT INTO job_history (job_id, from_status, to_status, at)
+    VALUES (NEW.id, NULL, NEW.status, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'));
+END;
+
+CREATE TRIGGER jobs_history_of_moves AFTER UPDATE OF status ON jobs WHEN NEW.status <> OLD.status
+BEGIN
+    INSERT INTO job_history (job_id, from_status, to_status, at)
+    VALUES (NEW.id, OLD.status, NEW.status, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'));
+END;
+
+CREATE TRIGGER job_history_is_append_only_u BEFORE UPDATE ON job_history
+BEGIN SELECT RAISE(ABORT, 'job_history is append-only'); END;
+CREATE TRIGGER job_history_is_append_only_d BEFORE DELETE ON job_history
+BEGIN SELECT RAISE(ABORT, 'job_history is append-only'); END;
+CREATE TRIGGER verifications_are_write_once_u BEFORE UPDATE ON verifications
+BEGIN SELECT RAISE(ABORT, 'verifications are write-once'); END;
+CREATE TRIGGER verifications_are_write_once_d BEFORE DELETE ON verifications
+BEGIN SELECT RAISE(ABORT, 'verifications are write-once'); END;
+CREATE TRIGGER archives_stay BEFORE DELETE ON archives
+BEGIN SELECT RAISE(ABORT, 'the catalogue is kept for good'); END;
+CREATE TRIGGER archives_change_once BEFORE UPDATE ON archives
+WHEN OLD.source_deleted_at IS NOT NULL OR NEW.archive_sha256 <> OLD.archive_sha256
+     OR NEW.globus_path <> OLD.globus_path OR NEW.manifest_id <> OLD.manifest_id
+     OR NEW.verification_id <> OLD.verification_id OR NEW.job_id <> OLD.job_id
+BEGIN SELECT RAISE(ABORT, 'the catalogue does not change'); END;
+CREATE TRIGGER manifest_entries_are_write_once BEFORE UPDATE ON manifest_entries
+BEGIN SELECT RAISE(ABORT, 'a sealed manifest does not change'); END;
+CREATE TRIGGER manifest_entries_in_the_catalogue_stay BEFORE DELETE ON manifest_entries
+WHEN EXISTS (SELECT 1 FROM archives WHERE manifest_id = OLD.manifest_id)
+BEGIN SELECT RAISE(ABORT, 'the catalogue is kept for good'); END;
+
+PRAGMA user_version = 1;

@@ -1,0 +1,176 @@
+"""The composition root: builds every object and orders their lives; the only file that knows everyone."""
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from aiohttp import web
+
+from cs_archiver.bus import Bus
+from cs_archiver.db.accounts import Accounts
+from cs_archiver.db.catalogue import Catalogue
+from cs_archiver.db.database import Database
+from cs_archiver.db.folders import Folders
+from cs_archiver.db.jobs import Jobs
+from cs_archiver.db.queue import Queue
+from cs_archiver.domain.folders import Patterns
+from cs_archiver.errors import JobError
+from cs_archiver.pipeline import Parts, build_workers
+from cs_archiver.server.application import Services, build
+from cs_archiver.services.accounts import AccountService, HashCost, load_or_create_secret
+from cs_archiver.services.folders import FolderService
+from cs_archiver.services.jobs import DestinationIsTaken, JobService
+from cs_archiver.services.status import StatusService
+from cs_archiver.settings import Settings
+from cs_archiver.stages.destination import why_taken
+from cs_archiver.tools.discovery import Discovery
+from cs_archiver.tools.globus import Globus, GlobusAccess
+from cs_archiver.tools.lock import InstanceLock
+from cs_archiver.tools.process import Processes
+from cs_archiver.tools.sevenzip import SevenZip
+from cs_archiver.workers.recovery import requeue_interrupted
+from cs_archiver.workers.worker import Worker
+
+_SHUTDOWN_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
+    """Run the service until SIGTERM or SIGINT. `on_ready` hears the address once requests are answered.
+
+    Raises NeedsOperator when it cannot start, and whatever ended a worker, after an orderly clean-up.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings) as (address, workers):
+        on_ready(address)
+        stopping = asyncio.create_task(stop.wait(), name="wait for the signal to stop")
+        await asyncio.wait({stopping, workers}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if workers.done():
+            workers.result()
+        _log.info("stopping: tools are ended, a Globus task goes on by itself")
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
+    """The whole service: its address, and the task of both workers, which ends only when one of them fails."""
+    async with AsyncExitStack() as stack:
+        lock = InstanceLock(settings.storage.base_path)
+        stack.callback(lock.release)
+        storage = settings.storage
+        for folder in (storage.temp_dir, storage.archives_dir, storage.failed_dir):
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        database = await Database.open(settings.database.path, read_connections=settings.database.pool_size)
+        stack.push_async_callback(database.close)
+        processes = Processes(inherit_fds=(lock.descriptor,))
+        await SevenZip(processes).version()
+        globus = Globus(_access(settings))
+        stack.push_async_callback(globus.close)
+        parts = Parts(settings, database, Bus(), globus, processes)
+        address = await _serve_http(parts, stack)
+        stack.push_async_callback(requeue_interrupted, Queue(database), Jobs(database))
+        await requeue_interrupted(Queue(database), Jobs(database))
+        gc.freeze()  # what lives as long as the process need not be looked at by every collection
+        workers = asyncio.create_task(_run(build_workers(parts)), name="workers")
+        stack.push_async_callback(_cancelled, workers)
+        yield address, workers
+
+
+async def _run(workers: list[Worker]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for worker in workers:
+            group.create_task(worker.run(), name=f"worker {worker.name}")
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def _serve_http(parts: Parts, stack: AsyncExitStack) -> str:
+    settings = parts.settings
+    app = build(
+        await _services(parts, stack),
+        public_url=settings.server.public_url,
+        is_globus_sandbox=settings.globus.is_custom_service,
+    )
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, settings.server.host, settings.server.port)
+    try:
+        await site.start()
+    except OSError as error:
+        raise settings.origin.wrong("server", "port", f"an address that is free ({error.strerror})") from error
+    return settings.server.public_url or site.name
+
+
+async def _services(parts: Parts, stack: AsyncExitStack) -> Services:
+    settings, database = parts.settings, parts.database
+    accounts = _accounts(settings, database)
+    stack.callback(accounts.close)
+    await accounts.ensure_first_admin(settings.security.admin_initial_password.get_secret_value())
+    patterns = Patterns(settings.discovery.marker_patterns, settings.discovery.litter_patterns)
+    discovery = Discovery(bytes(settings.qnap.base_path), patterns, threads=settings.discovery.threads)
+    folders = FolderService(discovery, Folders(database))
+    stack.push_async_callback(folders.close)
+    jobs = JobService(
+        database,
+        folders,
+        parts.bus,
+        destination_base_path=settings.globus.destination_base_path,
+        destination_is_taken=_destination_is_taken(parts),
+    )
+    status = StatusService(
+        Jobs(database),
+        storage_path=settings.storage.base_path,
+        is_globus_sandbox=settings.globus.is_custom_service,
+    )
+    stack.callback(status.close)
+    return Services(accounts, folders, jobs, status)
+
+
+def _accounts(settings: Settings, database: Database) -> AccountService:
+    security, jwt = settings.security, settings.jwt
+    secret = jwt.secret_key.get_secret_value() or load_or_create_secret(
+        settings.database.path.with_suffix(".jwt-secret")
+    )
+    return AccountService(
+        Accounts(database),
+        cost=HashCost(security.argon2_time_cost, security.argon2_memory_kib, security.argon2_parallelism),
+        secret=secret,
+        lifetime=timedelta(minutes=jwt.access_token_expire_minutes),
+    )
+
+
+def _access(settings: Settings) -> GlobusAccess:
+    globus = settings.globus
+    return GlobusAccess(
+        client_id=globus.client_id,
+        client_secret=globus.client_secret.get_secret_value(),
+        auth_url=globus.service_url_auth or None,
+        transfer_url=globus.service_url_transfer or None,
+        http_timeout_seconds=globus.http_timeout_seconds,
+    )
+
+
+def _destination_is_taken(parts: Parts) -> DestinationIsTaken:
+    catalogue = Catalogue(parts.database)
+    collection = parts.settings.globus.destination_endpoint
+
+    async def ask(path: str) -> str | None:
+        try:
+            return await why_taken(parts.globus, catalogue, collection=collection, path=path)
+        except JobError as error:  # Globus out of reach: the job asks again before it copies anything
+            _log.warning("cannot tell whether the destination %s is free: %s", path, error)
+            return None
+
+    return ask

@@ -1,0 +1,60 @@
+"""News inside the process: a lost message costs a page refresh, never data."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cs_archiver.domain.events import Event, JobUpdate, QueueUpdate
+from cs_archiver.domain.states import FINAL
+
+_BACKLOG = 1000  # events a listener may lag behind before it misses the oldest
+
+
+class Bus:
+    """Publish and subscribe on one event loop; keeps the newest update of every active job."""
+
+    def __init__(self) -> None:
+        self._listeners: set[asyncio.Queue[Event]] = set()
+        self._latest: dict[str, JobUpdate] = {}
+
+    def publish(self, event: Event) -> None:
+        if isinstance(event, JobUpdate):
+            self._remember(event)
+        for listener in self._listeners:
+            if listener.full():
+                listener.get_nowait()
+            listener.put_nowait(event)
+
+    def latest(self, job_id: str) -> JobUpdate | None:
+        return self._latest.get(job_id)
+
+    @contextmanager
+    def subscribe(self) -> Iterator[asyncio.Queue[Event]]:
+        listener: asyncio.Queue[Event] = asyncio.Queue(_BACKLOG)
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    def _remember(self, update: JobUpdate) -> None:
+        if update.status in FINAL:
+            self._latest.pop(update.job_id, None)
+        else:
+            self._latest[update.job_id] = update
+
+
+class QueueBell:
+    """Wakes a worker that waits for work: when the queue changed, or after `timeout_seconds` at the latest."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def wait(self, timeout_seconds: float) -> None:
+        with self._bus.subscribe() as events:
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    while not isinstance(await events.get(), QueueUpdate):
+                        pass
+            except TimeoutError:
+                return

@@ -1,0 +1,197 @@
+"""What was archived, file by file: manifests, submissions, the evidence, and the catalogue kept for good."""
+
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cs_archiver.clock import now_text
+from cs_archiver.db import tables
+from cs_archiver.db.database import Database
+from cs_archiver.domain.job import Job
+from cs_archiver.domain.manifest import Entry, EntryKind, totals
+from cs_archiver.domain.verification import Check
+
+_ENTRIES = tables.manifest_entries
+_UPLOADS = tables.uploads
+_ARCHIVES = tables.archives
+_VERIFICATIONS = tables.verifications
+_CHUNK = 1000  # rows a statement: keeps each turn of the event loop short
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One submission to Globus. `request` is the stored transfer document, sent again as it is after a crash."""
+
+    id: int
+    job_id: str
+    destination_path: str
+    submission_id: str
+    request: dict[str, Any]
+    created_at: str
+    task_id: str | None
+    outcome: str | None
+
+
+class Catalogue:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def seal_manifest(self, job: Job, entries: Sequence[Entry]) -> int:
+        """Store the manifest of this attempt, all or nothing; gives back its id."""
+        total = totals(entries)
+        async with self._database.write() as connection:
+            insert = tables.manifests.insert().values(
+                job_id=job.id,
+                attempt=job.attempt,
+                sealed_at=now_text(),
+                files=total.files,
+                bytes=total.bytes,
+            )
+            manifest_id = int((await connection.execute(insert.returning(tables.manifests.c.id))).scalar_one())
+            for chunk in _chunks(entries):
+                rows = [{"manifest_id": manifest_id, **entry._asdict()} for entry in chunk]
+                await connection.execute(_ENTRIES.insert(), rows)
+        return manifest_id
+
+    async def manifest(self, manifest_id: int) -> list[Entry]:
+        return [entry async for entry in self._stream(manifest_id)]
+
+    async def _stream(self, manifest_id: int) -> AsyncIterator[Entry]:
+        columns = [_ENTRIES.c[name] for name in Entry._fields]
+        query = select(*columns).where(_ENTRIES.c.manifest_id == manifest_id)
+        async with self._database.read() as connection:
+            result = await connection.stream(query.execution_options(yield_per=_CHUNK))
+            async for row in result:
+                path, kind, *rest = row
+                yield Entry(path, EntryKind(kind), *rest)
+
+    async def add_upload(self, job: Job, *, submission_id: str, request: Mapping[str, Any]) -> Upload:
+        """Store a submission before it is sent."""
+        values = {
+            "job_id": job.id,
+            "destination_path": job.globus_destination_path,
+            "submission_id": submission_id,
+            "request": json.dumps(request),
+            "created_at": now_text(),
+        }
+        async with self._database.write() as connection:
+            await connection.execute(_UPLOADS.insert().values(values))
+        found = await self.latest_upload(job.id)
+        assert found is not None  # noqa: S101  inserted above; nothing deletes uploads
+        return found
+
+    async def set_task(self, upload: Upload, task_id: str) -> Upload:
+        await self._update_upload(upload, task_id=task_id)
+        return await self._upload(upload.id)
+
+    async def set_outcome(self, upload: Upload, outcome: str) -> None:
+        await self._update_upload(upload, outcome=outcome)
+
+    async def _update_upload(self, upload: Upload, **values: str) -> None:
+        async with self._database.write() as connection:
+            await connection.execute(_UPLOADS.update().where(_UPLOADS.c.id == upload.id).values(values))
+
+    async def _upload(self, upload_id: int) -> Upload:
+        async with self._database.read() as connection:
+            row = (await connection.execute(_select_uploads().where(_UPLOADS.c.id == upload_id))).one()
+        return _upload_of(row._mapping)
+
+    async def latest_upload(self, job_id: str) -> Upload | None:
+        query = _select_uploads().where(_UPLOADS.c.job_id == job_id).order_by(_UPLOADS.c.id.desc()).limit(1)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).first()
+        return None if row is None else _upload_of(row._mapping)
+
+    async def was_sent(self, path: str) -> bool:
+        """Whether a task of ours wrote to this destination; what it left may be replaced until it is verified."""
+        sent = select(_UPLOADS.c.id).where(_UPLOADS.c.destination_path == path, _UPLOADS.c.task_id.is_not(None))
+        async with self._database.read() as connection:
+            return (await connection.execute(sent.limit(1))).first() is not None
+
+    async def owner_of(self, collection: str, path: str) -> str | None:
+        """The id of the job whose verified archive lies at this destination."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(_archive_at(collection, path))).first()
+        return None if row is None else str(row.job_id)
+
+    async def add_evidence(
+        self, job: Job, upload: Upload, checks: Sequence[Check], *, passed: bool, collection: str
+    ) -> None:
+        """Store a verification; when it passed, the archive enters the catalogue in the same transaction."""
+        values = {
+            "job_id": job.id,
+            "upload_id": upload.id,
+            "at": now_text(),
+            "passed": int(passed),
+            "checks": json.dumps([check.as_dict() for check in checks]),
+        }
+        async with self._database.write() as connection:
+            insert = _VERIFICATIONS.insert().values(values).returning(_VERIFICATIONS.c.id)
+            verification_id = int((await connection.execute(insert)).scalar_one())
+            if passed:
+                row = _archive_row(job, upload, collection=collection, verification_id=verification_id)
+                # A repeated verification of the same archive finds its row there already.
+                entered = sqlite_insert(_ARCHIVES).values(row)
+                await connection.execute(entered.on_conflict_do_nothing(index_elements=["job_id"]))
+
+    async def passed_checks(self, job_id: str) -> list[Check]:
+        """The newest evidence that let this job pass; empty if there is none."""
+        query = (
+            select(_VERIFICATIONS.c.checks)
+            .where(_VERIFICATIONS.c.job_id == job_id, _VERIFICATIONS.c.passed == 1)
+            .order_by(_VERIFICATIONS.c.id.desc())
+            .limit(1)
+        )
+        async with self._database.read() as connection:
+            text = await connection.scalar(query)
+        return [Check(**check) for check in json.loads(text or "[]")]
+
+
+def _archive_row(job: Job, upload: Upload, *, collection: str, verification_id: int) -> dict[str, Any]:
+    return {
+        "job_id": job.id,
+        "level1": job.level1,
+        "level2": job.level2,
+        "folder_name": job.folder_name,
+        "source_path": job.source_path,
+        "globus_collection": collection,
+        "globus_path": job.globus_destination_path,
+        "globus_task_id": upload.task_id,
+        "archive_size_bytes": job.archive_size_bytes,
+        "archive_sha256": job.archive_sha256,
+        "manifest_id": job.manifest_id,
+        "verification_id": verification_id,
+        "created_by": job.created_by,
+        "archived_at": now_text(),
+    }
+
+
+async def set_source_deleted(connection: AsyncConnection, job_id: str) -> None:
+    update = _ARCHIVES.update().where(_ARCHIVES.c.job_id == job_id, _ARCHIVES.c.source_deleted_at.is_(None))
+    await connection.execute(update.values(source_deleted_at=now_text()))
+
+
+def _archive_at(collection: str, path: str) -> Any:
+    return select(_ARCHIVES.c.job_id).where(
+        _ARCHIVES.c.globus_collection == collection, _ARCHIVES.c.globus_path == path
+    )
+
+
+def _select_uploads() -> Any:
+    return select(*[_UPLOADS.c[name] for name in Upload.__dataclass_fields__])
+
+
+def _upload_of(row: Mapping[Any, Any]) -> Upload:
+    return Upload(**{**row, "request": json.loads(row["request"])})
+
+
+def _chunks(entries: Iterable[Entry]) -> Iterable[list[Entry]]:
+    iterator = iter(entries)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk

@@ -1,0 +1,78 @@
+"""The one SQLite file: a single writer connection, query-only readers, and the transactions on both."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from cs_archiver.db import schema
+
+Connection = AsyncConnection
+"""A transaction that is open, handed from one function of this package to the next."""
+
+# FULL: a commit that a power cut forgets could forget an authorised deletion (architecture.md, SQLite).
+_COMMON_PRAGMAS = ("busy_timeout = 5000", "foreign_keys = ON", "trusted_schema = OFF")
+_WRITER_PRAGMAS = (*_COMMON_PRAGMAS, "journal_mode = WAL", "synchronous = FULL")
+# Readers never checkpoint: before 3.51.3, SQLite can corrupt a WAL database when two connections
+# write or checkpoint at the same moment (sqlite.org/wal.html, "The WAL-Reset Bug").
+_READER_PRAGMAS = (*_COMMON_PRAGMAS, "query_only = ON", "wal_autocheckpoint = 0")
+
+
+class Database:
+    """Opened by `open`, which creates or upgrades the schema; every transaction goes through read or write."""
+
+    def __init__(self, writer: AsyncEngine, readers: AsyncEngine) -> None:
+        self._writer = writer
+        self._readers = readers
+
+    @classmethod
+    async def open(cls, path: Path, *, read_connections: int) -> "Database":
+        """Raises DatabaseUnusable when the file is damaged or of a newer version."""
+        writer = _engine(path, connections=1, pragmas=_WRITER_PRAGMAS, begin="BEGIN IMMEDIATE")
+        readers = _engine(path, connections=read_connections, pragmas=_READER_PRAGMAS, begin="BEGIN")
+        database = cls(writer, readers)
+        try:
+            await schema.prepare(writer)
+        except BaseException:
+            await database.close()
+            raise
+        return database
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that begins IMMEDIATE and commits on leaving; any exception rolls it back."""
+        async with self._writer.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        async with self._readers.connect() as connection:
+            yield connection
+
+    async def close(self) -> None:
+        # Readers first: the last connection to close checkpoints, and that must be the writer.
+        await self._readers.dispose()
+        await self._writer.dispose()
+
+
+def _engine(path: Path, *, connections: int, pragmas: tuple[str, ...], begin: str) -> AsyncEngine:
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}", pool_size=connections, max_overflow=0, pool_timeout=60
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions of its own
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

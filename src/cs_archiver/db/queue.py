@@ -1,0 +1,129 @@
+"""The durable queue: the only code that changes a job's state."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import Row, func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cs_archiver.clock import now_text
+from cs_archiver.db import tables
+from cs_archiver.db.database import Database
+from cs_archiver.domain.job import Job, OnExisting
+from cs_archiver.domain.states import BUSY, FINAL, WAITING, JobStatus, WorkerName
+from cs_archiver.errors import Conflict, JobMovedMeanwhile
+
+AlsoWrite = Callable[[AsyncConnection, Job], Awaitable[None]]
+
+_JOBS = tables.jobs
+_COLUMNS = [_JOBS.c[field.name] for field in fields(Job)]
+
+
+def job_of(row: Row[Any]) -> Job:
+    values = dict(row._mapping)
+    values["status"] = JobStatus(values["status"])
+    values["on_existing"] = OnExisting(values["on_existing"])
+    return Job(**values)
+
+
+def select_jobs() -> Any:
+    return select(*_COLUMNS)
+
+
+async def submit(connection: AsyncConnection, job: Mapping[str, Any]) -> Job:
+    """Append a job to the queue. Raises Conflict when its folder or destination has an active job already."""
+    seq = (await connection.execute(select(func.coalesce(func.max(_JOBS.c.seq), 0) + 1))).scalar_one()
+    values = {**job, "seq": seq, "status": JobStatus.QUEUED, "created_at": now_text()}
+    try:
+        await connection.execute(_JOBS.insert().values(values))
+    except IntegrityError as error:
+        refused = Conflict("job-not-accepted", "The database refused this job; its log says why.")
+        raise await active_conflict(connection, job) or refused from error
+    return await _get(connection, str(job["id"]))
+
+
+async def active_conflict(connection: AsyncConnection, job: Mapping[str, Any]) -> Conflict | None:
+    """The refusal of a job whose folder or destination has an active job already, naming that one."""
+    same = (_JOBS.c.source_path == job["source_path"]) | (
+        _JOBS.c.globus_destination_path == job["globus_destination_path"]
+    )
+    active = _JOBS.c.status.not_in(FINAL)
+    row = (await connection.execute(select(_JOBS.c.id, _JOBS.c.status).where(same & active))).first()
+    if row is None:
+        return None
+    return Conflict(
+        "already-queued",
+        f"This folder already has an active job in the state {row.status}.",
+        job_id=row.id,
+        job_url=f"/api/jobs/{row.id}",
+    )
+
+
+class Queue:
+    """Claims, moves and checkpoints of jobs, each in one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, job_id: str) -> Job:
+        async with self._database.read() as connection:
+            return await _get(connection, job_id)
+
+    async def next_for(self, worker: WorkerName) -> Job | None:
+        """The job this worker has in hand, else the first in line for it, else None. Changes nothing.
+
+        Strictly first in, first out: a job that waits (for disk space, for a retry) holds those behind it.
+        """
+        async with self._database.read() as connection:
+            for states in (BUSY[worker], {WAITING[worker]}):
+                query = select_jobs().where(_JOBS.c.status.in_(states)).order_by(_JOBS.c.seq).limit(1)
+                row = (await connection.execute(query)).first()
+                if row is not None:
+                    return job_of(row)
+        return None
+
+    async def move(
+        self,
+        job: Job,
+        to: JobStatus,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        also: AlsoWrite | None = None,
+    ) -> Job:
+        """Compare-and-set from the job's present state, with `changes` of columns and `also` in one transaction.
+
+        Raises JobMovedMeanwhile when the job is no longer in the state it was read in.
+        """
+        async with self._database.write() as connection:
+            moved = await move(connection, job, to, changes or {})
+            if also is not None:
+                await also(connection, moved)
+            return moved
+
+    async def checkpoint(self, job: Job, **changes: Any) -> Job:
+        """Store facts about a job without moving it. Raises JobMovedMeanwhile as `move` does."""
+        async with self._database.write() as connection:
+            return await _set(connection, job, changes)
+
+
+async def move(connection: AsyncConnection, job: Job, to: JobStatus, changes: Mapping[str, Any]) -> Job:
+    """`Queue.move` within a transaction of the caller's."""
+    now = now_text()
+    values = {"status": to, "step_started_at": now, "not_before": None, "connection_retries": 0, **changes}
+    if to in FINAL:
+        values["completed_at"] = now
+    return await _set(connection, job, values)
+
+
+async def _set(connection: AsyncConnection, job: Job, values: Mapping[str, Any]) -> Job:
+    as_read = (_JOBS.c.id == job.id) & (_JOBS.c.status == job.status)
+    result = await connection.execute(_JOBS.update().where(as_read).values(values))
+    if result.rowcount != 1:
+        raise JobMovedMeanwhile(f"job {job.id} is no longer {job.status}")
+    return await _get(connection, job.id)
+
+
+async def _get(connection: AsyncConnection, job_id: str) -> Job:
+    return job_of((await connection.execute(select_jobs().where(_JOBS.c.id == job_id))).one())

@@ -1,0 +1,58 @@
+"""Brings the database to the current schema: creates it, upgrades it, or refuses it."""
+
+import re
+import sqlite3
+
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from cs_archiver.errors import NeedsOperator
+from cs_archiver.resources import resource
+
+VERSION = 1
+
+
+class DatabaseUnusable(NeedsOperator):
+    """The file is damaged, or was written by a newer version; nothing was changed in it."""
+
+
+async def prepare(writer: AsyncEngine) -> None:
+    """Create the schema in an empty file, or check the one that is there. Raises DatabaseUnusable."""
+    try:
+        async with writer.begin() as connection:
+            await _check_integrity(connection)
+            found = (await connection.exec_driver_sql("PRAGMA user_version")).scalar_one()
+            if found == 0:
+                await _create(connection)
+            elif found > VERSION:
+                raise DatabaseUnusable(
+                    f"{writer.url.database}: the database has schema version {found}, this program knows "
+                    f"{VERSION}: start the newer program, or restore a backup from before the upgrade"
+                )
+    except DatabaseError as error:
+        raise DatabaseUnusable(
+            f"{writer.url.database}: {error.orig}: check the disk, then restore the last backup"
+        ) from error
+
+
+async def _check_integrity(connection: AsyncConnection) -> None:
+    answer = (await connection.exec_driver_sql("PRAGMA quick_check(1)")).scalar_one()
+    if answer != "ok":
+        raise DatabaseUnusable(f"the database is damaged ({answer}): restore the last backup")
+
+
+async def _create(connection: AsyncConnection) -> None:
+    for statement in statements(resource("schema.sql").read_text("utf-8")):
+        await connection.exec_driver_sql(statement)
+
+
+def statements(script: str) -> list[str]:
+    """Split a script so that all of it runs inside one transaction, which `executescript` would not."""
+    found: list[str] = []
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            found.append(pending.strip())
+            pending = ""
+    return [statement for statement in found if not re.fullmatch(r"(--[^\n]*\n?\s*)*", statement)]

@@ -1,0 +1,50 @@
+"""What the bus carries: news for whoever listens. The truth is in the database."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cs_archiver.domain.states import JobStatus
+
+
+class LogLevel(StrEnum):
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgress:
+    """How far the present step of a job is. Rates are bytes a second; None is unknown."""
+
+    percent: float | None = None
+    bytes_done: int | None = None
+    bytes_total: int | None = None
+    rate_bytes_per_second: float | None = None
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobUpdate:
+    """A job moved, progressed, or says something new about its present operation."""
+
+    job_id: str
+    status: JobStatus
+    progress_percent: int
+    current_operation: str | None
+    step: StepProgress
+
+
+@dataclass(frozen=True, slots=True)
+class QueueUpdate:
+    """The order of the queue, or what a worker has in hand, changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogAdded:
+    job_id: str
+    timestamp: str
+    level: LogLevel
+    message: str
+
+
+Event = JobUpdate | QueueUpdate | LogAdded

@@ -1,0 +1,1 @@
+"""JSON handlers, one file a resource."""

@@ -1,0 +1,75 @@
+"""Around every handler: a request id, errors as problem documents, and the headers each answer has."""
+
+import logging
+import re
+import uuid
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from cs_archiver.errors import InvalidRequest, JobError
+from cs_archiver.server.keys import REQUEST_ID
+from cs_archiver.server.problems import NotReady, NotUnderstood, OurFault, Refused, problem
+
+_log = logging.getLogger(__name__)
+
+_REQUEST_ID_HEADER = "X-Request-Id"
+_HEADERS = {
+    hdrs.SERVER: "cs-archiver",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": ("default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+}
+
+
+@web.middleware
+async def request_ids(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give each request an id, or keep the one a proxy gave it."""
+    given = request.headers.get(_REQUEST_ID_HEADER, "")
+    request[REQUEST_ID] = given if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", given) else uuid.uuid4().hex
+    return await handler(request)
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error becomes a problem document; one that nobody foresaw is logged and its text kept here."""
+    try:
+        return await handler(request)
+    except InvalidRequest as error:
+        return problem(request, error)
+    except JobError as error:
+        return problem(request, NotReady(error.problem, str(error)))
+    except web.HTTPException as error:
+        return problem(request, Refused(error.status, _words_for(error)), headers=_kept_headers(error))
+    except web.RequestPayloadError as error:
+        return problem(request, NotUnderstood("malformed-body", f"The body cannot be read: {error}"))
+    except Exception:  # noqa: BLE001  the last stop: the client gets an answer, the log the reason
+        _log.exception("request %s failed: %s %s", request[REQUEST_ID], request.method, request.rel_url)
+        detail = "The server failed at this; its log says why under the request id."
+        return problem(request, OurFault("internal-error", detail))
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """On every answer, whoever made it."""
+    response.headers.update(_HEADERS)
+    if REQUEST_ID in request:
+        response.headers[_REQUEST_ID_HEADER] = request[REQUEST_ID]
+    if request.path.startswith("/api/"):
+        response.headers[hdrs.CACHE_CONTROL] = "no-store"
+
+
+def _words_for(error: web.HTTPException) -> str:
+    match error:
+        case web.HTTPMethodNotAllowed():
+            return f"This path understands {', '.join(sorted(error.allowed_methods))}."
+        case web.HTTPNotFound():
+            return "There is nothing at this path."
+        case _:
+            return error.text or error.reason
+
+
+def _kept_headers(error: web.HTTPException) -> dict[str, str]:
+    allow = error.headers.get(hdrs.ALLOW)
+    return {} if allow is None else {hdrs.ALLOW: allow}

@@ -1,0 +1,60 @@
+"""From the bytes of a request to checked values, or to a list of what is wrong and where."""
+
+from typing import Any, TypeVar, get_origin
+from urllib.parse import quote
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from cs_archiver.server.problems import NotUnderstood, invalid_values
+from cs_archiver.server.schemas import Body, Query
+
+_Body = TypeVar("_Body", bound=Body)
+_Query = TypeVar("_Query", bound=Query)
+
+_MOST_ERRORS = 20
+_WORDS = {"extra_forbidden": "not known here", "missing": "required, but missing"}
+
+
+async def body_of(request: web.Request, model: type[_Body]) -> _Body:
+    """The JSON body. Raises NotUnderstood when it is no JSON, InvalidRequest when its values are wrong."""
+    raw = await request.read()
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        if error.errors()[0]["type"] == "json_invalid":
+            detail = str(error.errors()[0]["ctx"]["error"])
+            raise NotUnderstood("malformed-json", f"The body is not valid JSON: {detail}.") from error
+        raise invalid_values(_described(error, "#/")) from error
+
+
+def query_of(request: web.Request, model: type[_Query]) -> _Query:
+    """The query parameters. Raises InvalidRequest for wrong values and for names that are not known."""
+    given: dict[str, Any] = {}
+    for name in request.query:
+        values = request.query.getall(name)
+        given[name] = values if _takes_several(model, name) or len(values) > 1 else values[0]
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise invalid_values(_described(error, "?")) from error
+
+
+def _takes_several(model: type[Query], name: str) -> bool:
+    field = model.model_fields.get(name)
+    return field is not None and get_origin(field.annotation) is tuple
+
+
+def _described(error: ValidationError, prefix: str) -> list[dict[str, str]]:
+    return [
+        {
+            "pointer": (prefix + "/".join(map(_escaped, found["loc"]))).removesuffix("/"),
+            "detail": _WORDS.get(found["type"], found["msg"].removeprefix("Value error, ")),
+        }
+        for found in error.errors(include_url=False, include_input=False)[:_MOST_ERRORS]
+    ]
+
+
+def _escaped(part: str | int) -> str:
+    """One step of a JSON pointer as a URI fragment (RFC 6901, section 6)."""
+    return quote(str(part).replace("~", "~0").replace("/", "~1"), safe="~")

@@ -1,0 +1,71 @@
+"""Errors as the client reads them: RFC 9457 problem documents."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from aiohttp import web
+
+from cs_archiver.errors import InvalidRequest
+from cs_archiver.server.keys import REQUEST_ID
+
+_MEDIA_TYPE = "application/problem+json"
+_NAMES = {
+    HTTPStatus.NOT_FOUND: "not-found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body-too-large",
+}
+
+
+def problem(
+    request: web.Request, error: InvalidRequest, *, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """The answer to a request that is refused; a 401 says how to sign in."""
+    document = {
+        "type": f"/problems/{error.problem}",
+        "title": error.problem.replace("-", " ").capitalize(),
+        "status": error.status,
+        "detail": error.detail,
+        "instance": request.rel_url.raw_path,
+        "request_id": request[REQUEST_ID],
+        **error.members,
+    }
+    all_headers = dict(headers or {})
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        all_headers["WWW-Authenticate"] = "Bearer"
+    return web.Response(
+        text=json.dumps(document), status=error.status, content_type=_MEDIA_TYPE, headers=all_headers
+    )
+
+
+class NotUnderstood(InvalidRequest):
+    """The request is not well-formed."""
+
+    status = 400
+
+
+class NotReady(InvalidRequest):
+    """Sound, but something this needs is out of reach just now."""
+
+    status = 503
+
+
+class OurFault(InvalidRequest):
+    """A defect of the server: nothing the client could correct."""
+
+    status = 500
+
+
+class Refused(InvalidRequest):
+    """What the HTTP library refuses, with the status it gives."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(_NAMES.get(HTTPStatus(status), f"http-{status}"), detail)
+        self.status = status
+
+
+def invalid_values(errors: list[dict[str, str]]) -> InvalidRequest:
+    """`errors` says of each value where it stands and what is wrong with it."""
+    first = f"{errors[0]['pointer']}: {errors[0]['detail']}"
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return InvalidRequest("invalid-values", first + more, errors=errors)

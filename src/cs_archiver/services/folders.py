@@ -1,0 +1,125 @@
+"""What a user can ask about folders: which can be archived, which cannot and why, and whether one still can."""
+
+import asyncio
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from cs_archiver.clock import now_text
+from cs_archiver.db.folders import Folders
+from cs_archiver.domain.folders import SYMBOLIC_LINK, Folder, is_passed_over
+from cs_archiver.errors import ArchiverError, Conflict, InvalidRequest, NotFound
+from cs_archiver.tools.discovery import Discovery
+
+logger = logging.getLogger(__name__)
+
+_REFRESH = "scan again with GET /api/folders?refresh=true"
+
+
+class FolderService:
+    """The last discovery from the database, a new one on demand, and single folders looked at anew."""
+
+    def __init__(self, discovery: Discovery, folders: Folders) -> None:
+        self._discovery = discovery
+        self._folders = folders
+        # Two threads, so that a job can be asked for while a scan of a large share is running.
+        self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="folders")
+        self._scan: asyncio.Task[None] | None = None
+
+    async def listed(self, *, refresh: bool) -> list[Folder]:
+        """The folders that can be archived; the first call ever scans, as does `refresh`.
+
+        Whoever asks for a scan while one is running waits for that one. Raises what Discovery.run raises; the
+        result of the last scan then stays.
+        """
+        if refresh or not await self._folders.was_scanned():
+            await self._scanned()
+        return await self._folders.listed()
+
+    async def left_out(self) -> list[Folder]:
+        """What the last scan could not list, each with the reason."""
+        return await self._folders.left_out()
+
+    async def require_listed(self, path: str) -> Folder:
+        """The listed folder of exactly this path, as it is on disk right now.
+
+        Raises InvalidRequest `invalid-value`; NotFound `folder-not-found`; Conflict `already-archived`,
+        `nothing-to-archive` or `folder-not-archivable`; NeedsOperator when the NAS is out of reach.
+        """
+        level1, level2, name = self._require_names(path)
+        last = await self._folders.find(path)
+        if last is None:
+            raise _not_found(path, await self._why_not_discovered(level1, level2))
+        loop = asyncio.get_running_loop()
+        now = await loop.run_in_executor(self._executor, self._discovery.look_at, level1, level2, name)
+        if now.left_out is not None:
+            raise _refused(now, now.left_out)
+        if last.left_out is not None:
+            raise _not_found(path, f"the last scan left it out ({last.left_out}), but it has changed: {_REFRESH}")
+        return now
+
+    async def close(self) -> None:
+        """End a running scan; whoever waits for it gets Temporary."""
+        self._discovery.stop()
+        if self._scan is not None:
+            await asyncio.wait([self._scan])
+        self._executor.shutdown(wait=False)
+
+    async def _scanned(self) -> None:
+        if self._scan is None or self._scan.done():
+            self._scan = asyncio.create_task(self._scan_once(), name="discovery")
+            self._scan.add_done_callback(_log_failure)
+        await asyncio.shield(self._scan)  # others may be waiting for it too
+
+    async def _scan_once(self) -> None:
+        started_at, started = now_text(), time.monotonic()
+        found = await asyncio.get_running_loop().run_in_executor(self._executor, self._discovery.run)
+        await self._folders.replace(found, started_at=started_at)
+        listed = sum(folder.left_out is None for folder in found)
+        seconds = time.monotonic() - started
+        logger.info("discovery listed=%d left_out=%d seconds=%.1f", listed, len(found) - listed, seconds)
+
+    def _require_names(self, path: str) -> tuple[str, str, str]:
+        if not path or "\0" in path or any("\ud800" <= character <= "\udfff" for character in path):
+            raise InvalidRequest("invalid-value", "The path of a folder is text in UTF-8 without null characters.")
+        base = self._discovery.base + "/"
+        names = path.removeprefix(base).split("/")
+        if ".." in names:
+            raise _not_found(path, "it has '..' in it")
+        if not path.startswith(base):
+            raise _not_found(path, f"it is not below {base}")
+        if "" in names or "." in names:
+            raise _not_found(path, "it has an empty part or '.' in it")
+        if len(names) != 3:
+            raise _not_found(path, f"folders are archived exactly three levels below {base}")
+        if any(is_passed_over(name.encode()) for name in names):
+            raise _not_found(path, "a name that begins with '.' or '@' is not offered for archiving")
+        return names[0], names[1], names[2]
+
+    async def _why_not_discovered(self, level1: str, level2: str) -> str:
+        for parent in (f"{self._discovery.base}/{level1}", f"{self._discovery.base}/{level1}/{level2}"):
+            found = await self._folders.find(parent)
+            if found is not None and found.left_out is not None:
+                return f"{parent}: {found.left_out}"
+        return f"the last scan did not find it: {_REFRESH}"
+
+
+def _not_found(path: str, why: str) -> NotFound:
+    return NotFound("folder-not-found", f"{path}: {why}.")
+
+
+def _refused(folder: Folder, reason: str) -> InvalidRequest:
+    if reason == SYMBOLIC_LINK:
+        return _not_found(folder.path, reason)
+    detail = f"{folder.path}: {reason}."
+    if folder.is_archived:
+        return Conflict("already-archived", detail)
+    if folder.has_nothing_to_archive:
+        return Conflict("nothing-to-archive", detail)
+    return Conflict("folder-not-archivable", detail)
+
+
+def _log_failure(scan: asyncio.Task[None]) -> None:
+    error = None if scan.cancelled() else scan.exception()
+    if error is not None:
+        logger.warning("discovery failed: %s", error, exc_info=None if isinstance(error, ArchiverError) else error)

@@ -1,0 +1,166 @@
+"""Jobs as a person sees them: asking for one, and looking at those there are."""
+
+import uuid
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, replace
+
+from cs_archiver.bus import Bus
+from cs_archiver.db import queue
+from cs_archiver.db.database import Database
+from cs_archiver.db.jobs import Jobs, LogLine, log
+from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, QueueUpdate, StepProgress
+from cs_archiver.domain.folders import Folder
+from cs_archiver.domain.job import Job, OnExisting
+from cs_archiver.domain.states import ACTIVE, BUSY, WAITING, JobStatus, WorkerName
+from cs_archiver.errors import Conflict, NotFound
+from cs_archiver.services.folders import FolderService
+
+DestinationIsTaken = Callable[[str], Awaitable[str | None]]
+"""Tells why nothing may be written to a path of the destination collection; None if nothing is known against it.
+
+Only a courtesy to the person who asks: the job itself looks again before it copies the first byte.
+"""
+
+_NO_NEWS = StepProgress()
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job with the newest of its progress: `step` is that of the state it is in."""
+
+    job: Job
+    step: StepProgress
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Some of the jobs, the newest first; `total` counts all that were asked for."""
+
+    jobs: list[JobView]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """What each worker has in hand, and which jobs stand in line for it."""
+
+    current: dict[WorkerName, JobView | None]
+    waiting: dict[WorkerName, list[Job]]
+
+
+class JobService:
+    """Asking for a folder to be archived is one transaction; whoever listens hears of it after the commit."""
+
+    def __init__(
+        self,
+        database: Database,
+        folders: FolderService,
+        bus: Bus,
+        *,
+        destination_base_path: str,
+        destination_is_taken: DestinationIsTaken,
+    ) -> None:
+        self._database = database
+        self._jobs = Jobs(database)
+        self._folders = folders
+        self._bus = bus
+        self._destination_base_path = destination_base_path
+        self._destination_is_taken = destination_is_taken
+
+    async def submit(self, folder_path: str, on_existing: OnExisting, *, username: str) -> Job:
+        """Append a job for this folder to the queue.
+
+        Raises what FolderService.require_listed raises, and Conflict when the folder has an active job
+        ("already-queued") or its archive exists ("destination-exists", unless a new version is wanted).
+        """
+        folder = await self._folders.require_listed(folder_path)
+        row = self._row(folder, on_existing, username)
+        await self._refuse_second(row)
+        if on_existing is OnExisting.FAIL:
+            await self._refuse_taken(str(row["globus_destination_path"]))
+        message = f"Job created by {username}"
+        async with self._database.write() as connection:
+            job = await queue.submit(connection, row)
+            timestamp = await log(connection, job.id, LogLevel.INFO, message)
+        self._bus.publish(JobUpdate(job.id, job.status, job.progress_percent, job.current_operation, _NO_NEWS))
+        self._bus.publish(LogAdded(job.id, timestamp, LogLevel.INFO, message))
+        self._bus.publish(QueueUpdate())
+        return job
+
+    async def page(self, *, statuses: Collection[JobStatus], limit: int, offset: int) -> JobPage:
+        """Jobs of these states, or of all if none is named."""
+        jobs, total = await self._jobs.page(statuses=statuses, limit=limit, offset=offset)
+        return JobPage([self._view(job) for job in jobs], total)
+
+    async def get(self, job_id: str) -> JobView:
+        """Raises NotFound for an id that no job has."""
+        job = await self._jobs.find(_canonical(job_id))
+        if job is None:
+            raise _no_such_job()
+        return self._view(job)
+
+    async def logs(self, job_id: str, *, level: LogLevel | None, limit: int) -> list[LogLine]:
+        """The newest `limit` lines in the order of writing. Raises NotFound as `get` does."""
+        view = await self.get(job_id)
+        return await self._jobs.logs(view.job.id, level=level, limit=limit)
+
+    async def queue(self) -> QueueView:
+        active = await self._jobs.in_line(ACTIVE)  # one query, so that no job is missed or shown twice
+        current = {
+            worker: next((self._view(job) for job in active if job.status in states), None)
+            for worker, states in BUSY.items()
+        }
+        waiting = {worker: [job for job in active if job.status is state] for worker, state in WAITING.items()}
+        return QueueView(current, waiting)
+
+    async def _refuse_second(self, row: dict[str, object]) -> None:
+        # Before the destination is asked: an archive there may be the one that the active job just sent.
+        async with self._database.read() as connection:
+            conflict = await queue.active_conflict(connection, row)
+        if conflict is not None:
+            raise conflict
+
+    async def _refuse_taken(self, destination: str) -> None:
+        reason = await self._destination_is_taken(destination)
+        if reason is not None:
+            hint = 'To archive it beside that one, send "on_existing": "new_version".'
+            raise Conflict("destination-exists", f"{reason} {hint}", destination=destination)
+
+    def _row(self, folder: Folder, on_existing: OnExisting, username: str) -> dict[str, object]:
+        return {
+            "id": str(uuid.uuid4()),
+            "folder_name": folder.name,
+            "level1": folder.level1,
+            "level2": folder.level2,
+            "source_path": folder.path,
+            "globus_destination_path": destination_of(folder, self._destination_base_path),
+            "on_existing": on_existing,
+            "folder_size_bytes": folder.size_bytes,
+            "folder_file_count": folder.file_count,
+            "created_by": username,
+        }
+
+    def _view(self, job: Job) -> JobView:
+        news = self._bus.latest(job.id)
+        if news is None or news.status is not job.status:
+            return JobView(job, _NO_NEWS)
+        percent = max(job.progress_percent, news.progress_percent)
+        operation = news.current_operation or job.current_operation
+        return JobView(replace(job, progress_percent=percent, current_operation=operation), news.step)
+
+
+def destination_of(folder: Folder, base_path: str) -> str:
+    """Where the archive goes in the destination collection: /level1/level2/name.tar.7z below `base_path`."""
+    path = f"{base_path}/{folder.level1}/{folder.level2}/{folder.name}.tar.7z"
+    return "/" + "/".join(part for part in path.split("/") if part)
+
+
+def _canonical(job_id: str) -> str:
+    try:
+        return str(uuid.UUID(job_id))
+    except ValueError as error:
+        raise _no_such_job() from error
+
+
+def _no_such_job() -> NotFound:
+    return NotFound("job-not-found", "There is no job of this id.")

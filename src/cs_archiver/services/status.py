@@ -1,0 +1,81 @@
+"""How the system is doing: disk, workers, counts, and what a person should look at."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from cs_archiver.db.jobs import Jobs
+from cs_archiver.domain.states import BUSY, JobStatus, WorkerName, worker_of
+
+_WARN_ABOVE_PERCENT_USED = 80.0
+_DISK_PATIENCE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpace:
+    """Of the file system under the storage folder. `percent_used` leaves out what is reserved for root."""
+
+    total_bytes: int
+    used_bytes: int
+    free_bytes: int
+    percent_used: float
+
+
+@dataclass(frozen=True, slots=True)
+class SystemStatus:
+    """`disk` is None when it cannot be read, `in_hand` has the job of each worker, `warnings` are for people."""
+
+    disk: DiskSpace | None
+    in_hand: dict[WorkerName, str | None]
+    counts: dict[JobStatus, int]
+    warnings: list[str]
+    is_globus_sandbox: bool
+
+
+class StatusService:
+    """Answers within seconds even if the disk does not."""
+
+    def __init__(self, jobs: Jobs, *, storage_path: Path, is_globus_sandbox: bool) -> None:
+        self._jobs = jobs
+        self._storage_path = storage_path
+        self._is_globus_sandbox = is_globus_sandbox
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="disk-space")
+        self._reading: asyncio.Future[DiskSpace] | None = None
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False)
+
+    async def read(self) -> SystemStatus:
+        disk, warnings = await self._disk()
+        busy = await self._jobs.in_line(frozenset().union(*BUSY.values()))
+        in_hand: dict[WorkerName, str | None] = {
+            worker: next((job.id for job in busy if worker_of(job.status) is worker), None) for worker in BUSY
+        }
+        return SystemStatus(disk, in_hand, await self._jobs.counts(), warnings, self._is_globus_sandbox)
+
+    async def _disk(self) -> tuple[DiskSpace | None, list[str]]:
+        try:
+            async with asyncio.timeout(_DISK_PATIENCE_SECONDS):
+                disk = await asyncio.shield(self._shared_reading())
+        except TimeoutError:
+            return None, [f"The disk under {self._storage_path} does not answer."]
+        except OSError as error:
+            return None, [f"The disk under {self._storage_path} cannot be read: {error.strerror}."]
+        if disk.percent_used > _WARN_ABOVE_PERCENT_USED:
+            return disk, [f"Only {100 - disk.percent_used:.1f} % of the disk under {self._storage_path} is free."]
+        return disk, []
+
+    def _shared_reading(self) -> asyncio.Future[DiskSpace]:
+        # A dead mount holds its thread for good: all who ask wait for the one reading that is under way.
+        if self._reading is None or self._reading.done():
+            loop = asyncio.get_running_loop()
+            self._reading = loop.run_in_executor(self._thread, _disk_space, str(self._storage_path))
+        return self._reading
+
+
+def _disk_space(path: str) -> DiskSpace:
+    usage = psutil.disk_usage(path)
+    return DiskSpace(usage.total, usage.used, usage.free, usage.percent)

@@ -1,0 +1,156 @@
+"""queued -> copying: is there room, is the source there, would Globus take the archive? Nothing is copied yet."""
+
+import asyncio
+import os
+import stat
+from dataclasses import dataclass
+
+from cs_archiver.clock import now_text
+from cs_archiver.db.catalogue import Catalogue
+from cs_archiver.domain.job import Job, OnExisting
+from cs_archiver.domain.manifest import shown
+from cs_archiver.domain.space import GIB, required_bytes
+from cs_archiver.domain.states import JobStatus
+from cs_archiver.errors import NeedsOperator, NotYet, Permanent
+from cs_archiver.stages.destination import why_taken
+from cs_archiver.stages.places import Places
+from cs_archiver.stages.stage import Advance, Report
+from cs_archiver.tools import removal
+from cs_archiver.tools.disk import free_bytes, make_folders, source_error
+from cs_archiver.tools.globus import Globus
+
+_MOST_VERSIONS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class AdmitSettings:
+    source_collection: str
+    destination_collection: str
+    min_free_gb: float
+    size_estimate_ratio: float
+
+
+class Admit:
+    """Safe to repeat: it only looks, and clears what an earlier attempt of the same job left behind."""
+
+    def __init__(self, globus: Globus, catalogue: Catalogue, places: Places, settings: AdmitSettings) -> None:
+        self._globus = globus
+        self._catalogue = catalogue
+        self._places = places
+        self._settings = settings
+
+    async def run(self, job: Job, report: Report) -> Advance:
+        await asyncio.to_thread(self._clear_earlier_attempt, job)
+        await asyncio.to_thread(self._require_space, job)
+        inode = await asyncio.to_thread(self._require_source, job)
+        report.operation("Checking the Globus collections")
+        await self._require_collections()
+        destination = await self._free_destination(job)
+        archive_path = self._places.archive_for(job.level1, job.level2, destination.rsplit("/", 1)[-1])
+        await asyncio.to_thread(self._set_aside, job, os.fsencode(archive_path))
+        attempt = job.attempt + 1
+        await report.log("Job started" if attempt == 1 else f"Job started again (attempt {attempt})")
+        return Advance(
+            JobStatus.COPYING,
+            {
+                "attempt": attempt,
+                "source_inode": inode,
+                "globus_destination_path": destination,
+                "archive_path": archive_path,
+                "started_at": job.started_at or now_text(),
+                "manifest_id": None,
+                "archive_sha256": None,
+                "archive_size_bytes": None,
+            },
+        )
+
+    def _clear_earlier_attempt(self, job: Job) -> None:
+        removal.remove_working_copy(self._places.working_folder(job))
+        if job.archive_path is not None:
+            removal.remove_file(self._places.partial(job))
+
+    def _set_aside(self, job: Job, archive: bytes) -> None:
+        """A finished archive of an attempt never recorded, or somebody's file: kept, but out of the way."""
+        if not os.path.lexists(archive):
+            return
+        folder = self._places.failed_folder(job)
+        make_folders(folder)
+        name = b"attempt-%d-%s" % (job.attempt, os.path.basename(archive))
+        removal.move_without_overwriting(archive, os.path.join(folder, name))
+
+    def _require_space(self, job: Job) -> None:
+        size = job.folder_size_bytes or 0
+        required = required_bytes(
+            size, ratio=self._settings.size_estimate_ratio, min_free_gb=self._settings.min_free_gb
+        )
+        if job.error_problem == "disk-full":  # the estimate was too low once already
+            required = max(required, 2 * size)
+        free = free_bytes(os.fspath(self._places.storage))
+        if free < required:
+            raise NotYet(
+                f"Waiting for disk space: {required / GIB:.2f} GB needed, {free / GIB:.2f} GB free",
+                problem="waiting-for-disk-space",
+            )
+
+    def _require_source(self, job: Job) -> int:
+        base = os.fsencode(self._places.nas)
+        try:
+            base_device = os.stat(base).st_dev
+        except OSError as error:
+            raise NeedsOperator(
+                f"the NAS base path {shown(base)!r} is not there ({error.strerror}): mount the NAS",
+                problem="nas-unreachable",
+            ) from error
+        source = self._places.source(job)
+        try:
+            status = os.lstat(source)
+        except FileNotFoundError as error:
+            raise Permanent(
+                f"the folder {shown(source)!r} is no longer there", problem="source-missing"
+            ) from error
+        except OSError as error:
+            raise source_error(source, error) from error
+        if not stat.S_ISDIR(status.st_mode) or os.path.realpath(source) != os.path.join(
+            os.path.realpath(base), os.path.relpath(source, base)
+        ):
+            raise Permanent(f"{shown(source)!r} is a link, or no folder", problem="source-not-a-folder")
+        if status.st_dev != base_device:
+            raise Permanent(
+                f"{shown(source)!r} is on another file system than the NAS base path", problem="source-elsewhere"
+            )
+        return status.st_ino
+
+    async def _require_collections(self) -> None:
+        for collection_id in (self._settings.source_collection, self._settings.destination_collection):
+            collection = await self._globus.collection(collection_id)
+            if collection.problem is not None:
+                raise NeedsOperator(
+                    f"the Globus collection {collection.name!r} cannot be used: {collection.problem}",
+                    problem="collection-unusable",
+                )
+            if collection.verification_disabled:
+                raise NeedsOperator(
+                    f"the Globus collection {collection.name!r} has checksum verification switched off: "
+                    "ask its administrator to allow it; nothing is deleted on an unverified transfer",
+                    problem="verification-disabled",
+                )
+
+    async def _free_destination(self, job: Job) -> str:
+        """The job's destination, or with `new_version` the first of its versions that is free."""
+        path = job.globus_destination_path
+        taken = await self._why_taken(path)
+        if taken is None:
+            return path
+        if job.on_existing is OnExisting.FAIL:
+            raise Permanent(f"{taken}; submit again with on_existing=new_version", problem="destination-exists")
+        stem = path.removesuffix(".tar.7z")
+        for version in range(2, _MOST_VERSIONS):
+            candidate = f"{stem}.v{version}.tar.7z"
+            if await self._why_taken(candidate) is None:
+                return candidate
+        raise Permanent(f"{stem} has {_MOST_VERSIONS} versions already", problem="destination-exists")
+
+    async def _why_taken(self, path: str) -> str | None:
+        return await why_taken(
+            self._globus, self._catalogue, collection=self._settings.destination_collection, path=path
+        )

@@ -1,0 +1,218 @@
+"""copying -> compressing: copies the source to the local disk and seals what was copied as the manifest."""
+
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cs_archiver.db.catalogue import Catalogue
+from cs_archiver.domain.job import Job
+from cs_archiver.domain.manifest import (
+    Entry,
+    EntryKind,
+    Seen,
+    changes,
+    described,
+    shown,
+    totals,
+)
+from cs_archiver.domain.sizes import human_size
+from cs_archiver.domain.states import JobStatus
+from cs_archiver.errors import Permanent, Temporary
+from cs_archiver.stages.places import Places
+from cs_archiver.stages.stage import Advance, Report
+from cs_archiver.tools import copier, removal
+from cs_archiver.tools.dd import Dd
+from cs_archiver.tools.disk import BLOCK_BYTES, Digest, local_error, make_folders
+from cs_archiver.tools.rsync import Rsync
+from cs_archiver.tools.threads import in_thread
+from cs_archiver.tools.tree import Scan, hash_tree, scan_tree
+
+
+class Strategy(StrEnum):
+    """How the bytes are copied, by the size of the folder (PRD 2.2)."""
+
+    SHUTIL = "shutil"
+    RSYNC = "rsync"
+    DD = "dd"
+    PARALLEL = "parallel threads"
+
+
+@dataclass(frozen=True, slots=True)
+class CopySettings:
+    """A folder below a threshold is copied by that strategy, anything larger by parallel threads."""
+
+    shutil_below_bytes: int
+    rsync_below_bytes: int
+    dd_below_bytes: int
+    threads: int
+    hash_source_at_once: bool  # because it will not be read again before the deletion
+
+
+class Copy:
+    """Safe to repeat: each run begins in an empty working folder, and only a whole copy is sealed."""
+
+    def __init__(self, rsync: Rsync, dd: Dd, catalogue: Catalogue, places: Places, settings: CopySettings) -> None:
+        self._rsync = rsync
+        self._dd = dd
+        self._catalogue = catalogue
+        self._places = places
+        self._settings = settings
+
+    async def run(self, job: Job, report: Report) -> Advance:
+        source, copy = self._places.source(job), self._places.copy(job)
+        await in_thread(lambda _work: _empty_folder(self._places.working_folder(job), copy))
+        report.operation("Looking through the source")
+        scan = await self._scan_source(job)
+        before = scan.entries
+        total = totals(before)
+        strategy = self._strategy_for(total.bytes)
+        await report.log(
+            f"Copying from the NAS: {total.files} files, {human_size(total.bytes)}, by {strategy.value}"
+        )
+        report.operation(f"Copying {human_size(total.bytes)} from the NAS")
+        digests = await self._copy(strategy, source, copy, before, report)
+        await in_thread(
+            lambda _work: copier.set_time_and_mode(copy, mtime_ns=scan.mtime_ns, mode=scan.mode)
+        )
+        await self._require_unchanged(job, before)
+        await self._require_same(copy, before)
+        manifest_id = await self._catalogue.seal_manifest(job, _manifest(before, digests))
+        await report.log(f"Copy complete ({human_size(total.bytes)})")
+        return Advance(
+            JobStatus.COMPRESSING,
+            {
+                "manifest_id": manifest_id,
+                "folder_size_bytes": total.bytes,
+                "folder_file_count": total.files,
+            },
+        )
+
+    def _strategy_for(self, size: int) -> Strategy:
+        if size < self._settings.shutil_below_bytes:
+            return Strategy.SHUTIL
+        if size < self._settings.rsync_below_bytes:
+            return Strategy.RSYNC
+        return Strategy.DD if size < self._settings.dd_below_bytes else Strategy.PARALLEL
+
+    async def _scan_source(self, job: Job) -> Scan:
+        """Everything in the source; what cannot be archived as it is ends the job before anything is copied."""
+        root = self._places.source(job)
+        scan = await in_thread(lambda work: scan_tree(root, threads=self._settings.threads, work=work))
+        if scan.inode != job.source_inode:
+            raise Temporary(
+                f"{shown(root)!r} is no longer the folder the job began with",
+                problem="source-changed",
+                start_over=True,
+            )
+        if scan.unreadable:
+            raise Permanent(
+                f"the source cannot be read in full: {'; '.join(scan.unreadable[:5])}",
+                problem="source-unreadable",
+            )
+        special = [entry.path for entry in scan.entries if entry.kind is EntryKind.OTHER]
+        if special:
+            names = ", ".join(repr(shown(path)) for path in special[:5])
+            raise Permanent(
+                f"sockets, FIFOs and devices cannot be archived: {names}: remove them, then retry",
+                problem="unsupported-entries",
+            )
+        if totals(scan.entries).files == 0:
+            raise Permanent("the source holds no file: is the NAS mounted?", problem="source-empty")
+        return scan
+
+    async def _copy(
+        self, strategy: Strategy, source: bytes, copy: bytes, entries: Sequence[Seen], report: Report
+    ) -> Mapping[bytes, Digest]:
+        total = totals(entries).bytes
+
+        def on_bytes(count: int) -> None:
+            report.progress(bytes_done=count, bytes_total=total)
+
+        if strategy in (Strategy.SHUTIL, Strategy.PARALLEL):
+            threads = 1 if strategy is Strategy.SHUTIL else self._settings.threads
+            await in_thread(lambda _work: copier.make_folders_and_links(copy, entries))
+            digests = await in_thread(
+                lambda work: copier.copy_files(source, copy, entries, threads=threads, work=work), on_bytes
+            )
+            await in_thread(lambda _work: copier.finish_folders(copy, entries))
+            return digests
+        if strategy is Strategy.RSYNC:
+            await self._rsync.copy_tree(source, copy, on_bytes=on_bytes)
+        else:
+            await self._copy_by_dd(source, copy, entries, on_bytes=on_bytes)
+        return await self._hash(source, copy, entries, report)
+
+    async def _copy_by_dd(
+        self, source: bytes, copy: bytes, entries: Sequence[Seen], *, on_bytes: copier.OnBytes
+    ) -> None:
+        """Files of at least one block by dd; starting it for a smaller one costs more than the copy."""
+        large = [entry for entry in entries if entry.kind is EntryKind.FILE and entry.size >= BLOCK_BYTES]
+        small = [entry for entry in entries if entry.kind is EntryKind.FILE and entry.size < BLOCK_BYTES]
+        await in_thread(lambda _work: copier.make_folders_and_links(copy, entries))
+        await in_thread(
+            lambda work: copier.copy_files(source, copy, small, threads=self._settings.threads, work=work),
+            on_bytes,
+        )
+        done = totals(small).bytes
+        for entry in large:
+            paths = (os.path.join(source, entry.path), os.path.join(copy, entry.path))
+            await self._dd.copy_file(*paths, on_bytes=_offset(on_bytes, done))
+            done += entry.size
+        await in_thread(lambda _work: copier.set_times_and_modes(copy, large))
+        await in_thread(lambda _work: copier.finish_folders(copy, entries))
+
+    async def _hash(
+        self, source: bytes, copy: bytes, entries: Sequence[Seen], report: Report
+    ) -> Mapping[bytes, Digest]:
+        """Digests of a copy that a tool made; of its source too, unless the deletion will read that again."""
+        report.operation("Computing digests")
+        threads = self._settings.threads
+        digests = await in_thread(lambda work: hash_tree(copy, entries, threads=threads, work=work))
+        if self._settings.hash_source_at_once:
+            of_source = await in_thread(lambda work: hash_tree(source, entries, threads=threads, work=work))
+            differing = [path for path, digest in of_source.items() if digests.get(path) != digest]
+            if differing:
+                raise Temporary(f"the copy of {shown(differing[0])!r} differs from the source")
+        return digests
+
+    async def _require_unchanged(self, job: Job, before: Sequence[Seen]) -> None:
+        changed = changes(before, (await self._scan_source(job)).entries)
+        if changed:
+            raise Temporary(
+                f"the source changed while it was copied: {described(changed)}", problem="source-changed"
+            )
+
+    async def _require_same(self, copy: bytes, before: Sequence[Seen]) -> None:
+        scan = await in_thread(lambda work: scan_tree(copy, threads=self._settings.threads, work=work))
+        differing = changes(before, scan.entries)
+        if differing or scan.unreadable:
+            what = described(differing) or "; ".join(scan.unreadable[:5])
+            raise Temporary(f"the copy is not equal to the source: {what}", problem="copy-differs")
+
+
+def _offset(on_bytes: copier.OnBytes, done: int) -> copier.OnBytes:
+    return lambda count: on_bytes(done + count)
+
+
+def _empty_folder(working_folder: bytes, copy: bytes) -> None:
+    removal.remove_working_copy(working_folder)
+    try:
+        make_folders(copy)
+    except OSError as error:
+        raise local_error(copy, error) from error
+
+
+def _manifest(entries: Sequence[Seen], digests: Mapping[bytes, Digest]) -> list[Entry]:
+    return [_sealed(entry, digests.get(entry.path)) for entry in entries]
+
+
+def _sealed(entry: Seen, digest: Digest | None) -> Entry:
+    crc32 = zlib.crc32(entry.target) if entry.target is not None else None
+    sha256 = None
+    if entry.kind is EntryKind.FILE:
+        if digest is None or digest.size != entry.size:
+            raise Temporary(f"{shown(entry.path)!r} was not copied whole", problem="copy-differs")
+        crc32, sha256 = digest.crc32, digest.sha256
+    return Entry(entry.path, entry.kind, entry.size, entry.mtime_ns, entry.mode, entry.target, crc32, sha256)

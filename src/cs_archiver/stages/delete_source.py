@@ -1,0 +1,141 @@
+"""deleting_source -> completed: the marker, then what the manifest names, then the local archive."""
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from cs_archiver.clock import now_text
+from cs_archiver.db import catalogue as catalogue_rows
+from cs_archiver.db import folders as folder_rows
+from cs_archiver.db.catalogue import Catalogue
+from cs_archiver.db.database import Connection
+from cs_archiver.domain.deletion import facts_of, reasons_against
+from cs_archiver.domain.job import Job
+from cs_archiver.domain.manifest import Entry, shown, totals
+from cs_archiver.domain.marker import Stored, marker_text
+from cs_archiver.domain.sizes import human_size
+from cs_archiver.domain.states import JobStatus
+from cs_archiver.errors import NeedsOperator, Permanent
+from cs_archiver.stages.places import Places
+from cs_archiver.stages.source import Approvals, SourceLook, temporary_marker_name
+from cs_archiver.stages.stage import Advance, Report
+from cs_archiver.tools import removal
+from cs_archiver.tools.disk import write_durably
+from cs_archiver.tools.removal import ApprovedDeletion
+from cs_archiver.tools.threads import in_thread
+from cs_archiver.tools.tree import FreshLook
+
+
+class DeleteSource:
+    """Goes on where a crash left it: what is already gone is done, and the rest is looked at and proven again."""
+
+    def __init__(
+        self, catalogue: Catalogue, places: Places, source: SourceLook, approvals: Approvals, *, collection: str
+    ) -> None:
+        self._catalogue = catalogue
+        self._places = places
+        self._source = source
+        self._approvals = approvals
+        self._collection = collection
+
+    async def run(self, job: Job, report: Report) -> Advance:
+        manifest = await self._catalogue.manifest(job.manifest_id or 0)
+        look = self._approvals.take(job) or await self._look_again(job, manifest, report)
+        approved = ApprovedDeletion(self._places.source(job), look.inode, look.seen)
+        await self._write_marker(job, manifest, deleted=False)
+        await report.log(f"Marker written: {job.marker_name}; deletion of the source begins")
+        await self._delete(approved, report)
+        await self._write_marker(job, manifest, deleted=True)
+        await self._remove_local_archive(job, report)
+        return Advance(
+            JobStatus.COMPLETED,
+            {"current_operation": "Completed", "progress_percent": 100},
+            also=self._record,
+        )
+
+    async def _look_again(self, job: Job, manifest: Sequence[Entry], report: Report) -> FreshLook:
+        await report.log("Going on with the deletion: the source is looked at and compared again first")
+        look = await self._source.look(job, manifest, report, deletion_begun=True)
+        facts = facts_of(
+            job,
+            manifest,
+            await self._catalogue.passed_checks(job.id),
+            inode=look.inode,
+            differences=look.differences,
+            unreadable=look.unreadable,
+            content_checked=look.content_checked,
+            content_check_required=self._source.reads_content,
+        )
+        reasons = reasons_against(facts)
+        if reasons:
+            raise Permanent(
+                f"What is left of the source is kept: {'; '.join(reasons)}. The archive is safe at "
+                f"{job.globus_destination_path}.",
+                problem="source-changed",
+            )
+        return look
+
+    async def _delete(self, approved: ApprovedDeletion, report: Report) -> None:
+        total = sum(entry.size for entry in approved.entries)
+        report.operation(f"Deleting the source ({human_size(total)})")
+        started = now_text()
+        removed = await in_thread(
+            lambda work: removal.delete_verified_source(approved, work),
+            lambda count: report.progress(bytes_done=count, bytes_total=total),
+        )
+        await report.log(
+            f"Source deleted: {removed.files} files, {human_size(removed.bytes)} ({removed.bytes} bytes), "
+            f"begun at {started}, at {shown(approved.folder)}"
+        )
+
+    async def _write_marker(self, job: Job, manifest: Sequence[Entry], *, deleted: bool) -> None:
+        total = totals(manifest)
+        archived_on = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        text = marker_text(
+            job,
+            Stored(self._collection, total.files, total.bytes),
+            archived_on=archived_on,
+            deleted=deleted,
+        )
+        await in_thread(lambda _work: _write_marker(self._places.source(job), job, text))
+
+    async def _remove_local_archive(self, job: Job, report: Report) -> None:
+        archive = self._places.archive(job)
+        size = await in_thread(lambda _work: removal.remove_file(archive))
+        await in_thread(
+            lambda _work: removal.remove_empty_folders(
+                os.path.dirname(archive), up_to=os.fsencode(self._places.archives)
+            )
+        )
+        if size:
+            await report.log(
+                f"Local archive deleted: {job.archive_path}, {human_size(size)} ({size} bytes), at {now_text()}"
+            )
+
+    async def _record(self, connection: Connection, job: Job) -> None:
+        await catalogue_rows.set_source_deleted(connection, job.id)
+        await folder_rows.set_archived(connection, job.source_path, marker_name=job.marker_name)
+
+
+def _write_marker(folder: bytes, job: Job, text: bytes) -> None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            if os.fstat(descriptor).st_ino != job.source_inode:
+                raise NeedsOperator(
+                    f"{shown(folder)!r} is not the folder that was copied: check the NAS mount",
+                    problem="nas-unreachable",
+                )
+            write_durably(
+                descriptor,
+                os.fsencode(job.marker_name),
+                text,
+                temporary_name=temporary_marker_name(job),
+            )
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise NeedsOperator(
+            f"cannot write the marker file in {shown(folder)!r}: {error.strerror}: nothing is deleted without it",
+            problem="marker-not-writable",
+        ) from error

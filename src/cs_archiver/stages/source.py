@@ -1,0 +1,86 @@
+"""A fresh look at the source before and during its deletion, and the approvals that rest on one."""
+
+import os
+from collections.abc import Sequence
+
+from cs_archiver.domain.job import Job
+from cs_archiver.domain.manifest import Entry, shown
+from cs_archiver.domain.marker import is_marker_of
+from cs_archiver.errors import NeedsOperator
+from cs_archiver.stages.places import Places
+from cs_archiver.stages.stage import Report
+from cs_archiver.tools.disk import open_regular
+from cs_archiver.tools.threads import Work, in_thread
+from cs_archiver.tools.tree import FreshLook, look_again
+
+_MARKER_BYTES_READ = 4096
+
+
+class SourceLook:
+    """Compares a source with its manifest; with `read_content` every file is read and hashed again."""
+
+    def __init__(self, places: Places, *, threads: int, read_content: bool) -> None:
+        self._places = places
+        self._threads = threads
+        self._read_content = read_content
+
+    @property
+    def reads_content(self) -> bool:
+        return self._read_content
+
+    async def look(
+        self, job: Job, manifest: Sequence[Entry], report: Report, *, deletion_begun: bool
+    ) -> FreshLook:
+        """Raises NeedsOperator when the folder cannot be found: that may be the NAS, and is never "done"."""
+        source = self._places.source(job)
+        total = sum(entry.size for entry in manifest)
+        report.operation(
+            "Comparing the source with the manifest" + (", file by file" if self._read_content else "")
+        )
+
+        def look(work: Work) -> FreshLook:
+            if not os.path.isdir(source) or os.path.islink(source):
+                raise NeedsOperator(
+                    f"the source {shown(source)!r} is not there: check the NAS mount; nothing is deleted",
+                    problem="nas-unreachable",
+                )
+            return look_again(
+                source,
+                manifest,
+                ignore=_own_marker(source, job) if deletion_begun else frozenset(),
+                gone_is_fine=deletion_begun,
+                read_content=self._read_content,
+                threads=self._threads,
+                work=work,
+            )
+
+        return await in_thread(look, lambda count: report.progress(bytes_done=count, bytes_total=total))
+
+
+def temporary_marker_name(job: Job) -> bytes:
+    return f".cs-archiver-{job.id}.tmp".encode()
+
+
+def _own_marker(source: bytes, job: Job) -> frozenset[bytes]:
+    """The names of our own that may stand in the folder; a foreign file of the marker's name is not among them."""
+    name = os.fsencode(job.marker_name)
+    try:
+        descriptor = open_regular(os.path.join(source, name))
+    except OSError:
+        return frozenset({temporary_marker_name(job)})
+    with os.fdopen(descriptor, "rb") as marker:
+        ours = is_marker_of(job, marker.read(_MARKER_BYTES_READ))
+    return frozenset({temporary_marker_name(job), name} if ours else {temporary_marker_name(job)})
+
+
+class Approvals:
+    """Hands an approved look from the gate to the deletion; after a restart there is none, and it looks again."""
+
+    def __init__(self) -> None:
+        self._looks: dict[str, FreshLook] = {}
+
+    def give(self, job: Job, look: FreshLook) -> None:
+        self._looks[job.id] = look
+
+    def take(self, job: Job) -> FreshLook | None:
+        return self._looks.pop(job.id, None)

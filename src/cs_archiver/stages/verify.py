@@ -1,0 +1,134 @@
+"""verifying -> awaiting_upload: the archive is tested, compared with the manifest, and given its final name."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+from cs_archiver.db.catalogue import Catalogue
+from cs_archiver.domain.job import Job
+from cs_archiver.domain.manifest import Entry, EntryKind
+from cs_archiver.domain.sizes import human_size
+from cs_archiver.domain.states import JobStatus
+from cs_archiver.errors import Temporary
+from cs_archiver.stages.places import Places
+from cs_archiver.stages.stage import Advance, Report
+from cs_archiver.tools import removal
+from cs_archiver.tools.disk import Digest, digest_of_file, local_error
+from cs_archiver.tools.sevenzip import Listed, SevenZip, shown_name
+from cs_archiver.tools.threads import Work, in_thread
+
+
+class Verify:
+    """Safe to repeat: it only reads, until the one link that gives the archive its name.
+
+    A crash after that, before the move is recorded, sends the job through the queue again; `admit` then sets
+    the unrecorded archive aside.
+    """
+
+    def __init__(self, seven_zip: SevenZip, catalogue: Catalogue, places: Places) -> None:
+        self._seven_zip = seven_zip
+        self._catalogue = catalogue
+        self._places = places
+
+    async def run(self, job: Job, report: Report) -> Advance:
+        partial = self._places.partial(job)
+        report.operation("Testing the archive")
+        await self._test(partial, report)
+        report.operation("Comparing the archive with the manifest")
+        await self._require_all_listed(job, partial)
+        await report.log("Archive integrity verified: 7z test passed, every entry equals the manifest")
+        report.operation("Computing the archive's SHA-256")
+        digest = await self._digest(job, partial, report)
+        await in_thread(lambda _work: _name(partial, self._places.archive(job)))
+        await in_thread(lambda _work: removal.remove_working_copy(self._places.working_folder(job)))
+        await report.log(f"Temporary copy removed ({human_size(job.folder_size_bytes or 0)})")
+        return Advance(
+            JobStatus.AWAITING_UPLOAD,
+            {"archive_sha256": digest.sha256.hex(), "archive_size_bytes": digest.size},
+        )
+
+    async def _test(self, partial: bytes, report: Report) -> None:
+        try:
+            await self._seven_zip.test(partial, on_percent=lambda percent: report.progress(percent=percent))
+        except Temporary as error:
+            raise Temporary(str(error), problem="archive-damaged", start_over=True) from error
+
+    async def _require_all_listed(self, job: Job, partial: bytes) -> None:
+        if job.manifest_id is None:
+            raise Temporary("the copy has no manifest", start_over=True)
+        manifest = await self._catalogue.manifest(job.manifest_id)
+        listed = await self._seven_zip.list(partial)
+        problem = await in_thread(
+            lambda _work: listing_problem(manifest, listed, root=os.fsencode(job.folder_name))
+        )
+        if problem is not None:
+            raise Temporary(
+                f"the archive does not hold what was copied: {problem}",
+                problem="archive-differs",
+                start_over=True,
+            )
+
+    async def _digest(self, job: Job, partial: bytes, report: Report) -> Digest:
+        size = job.archive_size_bytes or 0
+
+        def read(work: Work) -> Digest:
+            try:
+                return digest_of_file(partial, work.add)
+            except OSError as error:
+                raise local_error(partial, error) from error
+
+        digest = await in_thread(read, lambda count: report.progress(bytes_done=count, bytes_total=size))
+        if digest.size != job.archive_size_bytes:
+            raise Temporary("the archive changed size while it was verified", start_over=True)
+        return digest
+
+
+_Key = tuple[bytes, str, int, int | None]
+
+
+def listing_problem(manifest: Sequence[Entry], listed: Sequence[Listed], *, root: bytes) -> str | None:
+    """None when the archive holds exactly the folder itself and every entry of the manifest.
+
+    Compared are name, kind, size and CRC32. 7z prints some characters of names as others, so names are compared
+    as it prints them, each as often as it occurs; entries that print alike are still told apart by the rest.
+    """
+    wanted: Counter[_Key] = Counter([(shown_name(root), EntryKind.DIR.value, 0, None)])
+    for entry in manifest:
+        wanted[_key_of(entry, root)] += 1
+    found: Counter[_Key] = Counter()
+    for item in listed:
+        found[(item.path, str(item.kind), item.size, item.crc32)] += 1
+    if wanted == found:
+        return None
+    missing, extra = wanted - found, found - wanted
+    return (
+        f"{missing.total()} entries missing or different{_example(missing)}, "
+        f"{extra.total()} not in the manifest{_example(extra)}"
+    )
+
+
+def _key_of(entry: Entry, root: bytes) -> _Key:
+    name = shown_name(root + b"/" + entry.path)
+    if entry.kind is EntryKind.DIR:
+        return (name, entry.kind.value, 0, None)
+    return (name, entry.kind.value, entry.size, entry.crc32 if entry.size else None)
+
+
+def _example(entries: Counter[_Key]) -> str:
+    for path, kind, size, crc32 in entries:
+        digits = "none" if crc32 is None else f"{crc32:08X}"
+        return f" (such as {kind} {path.decode('utf-8', 'backslashreplace')!r}, {size} bytes, CRC {digits})"
+    return ""
+
+
+def _name(partial: bytes, final: bytes) -> None:
+    try:
+        removal.move_without_overwriting(partial, final)
+    except FileExistsError as error:
+        raise Temporary(
+            f"{final.decode('utf-8', 'backslashreplace')!r} exists already and is never overwritten",
+            problem="archive-exists",
+            start_over=True,
+        ) from error
+    except OSError as error:
+        raise local_error(final, error) from error

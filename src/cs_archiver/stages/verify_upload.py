@@ -1,0 +1,152 @@
+"""upload_verifying -> deleting_source: the triple verification, then the gate; the evidence is stored first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cs_archiver.db.catalogue import Catalogue, Upload
+from cs_archiver.domain.deletion import facts_of, reasons_against
+from cs_archiver.domain.events import LogLevel
+from cs_archiver.domain.job import Job
+from cs_archiver.domain.states import JobStatus
+from cs_archiver.domain.verification import (
+    Check,
+    Expected,
+    Observed,
+    failures,
+    passed,
+    size_difference,
+    verify,
+)
+from cs_archiver.errors import Permanent, Temporary
+from cs_archiver.stages.places import Places
+from cs_archiver.stages.source import Approvals, SourceLook
+from cs_archiver.stages.stage import Advance, Report
+from cs_archiver.tools.disk import Digest, digest_of_file, local_error
+from cs_archiver.tools.globus import Globus
+from cs_archiver.tools.threads import Work, in_thread
+
+
+@dataclass(frozen=True, slots=True)
+class VerifySettings:
+    source_collection: str
+    destination_collection: str
+    size_tolerance_percent: float
+
+
+class VerifyUpload:
+    """Safe to repeat: it only reads, and stores what it found before the deletion is allowed."""
+
+    def __init__(
+        self,
+        globus: Globus,
+        catalogue: Catalogue,
+        places: Places,
+        source: SourceLook,
+        approvals: Approvals,
+        settings: VerifySettings,
+    ) -> None:
+        self._globus = globus
+        self._catalogue = catalogue
+        self._places = places
+        self._source = source
+        self._approvals = approvals
+        self._settings = settings
+
+    async def run(self, job: Job, report: Report) -> Advance:
+        upload = await self._catalogue.latest_upload(job.id)
+        if upload is None or job.manifest_id is None or job.archive_sha256 is None:
+            raise Permanent("this job has no upload to verify", problem="nothing-uploaded")
+        checks = await self._verify(job, upload, report)
+        await self._catalogue.add_evidence(
+            job, upload, checks, passed=passed(checks), collection=self._settings.destination_collection
+        )
+        await _tell(checks, report)
+        if not passed(checks):
+            await self._catalogue.set_outcome(upload, "failed")
+            raise Temporary(
+                f"Upload verification failed - {failures(checks)}",
+                problem="verification-failed",
+                start_over=True,
+            )
+        await self._pass_the_gate(job, checks, report)
+        return Advance(JobStatus.DELETING_SOURCE)
+
+    async def _verify(self, job: Job, upload: Upload, report: Report) -> list[Check]:
+        settings = self._settings
+        report.operation("Verifying the upload: reading the task back from Globus")
+        task = await self._globus.task(upload.task_id or "")
+        transfers = await self._globus.successful_transfers(upload.task_id or "")
+        ids = (settings.source_collection, settings.destination_collection)
+        collections = [await self._globus.collection(collection_id) for collection_id in ids]
+        report.operation("Verifying the upload: looking at the remote file")
+        remote = await self._globus.stat(settings.destination_collection, upload.destination_path)
+        local = await self._digest_of_archive(job, report)
+        expected = Expected(
+            task_id=upload.task_id or "",
+            label=str(upload.request.get("label")),
+            source_collection=settings.source_collection,
+            destination_collection=settings.destination_collection,
+            source_path=self._places.as_collection_path(job.archive_path or ""),
+            destination_path=job.globus_destination_path,
+            size=job.archive_size_bytes or 0,
+            sha256=job.archive_sha256 or "",
+            size_tolerance_percent=settings.size_tolerance_percent,
+        )
+        disabled = [collection.name for collection in collections if collection.verification_disabled]
+        observed = Observed(task, transfers, remote, disabled, local.size, local.sha256.hex())
+        return verify(expected, observed)
+
+    async def _digest_of_archive(self, job: Job, report: Report) -> Digest:
+        """Hashed anew: Globus compared the destination with this file as it is now, not as it was packed."""
+        archive = self._places.archive(job)
+        report.operation("Verifying the upload: hashing the local archive again")
+
+        def read(work: Work) -> Digest:
+            try:
+                return digest_of_file(archive, work.add)
+            except FileNotFoundError as error:
+                raise Permanent(
+                    f"the local archive {job.archive_path} is gone before the upload was verified: the source is "
+                    "kept; submit the folder again with on_existing=new_version",
+                    problem="archive-missing",
+                ) from error
+            except OSError as error:
+                raise local_error(archive, error) from error
+
+        total = job.archive_size_bytes
+        return await in_thread(read, lambda count: report.progress(bytes_done=count, bytes_total=total))
+
+    async def _pass_the_gate(self, job: Job, checks: Sequence[Check], report: Report) -> None:
+        manifest = await self._catalogue.manifest(job.manifest_id or 0)
+        look = await self._source.look(job, manifest, report, deletion_begun=False)
+        facts = facts_of(
+            job,
+            manifest,
+            checks,
+            inode=look.inode,
+            differences=look.differences,
+            unreadable=look.unreadable,
+            content_checked=look.content_checked,
+            content_check_required=self._source.reads_content,
+        )
+        reasons = reasons_against(facts)
+        if reasons:
+            raise Permanent(
+                f"The source is kept: {'; '.join(reasons)}. The archive as it was copied is safe at "
+                f"{job.globus_destination_path}.",
+                problem="source-changed",
+            )
+        await report.log("Source is unchanged since it was copied: deletion authorised")
+        self._approvals.give(job, look)
+
+
+async def _tell(checks: Sequence[Check], report: Report) -> None:
+    for number, name in ((1, "task completed"), (2, "remote file exists"), (3, "size matches")):
+        of_number = [check for check in checks if check.number == number]
+        good = passed(of_number)
+        outcome = f"passed ({len(of_number)} checks)" if good else f"FAILED: {failures(of_number)}"
+        level = LogLevel.INFO if good else LogLevel.ERROR
+        await report.log(f"Verification {number}/3, {name}: {outcome}", level)
+    difference = size_difference(checks)
+    if difference is not None:
+        await report.log(difference, LogLevel.WARNING)

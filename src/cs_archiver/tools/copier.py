@@ -1,0 +1,142 @@
+"""Our own copying, hashing while it reads: files on one thread or several, folders and links around them."""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from typing import BinaryIO
+
+from cs_archiver.domain.manifest import EntryKind, Seen, shown
+from cs_archiver.errors import Temporary
+from cs_archiver.tools.disk import BLOCK_BYTES, Digest, Hasher, local_error, open_regular, source_error
+from cs_archiver.tools.threads import Work, for_each
+
+OnBytes = Callable[[int], None]
+
+
+def make_folders_and_links(destination: bytes, entries: Iterable[Seen]) -> None:
+    """Below an empty folder, make every folder (parents come first in `entries` or not) and every link."""
+    listed = list(entries)
+    try:
+        for entry in listed:
+            if entry.kind is EntryKind.DIR:
+                os.makedirs(os.path.join(destination, entry.path), mode=0o700, exist_ok=True)
+        for entry in listed:
+            if entry.kind is EntryKind.LINK and entry.target is not None:
+                path = os.path.join(destination, entry.path)
+                os.symlink(entry.target, path)
+                os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)
+    except OSError as error:
+        raise local_error(destination, error) from error
+
+
+def finish_folders(destination: bytes, entries: Iterable[Seen]) -> None:
+    """Give folders their modes and times, the deepest first, once nothing is written into them any more."""
+    folders = [entry for entry in entries if entry.kind is EntryKind.DIR]
+    for entry in sorted(folders, key=lambda folder: -folder.path.count(b"/")):
+        set_time_and_mode(os.path.join(destination, entry.path), mtime_ns=entry.mtime_ns, mode=entry.mode)
+
+
+def copy_files(
+    source: bytes, destination: bytes, entries: Sequence[Seen], *, threads: int, work: Work
+) -> dict[bytes, Digest]:
+    """Copy the files among `entries` into existing folders; the digests are of the bytes read from the source.
+
+    Content, mode and mtime_ns are kept. Raises Temporary when a file is not the one that was scanned, or
+    changes while it is read; DiskFull when the destination has no more room.
+    """
+    digests: dict[bytes, Digest] = {}
+
+    def copy(entry: Seen) -> tuple[bytes, Digest]:
+        paths = (os.path.join(source, entry.path), os.path.join(destination, entry.path))
+        return entry.path, _copy_file(*paths, entry, work)
+
+    files = (entry for entry in entries if entry.kind is EntryKind.FILE)
+    for_each(files, copy, threads=threads, done=lambda copied: digests.update([copied]))
+    return digests
+
+
+def set_times_and_modes(destination: bytes, entries: Iterable[Seen]) -> None:
+    """For files that a tool copied without them."""
+    for entry in entries:
+        if entry.kind is EntryKind.FILE:
+            set_time_and_mode(os.path.join(destination, entry.path), mtime_ns=entry.mtime_ns, mode=entry.mode)
+
+
+def set_time_and_mode(path: bytes, *, mtime_ns: int, mode: int) -> None:
+    try:
+        os.chmod(path, mode)
+        os.utime(path, ns=(mtime_ns, mtime_ns))
+    except OSError as error:
+        raise local_error(path, error) from error
+
+
+def _copy_file(source: bytes, destination: bytes, entry: Seen, work: Work) -> Digest:
+    try:
+        descriptor = open_regular(source)
+    except OSError as error:
+        raise source_error(source, error) from error
+    with os.fdopen(descriptor, "rb", buffering=0) as reader:
+        _require_unchanged(descriptor, entry)
+        hashing = _HashingReader(source, reader, work)
+        _write(destination, hashing, entry)
+        _require_unchanged(descriptor, entry)
+    digest = hashing.digest()
+    if digest.size != entry.size:
+        raise Temporary(f"{shown(entry.path)!r} changed while it was copied", problem="source-changed")
+    return digest
+
+
+def _write(destination: bytes, reader: "_HashingReader", entry: Seen) -> None:
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with os.fdopen(os.open(destination, flags, 0o600), "wb", buffering=0) as writer:
+            shutil.copyfileobj(reader, _Whole(writer), BLOCK_BYTES)
+            os.fchmod(writer.fileno(), entry.mode)
+            os.utime(writer.fileno(), ns=(entry.mtime_ns, entry.mtime_ns))
+    except OSError as error:
+        raise local_error(destination, error) from error
+
+
+def _require_unchanged(descriptor: int, entry: Seen) -> None:
+    status = os.fstat(descriptor)
+    if (status.st_ino, status.st_size, status.st_mtime_ns) != (entry.inode, entry.size, entry.mtime_ns):
+        raise Temporary(f"{shown(entry.path)!r} changed while it was copied", problem="source-changed")
+
+
+class _HashingReader:
+    """Reads a source file block by block, hashing and counting; its read errors are the source's."""
+
+    def __init__(self, path: bytes, reader: BinaryIO, work: Work) -> None:
+        self._path = path
+        self._reader = reader
+        self._work = work
+        self._hasher = Hasher()
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            block = self._reader.read(size)
+        except OSError as error:
+            raise source_error(self._path, error) from error
+        self._hasher.update(block)
+        self._work.add(len(block))
+        return block
+
+    def digest(self) -> Digest:
+        return self._hasher.digest()
+
+
+class _Whole:
+    """Writes every block in full: an unbuffered write may take only a part of it."""
+
+    def __init__(self, writer: BinaryIO) -> None:
+        self._writer = writer
+
+    def write(self, block: bytes) -> int:
+        view = memoryview(block)
+        while view:
+            written = self._writer.write(view)
+            if not written:
+                raise OSError(errno.EIO, "nothing written")
+            view = view[written:]
+        return len(block)

@@ -1,0 +1,148 @@
+"""The local disk: free space, durable writes, moves that never overwrite, and errors told apart by side."""
+
+import errno
+import hashlib
+import os
+import stat
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from cs_archiver.domain.manifest import shown
+from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Temporary
+
+BLOCK_BYTES = 1024 * 1024
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_REFUSED = (errno.EACCES, errno.EPERM)
+_GONE = (errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EHOSTDOWN, errno.ENOTCONN, errno.EROFS)
+
+
+class Digest(NamedTuple):
+    """Fixity of one file's content."""
+
+    size: int
+    crc32: int
+    sha256: bytes
+
+
+class Hasher:
+    """Size, CRC32 and SHA-256 of a stream of blocks."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._crc32 = 0
+        self._sha256 = hashlib.sha256()
+
+    def update(self, block: bytes | memoryview) -> None:
+        self._size += len(block)
+        self._crc32 = zlib.crc32(block, self._crc32)
+        self._sha256.update(block)
+
+    def digest(self) -> Digest:
+        return Digest(self._size, self._crc32, self._sha256.digest())
+
+
+def digest_of(descriptor: int, on_block: Callable[[int], None]) -> Digest:
+    """Read an open file to its end. `on_block` hears the size of each block."""
+    hasher = Hasher()
+    buffer = memoryview(bytearray(BLOCK_BYTES))
+    while count := os.readv(descriptor, [buffer]):
+        hasher.update(buffer[:count])
+        on_block(count)
+    return hasher.digest()
+
+
+def digest_of_file(path: bytes, on_block: Callable[[int], None]) -> Digest:
+    """The digest of a regular file as it is on disk now. Raises OSError."""
+    descriptor = open_regular(path)
+    try:
+        return digest_of(descriptor, on_block)
+    finally:
+        os.close(descriptor)
+
+
+def file_size(path: bytes) -> int:
+    """Bytes of a file, links not followed."""
+    return os.lstat(path).st_size
+
+
+def open_regular(path: bytes) -> int:
+    """Open a regular file for reading; a link, FIFO or device put in its place is an OSError, never read."""
+    # NONBLOCK: opening a FIFO must not hang; on a regular file it changes nothing.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "no regular file", path)
+    return descriptor
+
+
+def free_bytes(path: str | bytes) -> int:
+    """Space an ordinary user can still write on the file system of `path`."""
+    usage = os.statvfs(path)
+    return usage.f_bavail * usage.f_frsize
+
+
+def sync_folder(path: bytes) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: bytes) -> None:
+    """Make a file's content durable. A failure is final: a second fsync would claim success without the data."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folders(path: bytes) -> None:
+    """Create a folder and its parents, durably."""
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path)
+    make_folders(parent)
+    os.makedirs(path, mode=0o750, exist_ok=True)
+    sync_folder(parent)
+
+
+def write_durably(folder: int, name: bytes, content: bytes, *, temporary_name: bytes) -> None:
+    """Write or replace a file so that after a crash it holds the old or the new content, never a part.
+
+    `folder` is the descriptor of its folder; a file left under `temporary_name` by a crash is replaced.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    descriptor = os.open(temporary_name, flags, 0o644, dir_fd=folder)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.rename(temporary_name, name, src_dir_fd=folder, dst_dir_fd=folder)
+    os.fsync(folder)
+
+
+def source_error(path: bytes, error: OSError) -> JobError:
+    """What a failed read of the source means. A full local disk must never look like an unreadable source."""
+    text = f"cannot read {shown(path)!r}: {error.strerror}"
+    if error.errno in _REFUSED:
+        return Permanent(f"{text}: let the service read it, then retry", problem="source-unreadable")
+    if error.errno in _GONE:
+        return NeedsOperator(f"{text}: check the NAS mount", problem="nas-unreachable")
+    return Temporary(text, problem="source-unreadable")
+
+
+def local_error(path: bytes, error: OSError) -> JobError:
+    """What a failed write to the local disk means."""
+    text = f"cannot write {shown(path)!r}: {error.strerror}"
+    if error.errno in _NO_SPACE:
+        return DiskFull(text, problem="disk-full")
+    if error.errno in (*_REFUSED, *_GONE):
+        return NeedsOperator(f"{text}: check the storage folder and its permissions", problem="storage-unusable")
+    return Temporary(text, problem="storage-error")

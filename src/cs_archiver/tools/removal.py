@@ -1,0 +1,175 @@
+"""The only functions that delete or give up a name: everything goes by directory descriptors, links unfollowed."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from cs_archiver.domain.manifest import EntryKind, Seen, shown
+from cs_archiver.errors import NeedsOperator, Permanent
+from cs_archiver.tools.disk import sync_folder
+from cs_archiver.tools.threads import Work
+
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovedDeletion:
+    """What the gate approved: this folder, holding exactly these entries as they were looked at just now."""
+
+    folder: bytes
+    inode: int
+    entries: Sequence[Seen]
+
+
+def delete_verified_source(approved: ApprovedDeletion, work: Work) -> Removed:
+    """Delete the approved entries, leaving the folder itself and whatever else is in it.
+
+    Each entry must still be the very one that was looked at. The first that is not ends it: Permanent, and
+    everything from there on is kept. What the system refuses is NeedsOperator; calling again goes on.
+    """
+    files = size = 0
+    with _opened(approved) as root:
+        for entry in approved.entries:
+            if entry.kind is EntryKind.DIR:
+                continue
+            work.add(entry.size)
+            with _mended_by_operator(entry.path), _parent(root, entry.path) as (parent, name):
+                _require_same(parent, name, entry)
+                os.unlink(name, dir_fd=parent)
+            if entry.kind is EntryKind.FILE:
+                size += entry.size
+            files += 1
+        _remove_folders(root, approved.entries)
+        os.fsync(root)
+    return Removed(files, size)
+
+
+def _remove_folders(root: int, entries: Iterable[Seen]) -> None:
+    folders = [entry for entry in entries if entry.kind is EntryKind.DIR]
+    for entry in sorted(folders, key=lambda folder: -folder.path.count(b"/")):
+        with _mended_by_operator(entry.path), _parent(root, entry.path) as (parent, name):
+            os.rmdir(name, dir_fd=parent)
+
+
+@contextmanager
+def _opened(approved: ApprovedDeletion) -> Iterator[int]:
+    with _mended_by_operator(b"."):
+        root = os.open(approved.folder, _FOLDER_FLAGS)
+    try:
+        if os.fstat(root).st_ino != approved.inode:
+            raise Permanent(
+                f"{shown(approved.folder)!r} is not the folder that was verified: nothing more is deleted",
+                problem="source-changed",
+            )
+        yield root
+    finally:
+        os.close(root)
+
+
+@contextmanager
+def _parent(root: int, path: bytes) -> Iterator[tuple[int, bytes]]:
+    """The descriptor of an entry's folder, reached one component at a time, so that no link is ever followed."""
+    *folders, name = path.split(b"/")
+    device = os.fstat(root).st_dev
+    descriptor = os.dup(root)
+    try:
+        for folder in folders:
+            child = os.open(folder, _FOLDER_FLAGS, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = child
+            if os.fstat(descriptor).st_dev != device:
+                raise Permanent(
+                    f"{shown(path)!r}: another file system is mounted here: nothing more is deleted",
+                    problem="source-changed",
+                )
+        yield descriptor, name
+    finally:
+        os.close(descriptor)
+
+
+def _require_same(parent: int, name: bytes, entry: Seen) -> None:
+    status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    found = (stat.S_IFMT(status.st_mode), status.st_ino, status.st_mtime_ns)
+    expected_type = stat.S_IFLNK if entry.kind is EntryKind.LINK else stat.S_IFREG
+    same = found == (expected_type, entry.inode, entry.mtime_ns)
+    if entry.kind is EntryKind.FILE:
+        same = same and status.st_size == entry.size
+    if entry.links == 1:  # deleting one name of a file changes the ctime of its other names
+        same = same and status.st_ctime_ns == entry.ctime_ns
+    if not same:
+        raise Permanent(
+            f"{shown(entry.path)!r} changed after it was verified: it and everything not yet deleted is kept",
+            problem="source-changed",
+        )
+
+
+@contextmanager
+def _mended_by_operator(path: bytes) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.ELOOP):
+            raise Permanent(
+                f"{shown(path)!r} changed after it was verified ({error.strerror}): it is kept",
+                problem="source-changed",
+            ) from error
+        raise NeedsOperator(
+            f"cannot delete {shown(path)!r}: {error.strerror}: check the NAS mount and its permissions",
+            problem="source-not-deletable",
+        ) from error
+
+
+def remove_working_copy(path: bytes) -> None:
+    """Remove a folder of our own below the storage path, if it is there. Never given a path of the NAS."""
+    if not os.path.lexists(path):
+        return
+    for folder, folders, files in os.walk(path, topdown=True):
+        os.chmod(folder, 0o700)  # copies keep the modes of the source, which may forbid writing
+        del folders, files
+    for folder, folders, files in os.walk(path, topdown=False):
+        for name in files:
+            os.unlink(os.path.join(folder, name))
+        for name in folders:
+            child = os.path.join(folder, name)
+            os.unlink(child) if os.path.islink(child) else os.rmdir(child)
+    os.rmdir(path)
+
+
+def remove_file(path: bytes) -> int:
+    """Remove a file of our own, durably, if it is there; gives back its size in bytes."""
+    try:
+        size = os.lstat(path).st_size
+        os.unlink(path)
+    except FileNotFoundError:
+        return 0
+    sync_folder(os.path.dirname(path))
+    return size
+
+
+def remove_empty_folders(path: bytes, *, up_to: bytes) -> None:
+    """Remove `path` and its parents below `up_to` as long as they are empty."""
+    while path != up_to and path.startswith(up_to + b"/"):
+        try:
+            os.rmdir(path)
+        except OSError:  # not empty, or gone already: either way there is nothing left to tidy
+            return
+        path = os.path.dirname(path)
+
+
+def move_without_overwriting(source: bytes, destination: bytes) -> None:
+    """Give a file its final name, durably. Raises FileExistsError rather than replace anything.
+
+    A link and an unlink, because rename replaces silently; a crash in between leaves both names on one file.
+    """
+    os.link(source, destination, follow_symlinks=False)
+    os.unlink(source)
+    sync_folder(os.path.dirname(destination))

@@ -1,0 +1,109 @@
+"""How a running stage is heard: its log, and its progress on the bus and, now and then, in the database."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from cs_archiver.bus import Bus
+from cs_archiver.db.jobs import Jobs
+from cs_archiver.db.queue import Queue
+from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, StepProgress
+from cs_archiver.domain.job import Job
+from cs_archiver.domain.progress import StepMeter, job_percent
+from cs_archiver.errors import JobMovedMeanwhile
+
+_PUBLISH_SECONDS = 0.2
+_STORE_SECONDS = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+class JobReport:
+    """A stage's Report. Progress is news: published a few times a second, stored every few seconds."""
+
+    def __init__(self, job: Job, *, bus: Bus, jobs: Jobs, queue: Queue) -> None:
+        self._job = job
+        self._bus = bus
+        self._jobs = jobs
+        self._queue = queue
+        self._meter = StepMeter()
+        self._step = StepProgress()
+        self._operation = job.current_operation
+        self._percent = job.progress_percent
+        self._changed = True
+        self._connection_retries = job.connection_retries
+
+    @property
+    def percent(self) -> int:
+        return self._percent
+
+    async def log(self, message: str, level: LogLevel = LogLevel.INFO) -> None:
+        await log_line(self._jobs, self._bus, self._job.id, message, level)
+
+    async def recovered(self) -> None:
+        if self._connection_retries:
+            self._connection_retries = 0
+            await self._queue.checkpoint(self._job, connection_retries=0)
+
+    def operation(self, text: str) -> None:
+        self._operation = text
+        self._meter = StepMeter()
+        self._step = StepProgress()
+        self._changed = True
+
+    def progress(
+        self, *, bytes_done: int | None = None, bytes_total: int | None = None, percent: float | None = None
+    ) -> None:
+        self._step = self._meter.reading(
+            time.monotonic(), bytes_done=bytes_done, bytes_total=bytes_total, percent=percent
+        )
+        self._percent = job_percent(self._job.status, self._step.percent, at_least=self._percent)
+        self._changed = True
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """While the stage runs, pass on what it tells."""
+        stop = asyncio.Event()
+        ticker = asyncio.create_task(self._tick(stop), name=f"report of job {self._job.id}")
+        try:
+            yield
+        finally:
+            stop.set()
+            await ticker
+
+    async def _tick(self, stop: asyncio.Event) -> None:
+        stored_at = time.monotonic()
+        stored = (self._percent, self._operation)
+        while not stop.is_set():
+            self._publish_if_changed()
+            if time.monotonic() - stored_at >= _STORE_SECONDS and stored != (self._percent, self._operation):
+                stored_at, stored = time.monotonic(), (self._percent, self._operation)
+                await self._store()
+            try:
+                await asyncio.wait_for(stop.wait(), _PUBLISH_SECONDS)
+            except TimeoutError:
+                continue
+
+    def _publish_if_changed(self) -> None:
+        if not self._changed:
+            return
+        self._changed = False
+        job = self._job
+        self._bus.publish(JobUpdate(job.id, job.status, self._percent, self._operation, self._step))
+
+    async def _store(self) -> None:
+        try:
+            await self._queue.checkpoint(
+                self._job, progress_percent=self._percent, current_operation=self._operation
+            )
+        except JobMovedMeanwhile:
+            _log.info("job_id=%s moved while its progress was stored", self._job.id)
+
+
+async def log_line(jobs: Jobs, bus: Bus, job_id: str, message: str, level: LogLevel) -> None:
+    """Append to the job's log, to the service's own log, and tell whoever listens."""
+    timestamp = await jobs.log(job_id, level, message)
+    _log.log(logging.getLevelName(level.value), "job_id=%s %s", job_id, message)
+    bus.publish(LogAdded(job_id, timestamp, level, message))

@@ -1,0 +1,90 @@
+"""The list of folders, and the paths that no job is made for."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.api import Api, refusal_of, running_api
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with running_api(tmp_path) as running:
+        yield running
+
+
+async def test_listed_folder_has_exactly_these_keys(api: Api) -> None:
+    folders = await api.get("/api/folders")
+    alpha = next(folder for folder in folders if folder["name"] == "Alpha")
+    modified_at = alpha.pop("modified_at")
+    assert modified_at.endswith("Z")
+    assert alpha == {
+        "path": api.folder("Alpha"),
+        "name": "Alpha",
+        "level1": "Production",
+        "level2": "2024",
+        "size_bytes": 1536,
+        "size_human": "1.50 KB",
+        "file_count": 2,
+        "is_archived": False,
+    }
+
+
+async def test_folders_that_cannot_be_archived_are_listed_apart_with_the_reason(api: Api) -> None:
+    listed = {folder["name"] for folder in await api.get("/api/folders")}
+    left_out = await api.get("/api/folders/left-out")
+    assert listed == {"Alpha", "Beta", "Gamma", "Æther #1 <b>"}
+    assert all(set(folder) == {"path", "name", "level1", "level2", "reason"} for folder in left_out)
+    old = next(folder for folder in left_out if folder["name"] == "Old")
+    assert "already archived" in old["reason"]
+
+
+@pytest.mark.parametrize("refresh", ["true", "1", "True", "false", "0"])
+async def test_refresh_is_a_boolean(api: Api, refresh: str) -> None:
+    assert len(await api.get("/api/folders", params={"refresh": refresh})) == 4
+
+
+@pytest.mark.parametrize("query", ["refresh=yes", "refresh=", "refresh=2", "refresh=1&refresh=0", "Refresh=1"])
+async def test_anything_else_is_refused(api: Api, query: str) -> None:
+    await refusal_of(await api.call("GET", f"/api/folders?{query}"), 422, "invalid-values")
+
+
+async def test_refresh_finds_what_was_added_since(api: Api) -> None:
+    await api.get("/api/folders")
+    new = api.nas / "Production" / "2024" / "New"
+    new.mkdir()
+    (new / "clip.bin").write_bytes(b"12345")
+    assert "New" not in {folder["name"] for folder in await api.get("/api/folders")}
+    assert "New" in {folder["name"] for folder in await api.get("/api/folders", params={"refresh": "true"})}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "{nas}/Production/2024/Alpha/../Beta",
+        "{nas}/Production/2024/..",
+        "{nas}/../nas/Production/2024/Alpha",
+        "{nas}/Production/2024/Alpha\0",
+        "{nas}/Production/2024/linked",
+        "{nas}/Production/2024/Missing",
+        "{nas}/Production/2023/Old",
+        "{nas}/Production/2024",
+        "{nas}/Production/2024/Alpha/media",
+        "{nas}",
+        "{nas}extra/Production/2024/Alpha",
+        "/etc/passwd",
+        "/",
+        "",
+        "Production/2024/Alpha",
+        "-sdel",
+        "x" * 4096,
+    ],
+    ids=lambda path: repr(path[:40]),
+)
+async def test_path_that_is_no_listed_folder_makes_no_job(api: Api, path: str) -> None:
+    body = {"folder_path": path.replace("{nas}", str(api.nas))}
+    response = await api.call("POST", "/api/jobs", json=body)
+    assert response.status in {404, 422}
+    assert response.content_type == "application/problem+json"
+    assert (await api.get("/api/queue"))["queued_jobs"] == []

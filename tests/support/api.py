@@ -1,0 +1,181 @@
+"""The real web application over a real database and a small tree of folders, with a client for it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import Application, Request
+from argon2 import PasswordHasher
+
+from cs_archiver.bus import Bus
+from cs_archiver.db.accounts import Accounts
+from cs_archiver.db.database import Database
+from cs_archiver.db.folders import Folders
+from cs_archiver.db.jobs import Jobs
+from cs_archiver.db.queue import Queue
+from cs_archiver.domain.folders import Folder
+from cs_archiver.server.application import Services, build
+from cs_archiver.services.accounts import AccountService, HashCost
+from cs_archiver.services.folders import FolderService
+from cs_archiver.services.jobs import JobService
+from cs_archiver.services.status import StatusService
+
+CHEAP = HashCost(time=1, memory_kib=8, parallelism=1)
+SECRET = "a signing key for tests, 32 bytes or more"
+PASSWORD = "correct horse battery"
+LIFETIME = timedelta(hours=24)
+BASE_PATH = "/Archive"
+
+Client = TestClient[Request, Application]
+
+
+@dataclass
+class Destination:
+    """What lies at the destination: the reason why a path is taken."""
+
+    taken: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    async def is_taken(self, path: str) -> str | None:
+        self.asked.append(path)
+        return self.taken.get(path)
+
+
+@dataclass
+class Api:
+    client: Client
+    database: Database
+    bus: Bus
+    nas: Path
+    destination: Destination
+    accounts: AccountService
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def queue(self) -> Queue:
+        return Queue(self.database)
+
+    def folder(self, name: str) -> str:
+        return str(self.nas / "Production" / "2024" / name)
+
+    async def add_user(self, username: str, *, is_admin: bool = False, must_change: bool = False) -> None:
+        hasher = PasswordHasher(CHEAP.time, CHEAP.memory_kib, CHEAP.parallelism)
+        await Accounts(self.database).add(
+            username, hasher.hash(PASSWORD), is_admin=is_admin, must_change_password=must_change
+        )
+
+    async def token_of(self, username: str) -> str:
+        """A new session of this user."""
+        return (await self.accounts.login(username, PASSWORD)).token
+
+    async def call(
+        self, method: str, path: str, *, token: str | None = None, username: str = "ann", **options: Any
+    ) -> ClientResponse:
+        """As `username`, unless another token is given; the empty token sends none."""
+        if token is None:
+            token = self.tokens.setdefault(username, await self.token_of(username))
+        headers = dict(options.pop("headers", {}))
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        return await self.client.request(method, path, headers=headers, **options)
+
+    async def get(self, path: str, **options: Any) -> Any:
+        """The JSON of a page that must be there."""
+        response = await self.call("GET", path, **options)
+        assert response.status == 200, await response.text()
+        return await response.json()
+
+    async def submit(self, name: str, **body: str) -> dict[str, Any]:
+        response = await self.call("POST", "/api/jobs", json={"folder_path": self.folder(name), **body})
+        assert response.status == 201, await response.text()
+        document: dict[str, Any] = await response.json()
+        return document
+
+
+async def refusal_of(response: ClientResponse, status: int, name: str) -> dict[str, Any]:
+    """The problem document of a refused request, after checking what all of them have."""
+    assert response.status == status, await response.text()
+    assert response.content_type == "application/problem+json"
+    document: dict[str, Any] = await response.json(content_type=None)
+    assert document["type"] == f"/problems/{name}", document
+    assert document["status"] == status
+    assert document["instance"] == response.url.raw_path
+    assert document["request_id"] == response.headers["X-Request-Id"]
+    assert document["title"]
+    assert document["detail"]
+    return document
+
+
+@asynccontextmanager
+async def running_api(
+    tmp_path: Path, *, storage: Path | None = None, public_url: str = "", is_globus_sandbox: bool = False
+) -> AsyncIterator[Api]:
+    """Four users: `ann`, the administrator `root`, and the newcomers `new` and `newadmin`."""
+    nas = tmp_path / "nas"
+    await asyncio.to_thread(_plant, nas)
+    database = await Database.open(tmp_path / "archiver.db", read_connections=4)
+    bus = Bus()
+    destination = Destination()
+    accounts = AccountService(Accounts(database), cost=CHEAP, secret=SECRET, lifetime=LIFETIME)
+    folders = await _folders(database, nas)
+    status = StatusService(Jobs(database), storage_path=storage or tmp_path, is_globus_sandbox=is_globus_sandbox)
+    jobs = JobService(
+        database,
+        folders,
+        bus,
+        destination_base_path=BASE_PATH,
+        destination_is_taken=destination.is_taken,
+    )
+    services = Services(accounts=accounts, folders=folders, jobs=jobs, status=status)
+    app = build(services, public_url=public_url, is_globus_sandbox=is_globus_sandbox)
+    try:
+        async with TestClient(TestServer(app)) as client:
+            api = Api(client, database, bus, nas, destination, accounts)
+            await api.add_user("ann")
+            await api.add_user("root", is_admin=True)
+            await api.add_user("new", must_change=True)
+            await api.add_user("newadmin", is_admin=True, must_change=True)
+            yield api
+    finally:
+        accounts.close()
+        status.close()
+        await database.close()
+
+
+def _plant(nas: Path) -> None:
+    for name in ("Alpha", "Beta", "Gamma", "Æther #1 <b>"):
+        folder = nas / "Production" / "2024" / name
+        (folder / "media").mkdir(parents=True)
+        (folder / "media" / "one.bin").write_bytes(b"x" * 1536)
+        (folder / "two.bin").write_bytes(b"")
+    archived = nas / "Production" / "2023" / "Old"
+    archived.mkdir(parents=True)
+    (archived / "Old-ARCHIVED-TO-GLOBUS.txt").write_text("done")
+    (nas / "Production" / "2024" / "linked").symlink_to(nas / "Production" / "2024" / "Alpha")
+
+
+async def _folders(database: Database, nas: Path) -> FolderService:
+    found = [
+        Folder(
+            str(nas / "Production" / "2024" / n),
+            "Production",
+            "2024",
+            n,
+            1536,
+            2,
+            "2024-01-01T00:00:00.000Z",
+            None,
+        )
+        for n in ("Alpha", "Beta", "Gamma", "Æther #1 <b>")
+    ]
+    found.append(
+        Folder(str(nas / "Production/2023/Old"), "Production", "2023", "Old", 4, 1, None, "already archived")
+    )
+    await Folders(database).replace(found, started_at="2024-01-01T00:00:00.000Z")
+    return FolderService(Folders(database), str(nas))

@@ -1,0 +1,102 @@
+"""Which passwords are refused, and the file with the key that signs the tokens."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cs_archiver.errors import ConfigError
+from cs_archiver.services.accounts import load_or_create_secret, password_flaw
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "correct horse battery",
+        "Tr0ub4dor&3-stapler",
+        "81920-47-ab-3391",
+        "314159-265358-979",
+        "ünïcödé wörds hére",
+        "x" * 5 + "yz12345 more",
+        "kXq9 vR2m pLz7 wT4c",
+    ],
+)
+def test_password_nobody_would_try_first_is_taken(password: str) -> None:
+    assert password_flaw(password, username="ann", current="changeme") is None
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "",
+        "elevenchars",
+        "x" * 1025,
+        "the old password itself",
+        "Password-2024!",
+        "changemechangeme",
+        "CHANGEME!!!!!2026",
+        "administrator1",
+        "annannannann1",
+        "ann-password-1",
+        "qwertyuiop123",
+        "123456789012",
+        "098765432109",
+        "abcdefghijkl",
+        "aaaaaaaaaaaaa",
+        "abababababab12"[:12],
+        "letmein-letmein",
+    ],
+)
+def test_password_that_is_short_or_tried_first_is_refused(password: str) -> None:
+    assert password_flaw(password, username="ann", current="the old password itself") is not None
+
+
+def test_long_hostile_passwords_are_judged_quickly() -> None:
+    """The work must not grow faster than the length: no pattern that tries every way to split a word."""
+    for username in ("test", "a", "aa", "testtest"):
+        assert password_flaw("testadmin" * 113 + "!x9", username=username, current="") is not None
+
+
+def test_key_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "jwt.key"
+    secret = load_or_create_secret(path)
+    assert len(secret) >= 32
+    assert load_or_create_secret(path) == secret
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [entry.name for entry in tmp_path.iterdir()] == ["jwt.key"]
+
+
+def test_two_keys_differ(tmp_path: Path) -> None:
+    assert load_or_create_secret(tmp_path / "one") != load_or_create_secret(tmp_path / "two")
+
+
+def test_key_made_by_hand_is_used_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "jwt.key"
+    path.write_text("a key of the operator's own, long enough\n")
+    assert load_or_create_secret(path) == "a key of the operator's own, long enough"
+
+
+@pytest.mark.parametrize("left", ["", "half a key"])
+def test_key_cut_short_by_a_power_cut_is_made_anew(tmp_path: Path, left: str) -> None:
+    path = tmp_path / "jwt.key"
+    path.write_text(left)
+    secret = load_or_create_secret(path)
+    assert len(secret) >= 32
+    assert path.read_text() == secret
+
+
+def test_all_who_start_at_once_get_the_same_key(tmp_path: Path) -> None:
+    path = tmp_path / "jwt.key"
+    with ThreadPoolExecutor(8) as executor:
+        assert len(set(executor.map(load_or_create_secret, [path] * 32))) == 1
+
+
+def test_key_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff" * 40)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    os.mkdir(tmp_path / "folder")
+    for name in ("binary", "link", "folder", "missing/jwt.key"):
+        with pytest.raises(ConfigError, match=name):
+            load_or_create_secret(tmp_path / name)
+    assert not (tmp_path / "elsewhere").exists()
