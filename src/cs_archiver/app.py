@@ -78,6 +78,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[N
         address = await _serve_http(parts, stack)
         stack.push_async_callback(requeue_interrupted, Queue(database), Jobs(database))
         await requeue_interrupted(Queue(database), Jobs(database))
+        gc.collect()
         gc.freeze()  # what lives as long as the process need not be looked at by every collection
         workers = asyncio.create_task(_run(build_workers(parts)), name="workers")
         stack.push_async_callback(_cancelled, workers)

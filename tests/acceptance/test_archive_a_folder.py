@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
-from cs_archiver.demo.compare import compare, extract
 from tests.support.service import Service, history_of, keep_copy, query, running_service
 from tests.support.trees import plant_awkward_tree
+
+from cs_archiver.demo.compare import compare, extract
 
 ALL_STATES = [
     "queued",
@@ -138,11 +138,13 @@ async def test_the_catalogue_keeps_the_archive_and_every_file(service: Service) 
 
     rows = query(
         service,
-        "SELECT a.globus_path, a.created_by, a.source_deleted_at IS NOT NULL, CAST(e.path AS TEXT), e.size, e.mtime_ns,"
-        " hex(e.sha256) FROM archives a JOIN manifest_entries e ON e.manifest_id = a.manifest_id WHERE a.job_id = ?",
+        "SELECT a.globus_path, a.created_by, a.source_deleted_at IS NOT NULL, CAST(e.path AS TEXT), e.size,"
+        " e.mtime_ns, hex(e.sha256) FROM archives a JOIN manifest_entries e"
+        " ON e.manifest_id = a.manifest_id WHERE a.job_id = ?",
         job["job_id"],
     )
     assert len(rows) == 1
     *row, digest = rows[0]
-    assert row == ["/Production/2024/Project_Alpha.tar.7z", "admin", 1, "file1.mp4", 5, 1_500_000_000_123_456_789]
+    path = "/Production/2024/Project_Alpha.tar.7z"
+    assert row == [path, "admin", 1, "file1.mp4", 5, 1_500_000_000_123_456_789]
     assert digest == hashlib.sha256(b"video").hexdigest().upper()

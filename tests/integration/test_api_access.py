@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.support.api import Api, refusal_of, running_api
 
 from cs_archiver.server.auth import Who
 from cs_archiver.server.routes import ROUTES, Route
-from tests.support.api import Api, refusal_of, running_api
 
 API_ROUTES = [route for route in ROUTES if route.path.startswith("/api/")]
 CLOSED_ROUTES = [route for route in ROUTES if route.who is not Who.ANYONE]
@@ -78,7 +78,7 @@ async def test_query_and_body_are_not_looked_at_before_the_token(api: Api, route
 async def test_unknown_query_parameter_is_refused_by_name(api: Api, route: Route) -> None:
     token = await api.token_of("root")
     response = await api.call(route.method, _address(route), token=token, params={"colour": "red"})
-    document = await refusal_of(response, 422, "invalid-values")
+    document = await refusal_of(response, 422, "invalid-value")
     assert document["errors"] == [{"pointer": "?colour", "detail": "not known here"}]
 
 

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
 from tests.support.api import Api, refusal_of, running_api
 
 
@@ -38,6 +37,7 @@ async def test_folders_that_cannot_be_archived_are_listed_apart_with_the_reason(
     assert all(set(folder) == {"path", "name", "level1", "level2", "reason"} for folder in left_out)
     old = next(folder for folder in left_out if folder["name"] == "Old")
     assert "already archived" in old["reason"]
+    assert {folder["name"] for folder in left_out} == {"Old", "Empty", "linked"}
 
 
 @pytest.mark.parametrize("refresh", ["true", "1", "True", "false", "0"])
@@ -47,7 +47,7 @@ async def test_refresh_is_a_boolean(api: Api, refresh: str) -> None:
 
 @pytest.mark.parametrize("query", ["refresh=yes", "refresh=", "refresh=2", "refresh=1&refresh=0", "Refresh=1"])
 async def test_anything_else_is_refused(api: Api, query: str) -> None:
-    await refusal_of(await api.call("GET", f"/api/folders?{query}"), 422, "invalid-values")
+    await refusal_of(await api.call("GET", f"/api/folders?{query}"), 422, "invalid-value")
 
 
 async def test_refresh_finds_what_was_added_since(api: Api) -> None:
@@ -60,31 +60,47 @@ async def test_refresh_finds_what_was_added_since(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "path",
+    ("path", "status", "problem"),
     [
-        "{nas}/Production/2024/Alpha/../Beta",
-        "{nas}/Production/2024/..",
-        "{nas}/../nas/Production/2024/Alpha",
-        "{nas}/Production/2024/Alpha\0",
-        "{nas}/Production/2024/linked",
-        "{nas}/Production/2024/Missing",
-        "{nas}/Production/2023/Old",
-        "{nas}/Production/2024",
-        "{nas}/Production/2024/Alpha/media",
-        "{nas}",
-        "{nas}extra/Production/2024/Alpha",
-        "/etc/passwd",
-        "/",
-        "",
-        "Production/2024/Alpha",
-        "-sdel",
-        "x" * 4096,
+        ("{nas}/Production/2024/Alpha/../Beta", 404, "folder-not-found"),
+        ("{nas}/Production/2024/..", 404, "folder-not-found"),
+        ("{nas}/../nas/Production/2024/Alpha", 404, "folder-not-found"),
+        ("{nas}/Production/2024/Alpha/", 404, "folder-not-found"),
+        ("{nas}/Production//Alpha", 404, "folder-not-found"),
+        ("{nas}/Production/2024/linked", 404, "folder-not-found"),
+        ("{nas}/Production/2024/Missing", 404, "folder-not-found"),
+        ("{nas}/Production/2024", 404, "folder-not-found"),
+        ("{nas}/Production/2024/Alpha/media", 404, "folder-not-found"),
+        ("{nas}", 404, "folder-not-found"),
+        ("{nas}extra/Production/2024/Alpha", 404, "folder-not-found"),
+        ("/etc/passwd", 404, "folder-not-found"),
+        ("/", 404, "folder-not-found"),
+        ("Production/2024/Alpha", 404, "folder-not-found"),
+        ("-sdel", 404, "folder-not-found"),
+        ("x" * 4096, 404, "folder-not-found"),
+        ("{nas}/Production/2023/Old", 409, "already-archived"),
+        ("{nas}/Production/2023/Empty", 409, "nothing-to-archive"),
+        ("{nas}/Production/2024/Alpha\0", 422, "invalid-value"),
+        ("", 422, "invalid-value"),
     ],
-    ids=lambda path: repr(path[:40]),
+    ids=lambda value: repr(value)[:40],
 )
-async def test_path_that_is_no_listed_folder_makes_no_job(api: Api, path: str) -> None:
+async def test_path_that_is_no_listed_folder_makes_no_job(api: Api, path: str, status: int, problem: str) -> None:
     body = {"folder_path": path.replace("{nas}", str(api.nas))}
-    response = await api.call("POST", "/api/jobs", json=body)
-    assert response.status in {404, 422}
-    assert response.content_type == "application/problem+json"
+    await refusal_of(await api.call("POST", "/api/jobs", json=body), status, problem)
     assert (await api.get("/api/queue"))["queued_jobs"] == []
+
+
+async def test_folder_that_appeared_after_the_last_scan_makes_no_job(api: Api) -> None:
+    (api.nas / "Production" / "2024" / "New").mkdir()
+    response = await api.call("POST", "/api/jobs", json={"folder_path": api.folder("New")})
+    document = await refusal_of(response, 404, "folder-not-found")
+    assert "refresh=true" in document["detail"]
+
+
+async def test_nas_out_of_reach_is_not_ready_and_the_last_list_stays(api: Api) -> None:
+    api.nas.rename(api.nas.with_name("gone"))
+    await refusal_of(await api.call("GET", "/api/folders?refresh=true"), 503, "source-unavailable")
+    response = await api.call("POST", "/api/jobs", json={"folder_path": api.folder("Alpha")})
+    await refusal_of(response, 503, "source-unavailable")
+    assert len(await api.get("/api/folders")) == 4

@@ -4,15 +4,16 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from tests.support.api import BASE_PATH, Api, refusal_of, running_api
+from yarl import URL
 
 from cs_archiver.db import jobs as job_log
 from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, QueueUpdate, StepProgress
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import JobStatus
-from tests.support.api import BASE_PATH, Api, refusal_of, running_api
 
 LINE_KEYS = {
     "job_id",
@@ -146,19 +147,26 @@ async def test_list_is_filtered_by_one_or_more_states(api: Api) -> None:
 async def test_pages_lead_from_one_to_the_next_and_back(api: Api) -> None:
     for name in ("Alpha", "Beta", "Gamma"):
         await api.submit(name)
-    seen: list[str] = []
-    address = "/api/jobs?limit=1&status=queued"
-    links = []
-    while address:
-        response = await api.call("GET", address)
-        assert response.headers["X-Total-Count"] == "3"
-        seen += [job["folder_name"] for job in await response.json()]
-        links.append(set(response.links))
-        address = str(response.links["next"]["url"].path_qs) if "next" in response.links else ""
-    assert seen == ["Gamma", "Beta", "Alpha"]
-    assert links == [{"next"}, {"next", "prev"}, {"prev"}]
-    back = await api.call("GET", response.links["prev"]["url"].path_qs)
-    assert [job["folder_name"] for job in await back.json()] == ["Beta"]
+    first = await _page(api, "/api/jobs?limit=1&status=queued")
+    second = await _page(api, first.links["next"])
+    third = await _page(api, second.links["next"])
+    assert [first.names, second.names, third.names] == [["Gamma"], ["Beta"], ["Alpha"]]
+    assert [set(page.links) for page in (first, second, third)] == [{"next"}, {"next", "prev"}, {"prev"}]
+    assert (await _page(api, third.links["prev"])).names == ["Beta"]
+    assert {page.total for page in (first, second, third)} == {"3"}
+
+
+class _Page(NamedTuple):
+    names: list[str]
+    links: dict[str, str]
+    total: str
+
+
+async def _page(api: Api, address: str) -> _Page:
+    response = await api.call("GET", address)
+    links = {name: URL(str(link["url"])).path_qs for name, link in response.links.items()}
+    names = [job["folder_name"] for job in await response.json()]
+    return _Page(names, links, response.headers["X-Total-Count"])
 
 
 async def test_list_that_fits_one_page_has_no_links(api: Api) -> None:
@@ -190,7 +198,7 @@ async def test_list_that_fits_one_page_has_no_links(api: Api) -> None:
     ],
 )
 async def test_wrong_query_values_are_named(api: Api, query: str, pointers: list[str] | None) -> None:
-    document = await refusal_of(await api.call("GET", f"/api/jobs?{query}"), 422, "invalid-values")
+    document = await refusal_of(await api.call("GET", f"/api/jobs?{query}"), 422, "invalid-value")
     if pointers is not None:
         assert [error["pointer"] for error in document["errors"]] == pointers
     assert all(error["detail"] for error in document["errors"])
@@ -284,7 +292,7 @@ async def test_log_is_cut_to_the_newest_lines_and_filtered_by_level(api: Api) ->
     warnings = await api.get(f"/api/jobs/{job_id}/logs", params={"level": "WARNING", "limit": "3"})
     assert [line["message"] for line in warnings] == ["warning 2", "warning 3", "warning 4"]
     for query in ("level=warning", "level=", "limit=0", "offset=1"):
-        await refusal_of(await api.call("GET", f"/api/jobs/{job_id}/logs?{query}"), 422, "invalid-values")
+        await refusal_of(await api.call("GET", f"/api/jobs/{job_id}/logs?{query}"), 422, "invalid-value")
 
 
 async def test_news_from_the_bus_overlays_the_row_while_the_state_is_the_same(api: Api) -> None:

@@ -632,6 +632,14 @@ async def test_a_request_is_tried_three_times_and_an_error_of_the_collection_onc
     assert len(requests(site, Operation.STAT)) == TRIES + 1
 
 
+async def test_globus_does_not_decide_how_long_a_thread_sleeps(site: Site, globus: Globus) -> None:
+    site.sandbox.faults.add(Operation.STAT, rate_limited("60"), times=None)
+    started = time.monotonic()
+    with pytest.raises(ConnectionTrouble, match="HTTP 429"):
+        await globus.stat(SOURCE, f"/{NAME}")
+    assert time.monotonic() - started < 8
+
+
 async def test_nobody_listening_is_connection_trouble(
     unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -672,6 +680,9 @@ async def test_the_last_fault_is_told_while_the_task_goes_on(site: Site, globus:
     await until(lambda: site.sandbox.tasks[task_id].faults == 1)
     assert await globus.last_fault(task_id) == "NO_SPACE_LEFT: no space left"
     assert (await globus.task(task_id))["status"] == "ACTIVE"
+    site.sandbox.faults.clear()
+    assert (await finished(globus, task_id))["status"] == "SUCCEEDED"
+    assert await globus.last_fault(task_id) == "NO_SPACE_LEFT: no space left"
 
 
 async def test_a_failed_task_is_an_answer_and_no_error(site: Site, globus: Globus) -> None:

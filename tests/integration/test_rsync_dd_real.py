@@ -125,7 +125,7 @@ def running(path: Path) -> list[int]:
 
 async def until(fact: Callable[[], object], seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
-        while not fact():  # noqa: ASYNC110 - processes and files raise no event
+        while not fact():
             await asyncio.sleep(0.005)
 
 

@@ -86,7 +86,9 @@ async def test_mkdir_and_rename_work_and_overwrite_nothing(site: Site) -> None:
     assert gone.http_status == 404
 
 
-@pytest.mark.parametrize("path", ["/../outside", "/link/secret", "/~/../outside", "/sub/../../outside"])
+@pytest.mark.parametrize(
+    "path", ["/../outside", "/link/secret", "/~/../outside", "/sub/../../outside", "/sub/../y"]
+)
 async def test_paths_that_leave_the_collection_are_denied(site: Site, tmp_path: Path, path: str) -> None:
     (tmp_path / "secret").write_text("x")
     (site.source / "link").symlink_to(tmp_path)
@@ -125,9 +127,9 @@ async def test_delete_task_removes_a_tree_only_when_recursive(site: Site) -> Non
     (site.source / "sub").mkdir()
     (site.source / "sub/file").touch()
 
-    async def delete(**options: Any) -> str:
+    async def delete(path: str = "/sub", **options: Any) -> str:
         data = globus_sdk.DeleteData(SOURCE, **options)
-        data.add_item("/sub")
+        data.add_item(path)
         return str((await site.run(lambda client: client.submit_delete(data)))["task_id"])
 
     task_id = await delete()
@@ -136,3 +138,7 @@ async def test_delete_task_removes_a_tree_only_when_recursive(site: Site) -> Non
     await site.run(lambda client: client.cancel_task(task_id))
     assert (await site.finished(await delete(recursive=True)))["status"] == "SUCCEEDED"
     assert not (site.source / "sub").exists()
+    ignoring = await delete("/none", additional_fields={"ignore_missing": True})
+    assert (await site.finished(ignoring))["status"] == "SUCCEEDED"
+    faulting = await site.task_when(await delete("/none"), lambda task: task["faults"] > 0)
+    assert faulting["nice_status"] == "FILE_NOT_FOUND"

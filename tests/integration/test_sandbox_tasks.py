@@ -192,6 +192,34 @@ async def test_sync_level_decides_what_is_copied(
     assert len(await site.rows(task["task_id"])) == (0 if skipped else 1)
 
 
+async def test_timestamp_is_kept_when_asked_for(site: Site) -> None:
+    os.utime(site.source / "x.tar", ns=(1_000_000_007, 2_000_000_009))
+    await site.done(transfer(preserve_timestamp=True))
+    assert (site.destination / "x.tar").stat().st_mtime_ns == 2_000_000_009
+
+
+async def test_source_that_grows_meanwhile_is_copied_again(tmp_path: Path) -> None:
+    async with running_site(tmp_path, rate_bytes_per_second=1_000_000) as site:
+        site.make_file(content=bytes(200_000))
+        task_id = await site.submit()
+        await site.task_when(task_id, lambda task: task["bytes_transferred"] > 0)
+        site.make_file(content=b"1" * 200_001)
+        task = await site.finished(task_id)
+        events = [event["code"] for event in site.sandbox.tasks[task_id].events]
+    assert task["faults"] == events.count("FILE_SIZE_CHANGED") == 1
+    assert (site.destination / "x.tar").read_bytes() == b"1" * 200_001
+
+
+async def test_evidence_of_many_files_comes_in_pages(site: Site) -> None:
+    data = globus_sdk.TransferData(SOURCE, DESTINATION)
+    for number in range(150):
+        data.add_item("/x.tar", f"/{number}")
+    task = await site.done(data)
+    rows = await site.run(lambda client: list(client.paginated.task_successful_transfers(task["task_id"]).items()))
+    assert (task["files"], task["files_transferred"], task["subtasks_succeeded"]) == (150, 150, 300)
+    assert [row["destination_path"] for row in rows] == [f"/{number}" for number in range(150)]
+
+
 async def test_file_is_never_copied_onto_itself(site: Site) -> None:
     content = (site.source / "x.tar").read_bytes()
     data = globus_sdk.TransferData(SOURCE, SOURCE)

@@ -79,7 +79,7 @@ def running(archive: Path) -> list[int]:
 
 async def until(fact: Callable[[], object], seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
-        while not fact():  # noqa: ASYNC110 - processes and files raise no event
+        while not fact():
             await asyncio.sleep(0.005)
 
 
@@ -284,7 +284,7 @@ async def test_a_file_that_vanishes_while_packing_fails_the_attempt(
 
 
 async def test_progress_rises_to_a_hundred(sevenzip: SevenZip, folder: Path, archive: Path) -> None:
-    (folder / "77% done + 88%.bin").write_bytes(random.Random(2).randbytes(10_000_000))
+    (folder / "100% done + 100%.bin").write_bytes(random.Random(2).randbytes(10_000_000))
     packing: list[int] = []
     testing: list[int] = []
 
@@ -292,7 +292,7 @@ async def test_progress_rises_to_a_hundred(sevenzip: SevenZip, folder: Path, arc
     await sevenzip.test(os.fsencode(archive), on_percent=testing.append)
 
     assert packing == sorted(packing)
-    assert len(packing) > 2
+    assert len([percent for percent in packing if 0 < percent < 100]) > 1
     assert packing[-1] == testing[-1] == 100
 
 

@@ -19,12 +19,13 @@ from cs_archiver.db.database import Database
 from cs_archiver.db.folders import Folders
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
-from cs_archiver.domain.folders import Folder
+from cs_archiver.domain.folders import Patterns
 from cs_archiver.server.application import Services, build
 from cs_archiver.services.accounts import AccountService, HashCost
 from cs_archiver.services.folders import FolderService
 from cs_archiver.services.jobs import JobService
 from cs_archiver.services.status import StatusService
+from cs_archiver.tools.discovery import Discovery
 
 CHEAP = HashCost(time=1, memory_kib=8, parallelism=1)
 SECRET = "a signing key for tests, 32 bytes or more"
@@ -123,7 +124,9 @@ async def running_api(
     bus = Bus()
     destination = Destination()
     accounts = AccountService(Accounts(database), cost=CHEAP, secret=SECRET, lifetime=LIFETIME)
-    folders = await _folders(database, nas)
+    discovery = Discovery(bytes(nas), Patterns(("*-ARCHIVED-TO-GLOBUS.txt",), (".DS_Store",)), threads=2)
+    folders = FolderService(discovery, Folders(database))
+    await folders.listed(refresh=True)
     status = StatusService(Jobs(database), storage_path=storage or tmp_path, is_globus_sandbox=is_globus_sandbox)
     jobs = JobService(
         database,
@@ -145,6 +148,7 @@ async def running_api(
     finally:
         accounts.close()
         status.close()
+        await folders.close()
         await database.close()
 
 
@@ -157,25 +161,5 @@ def _plant(nas: Path) -> None:
     archived = nas / "Production" / "2023" / "Old"
     archived.mkdir(parents=True)
     (archived / "Old-ARCHIVED-TO-GLOBUS.txt").write_text("done")
+    (nas / "Production" / "2023" / "Empty").mkdir()
     (nas / "Production" / "2024" / "linked").symlink_to(nas / "Production" / "2024" / "Alpha")
-
-
-async def _folders(database: Database, nas: Path) -> FolderService:
-    found = [
-        Folder(
-            str(nas / "Production" / "2024" / n),
-            "Production",
-            "2024",
-            n,
-            1536,
-            2,
-            "2024-01-01T00:00:00.000Z",
-            None,
-        )
-        for n in ("Alpha", "Beta", "Gamma", "Æther #1 <b>")
-    ]
-    found.append(
-        Folder(str(nas / "Production/2023/Old"), "Production", "2023", "Old", 4, 1, None, "already archived")
-    )
-    await Folders(database).replace(found, started_at="2024-01-01T00:00:00.000Z")
-    return FolderService(Folders(database), str(nas))

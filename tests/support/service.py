@@ -1,4 +1,4 @@
-"""The whole product in this process: a small NAS, a Globus sandbox, the service, and a client that is signed in."""
+"""The whole product in this process: a small NAS, a Globus sandbox, the service, and a client signed in to it."""
 
 import asyncio
 import socket
@@ -77,9 +77,7 @@ class Service:
             return response.status, body
 
     async def sign_in(self, password: str = PASSWORD) -> None:
-        status, body = await self.call(
-            "POST", "/api/auth/login", json={"username": "admin", "password": password}
-        )
+        status, body = await self.call("POST", "/api/auth/login", json={"username": "admin", "password": password})
         assert status == 200, body
         self.session.headers["Authorization"] = f"Bearer {body['access_token']}"
 
@@ -168,9 +166,7 @@ def settings_of(place: Place, sandbox_url: str, **overrides: str) -> Settings:
 
 
 @asynccontextmanager
-async def service_in(
-    place: Place, sandbox: Sandbox, *, sign_in: bool = True, **overrides: str
-) -> AsyncIterator[Service]:
+async def service_in(place: Place, sandbox: Sandbox, **overrides: str) -> AsyncIterator[Service]:
     """The service on an existing world and sandbox: for tests that stop it and start it again."""
     settings = settings_of(place, sandbox.url, **overrides)
     async with (
@@ -178,8 +174,7 @@ async def service_in(
         aiohttp.ClientSession() as session,
     ):
         service = Service(place, sandbox, address, session)
-        if sign_in:
-            await service.sign_in()
+        await service.sign_in()
         yield service
 
 

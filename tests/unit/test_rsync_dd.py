@@ -4,7 +4,7 @@ import pytest
 
 from cs_archiver.errors import DiskFull, JobError, Permanent, Temporary
 from cs_archiver.tools import dd, rsync
-from cs_archiver.tools.process import Finished
+from cs_archiver.tools.process import Finished, ProgressReader
 
 
 def test_rsync_gets_names_only_as_absolute_paths_behind_the_double_dash() -> None:
@@ -91,3 +91,35 @@ def test_a_failure_of_dd_names_the_reason_and_not_its_figures(complaint: bytes, 
 
 def test_a_killed_dd_is_reported_as_killed() -> None:
     assert "SIGKILL" in str(dd.copy_failure("dd", Finished(-9, b"", b"")))
+
+
+def _figures(reader: ProgressReader, printed: bytes, size: int) -> list[int]:
+    pieces = [printed[start : start + size] for start in range(0, len(printed), size)]
+    return [figure for piece in pieces if (figure := reader.feed(piece)) is not None]
+
+
+@pytest.mark.parametrize("size", [1, 3, 17])
+def test_the_bytes_of_rsync_are_read_however_its_output_is_cut(size: int) -> None:
+    printed = (
+        b"\r          32768   0%    0.00kB/s    0:00:00  "
+        b"\r      345276416  52%  329.25MB/s    0:00:00 (xfr#16, to-chk=15/32)"
+        b'skipping non-regular file "9000000000  99%"\n'
+        b"\r      663000000 100%  329.25MB/s    0:00:01 (xfr#32, to-chk=0/32)\n"
+    )
+
+    assert _figures(ProgressReader(rsync.PROGRESS, first=b"\r"), printed, size) == [32768, 345276416, 663000000]
+
+
+@pytest.mark.parametrize("size", [1, 3, 17])
+def test_the_bytes_of_dd_are_read_however_its_output_is_cut(size: int) -> None:
+    printed = (
+        b"97164197888 bytes (97 GB, 90 GiB) copied, 1 s, 97.2 GB/s"
+        b"\r197164197888 bytes (197 GB, 183 GiB) copied, 2 s, 97.2 GB/s\n"
+        b"188030+1 records in\n188030+1 records out\n197164197999 bytes (197 GB, 183 GiB) copied, 2.1 s\n"
+    )
+
+    assert _figures(ProgressReader(dd.PROGRESS, first=b"\n"), printed, size) == [
+        97164197888,
+        197164197888,
+        197164197999,
+    ]

@@ -1,7 +1,6 @@
 """What is read out of 7-Zip's output and made of its exit codes, without running it."""
 
 import random
-import re
 import zlib
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Temporary
 from cs_archiver.tools.process import Finished, ProgressReader, require_absolute
 from cs_archiver.tools.sevenzip import (
+    PERCENT,
     Compression,
     Listed,
     ListingParser,
@@ -206,7 +206,6 @@ def test_messages_hold_no_control_characters_and_are_valid_text() -> None:
     text.encode()
 
 
-PERCENT = re.compile(rb"\x08\s*(100|\d{1,2})%")
 PRINTED = (
     b"  0M Scan /t/\x08\x08\x08   \x08\x08\x08  0%\x08\x08    \x08\x08 12% 3 + 77% done + 88%.bin"
     + b"\x08" * 30

@@ -24,7 +24,10 @@ class TransferItem:
 
 @dataclass(frozen=True, slots=True)
 class TransferOptions:
-    """`sync_level` 0 exists, 1 size, 2 modification time, 3 checksum; None copies always."""
+    """`sync_level` 0 exists, 1 size, 2 modification time, 3 checksum; None copies always.
+
+    `encrypt_data` and `fail_on_quota_errors` are only shown again in the task document.
+    """
 
     sync_level: int | None
     verify_checksum: bool

@@ -22,7 +22,6 @@ _ERRNO_CODES = {
     errno.ENOSPC: ("NO_SPACE_LEFT", "no space left"),
     errno.EDQUOT: ("QUOTA_EXCEEDED", "quota exceeded"),
 }
-_QUOTA_CODES = {"NO_SPACE_LEFT", "QUOTA_EXCEEDED"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +57,9 @@ def transfer_item(task: Task, request: TransferRequest, item: TransferItem, rate
         if request.options.skip_source_errors:
             return SkippedError(item, fault.code, fault.description)
         raise
-    try:
-        with _faults_for(places.destination):
-            _require_other_file(places)
-            return _synchronise(task, request, places, rate)
-    except TaskFault as fault:
-        if request.options.fail_on_quota_errors and fault.code in _QUOTA_CODES:
-            raise TaskFailure(fault.code, fault.description) from fault
-        raise
+    with _faults_for(places.destination):
+        _require_other_file(places)
+        return _synchronise(task, request, places, rate)
 
 
 def _synchronise(task: Task, request: TransferRequest, places: _Places, rate: RateLimit) -> ItemResult:

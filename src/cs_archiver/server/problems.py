@@ -68,4 +68,4 @@ def invalid_values(errors: list[dict[str, str]]) -> InvalidRequest:
     """`errors` says of each value where it stands and what is wrong with it."""
     first = f"{errors[0]['pointer']}: {errors[0]['detail']}"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return InvalidRequest("invalid-values", first + more, errors=errors)
+    return InvalidRequest("invalid-value", first + more, errors=errors)

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import OnExisting
@@ -23,6 +23,12 @@ class Query(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not hold a null character")
+    return text
+
+
 def _flag(value: Any) -> bool:
     known = {"true": True, "1": True, "false": False, "0": False}
     if not isinstance(value, str) or value.lower() not in known:
@@ -36,6 +42,7 @@ def _whole_number(value: Any) -> int:
     return int(value)
 
 
+FolderPath = Annotated[str, Field(min_length=1, max_length=_LONGEST_PATH), AfterValidator(_without_nul)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 
@@ -51,7 +58,7 @@ class PasswordChange(Body):
 
 
 class NewJob(Body):
-    folder_path: str = Field(max_length=_LONGEST_PATH)
+    folder_path: FolderPath
     on_existing: OnExisting = OnExisting.FAIL
 
 

@@ -198,7 +198,8 @@ def _is_easily_guessed(password: str, username: str) -> bool:
     steps = {ord(after) - ord(before) for before, after in pairwise(folded)}
     is_run = steps <= {1, -9} or steps <= {-1, 9}  # abcd, 7890123 and backwards
     letters = "".join(filter(str.isalpha, folded))
-    rest = _COMMON_WORD.sub("", letters.replace(username.casefold(), ""))
+    name = username.casefold()
+    rest = _COMMON_WORD.sub("", letters.replace(name, "") if len(name) > 2 else letters)
     return len(set(folded)) < 5 or is_run or (rest != letters and len(rest) < 3)
 
 

@@ -73,9 +73,7 @@ class Copy:
         )
         report.operation(f"Copying {human_size(total.bytes)} from the NAS")
         digests = await self._copy(strategy, source, copy, before, report)
-        await in_thread(
-            lambda _work: copier.set_time_and_mode(copy, mtime_ns=scan.mtime_ns, mode=scan.mode)
-        )
+        await in_thread(lambda _work: copier.set_time_and_mode(copy, mtime_ns=scan.mtime_ns, mode=scan.mode))
         await self._require_unchanged(job, before)
         await self._require_same(copy, before)
         manifest_id = await self._catalogue.seal_manifest(job, _manifest(before, digests))

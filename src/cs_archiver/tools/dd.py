@@ -10,7 +10,8 @@ from typing import Final
 from cs_archiver.errors import DiskFull, JobError, Permanent, Temporary
 from cs_archiver.tools.process import Finished, Processes, ProgressReader, require_absolute
 
-_PROGRESS: Final = re.compile(rb"[\r\n](\d+) byte")
+PROGRESS: Final = re.compile(rb"[\r\n](\d+) byte")
+
 _COMPLAINT: Final = re.compile(rb"^[^\n]*dd: [^\n]*$", re.MULTILINE)
 
 
@@ -31,7 +32,7 @@ class Dd:
         """
         require_absolute(source, destination)
         _check_is_regular(source)
-        reader = ProgressReader(_PROGRESS, first=b"\n")
+        reader = ProgressReader(PROGRESS, first=b"\n")
 
         def consume(piece: bytes) -> None:
             copied_bytes = reader.feed(piece)

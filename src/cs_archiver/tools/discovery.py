@@ -1,4 +1,4 @@
-"""Finds the folders at the third level of the NAS share: many requests at once, because a NAS answers slowly."""
+"""Finds the folders at level 3 of the NAS, many requests at once (long: walk, count and threads are one piece)."""
 
 import errno
 import logging
@@ -248,8 +248,9 @@ class _Count:
                 continue
             kind = stat.S_IFMT(found.st_mode)
             if kind in _SPECIAL:
-                path = shown(b"/".join((*below, entry.name)))
+                path = _shown((*below, entry.name))
                 self._add(Content(trouble=f"it holds {_SPECIAL[kind]}, which cannot be archived: '{path}'"))
+            if kind not in (stat.S_IFREG, stat.S_IFLNK):
                 continue
             if kind == stat.S_IFREG:
                 size_bytes += found.st_size
@@ -270,8 +271,11 @@ class _Count:
     def _hindered(self, below: Names, error: "OSError | _LeftOutError") -> None:
         if self._content is None:
             self._walk.hindered(self._names, error)
-        elif not _is_gone(error):
-            where = f"its sub-folder '{shown(b'/'.join(below))}': " if below else ""
+        elif _is_gone(error):
+            if not below:
+                self._content = None  # the whole folder, which is not the same as an empty one
+        else:
+            where = f"its sub-folder '{_shown(below)}': " if below else ""
             self._add(Content(trouble=where + _reason(error)))
 
     def _add(self, part: Content) -> None:
@@ -310,8 +314,12 @@ class _Crew:
         self.add(first)
         with self._over:
             self._over.wait_for(lambda: self.stopped or not self._unfinished)
-            if not self._over.wait_for(lambda: not self._unfinished, STOP_GRACE_SECONDS):
-                logger.warning("discovery stopped, but the NAS does not answer tasks=%d", self._unfinished)
+            is_over = self._over.wait_for(lambda: not self._unfinished, STOP_GRACE_SECONDS)
+        if is_over:
+            for thread in self._threads:
+                thread.join()
+        else:
+            logger.warning("discovery stopped, but the NAS does not answer tasks=%d", self._unfinished)
         if self._failure is not None:
             raise self._failure
         if self.stopped:
@@ -379,6 +387,10 @@ class _Crew:
 
 class _LeftOutError(Exception):
     """The rules forbid to enter a folder; the text is the reason."""
+
+
+def _shown(path: Names) -> str:
+    return shown(b"/".join(path))
 
 
 def _is_gone(error: Exception) -> bool:

@@ -9,8 +9,9 @@ from typing import Final
 from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Temporary
 from cs_archiver.tools.process import Finished, Processes, ProgressReader, require_absolute
 
+PROGRESS: Final = re.compile(rb"\r\s*(\d+)\s+\d{1,3}%")
+
 _VERSION: Final = re.compile(rb"^rsync +version v?(\d+(?:\.\d+)*)", re.MULTILINE)
-_PROGRESS: Final = re.compile(rb"\r\s*(\d+)\s+\d{1,3}%")
 # Usage, protocol and unsupported action: the same command will end the same way.
 _HOPELESS_CODES: Final = frozenset({1, 2, 4})
 
@@ -43,7 +44,7 @@ class Rsync:
         """
         require_absolute(source, destination)
         _check_folders(source, destination)
-        reader = ProgressReader(_PROGRESS, first=b"\r")
+        reader = ProgressReader(PROGRESS, first=b"\r")
 
         def consume(piece: bytes) -> None:
             copied_bytes = reader.feed(piece)

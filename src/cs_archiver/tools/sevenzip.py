@@ -11,9 +11,9 @@ from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Tem
 from cs_archiver.tools.process import Finished, Processes, ProgressReader, require_absolute
 
 OLDEST_VERSION: Final = (23, 1)
+PERCENT: Final = re.compile(rb"\x08\s*(100|\d{1,2})%")
 
 _VERSION: Final = re.compile(rb"^7-Zip (?:[\[(][^\])]*[\])] )*(\d+)\.(\d+)", re.MULTILINE)
-_PERCENT: Final = re.compile(rb"\x08\s*(100|\d{1,2})%")
 _PHYSICAL_SIZE: Final = re.compile(rb"^Physical Size = (\d+)$", re.MULTILINE)
 _SOUND: Final = re.compile(rb"^Everything is Ok$", re.MULTILINE)
 _COMPLAINT: Final = re.compile(rb"^(?:[\w ]*(?:Warnings|Errors): \d+|WARNINGS?:|ERRORS?:)", re.MULTILINE)
@@ -235,7 +235,7 @@ def _check_places(folder: bytes, archive: bytes) -> None:
 
 
 def _percent_consumer(on_percent: Callable[[int], None]) -> Callable[[bytes], None]:
-    reader = ProgressReader(_PERCENT, first=b"\x08")
+    reader = ProgressReader(PERCENT, first=b"\x08")
 
     def consume(piece: bytes) -> None:
         percent = reader.feed(piece)

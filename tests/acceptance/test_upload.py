@@ -1,0 +1,171 @@
+"""The way through Globus as a person sees it: what is shown, two workers at once, time limits, passing trouble."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+from tests.support.service import (
+    Place,
+    Service,
+    history_of,
+    running_service,
+    sandbox_settings,
+    service_in,
+)
+
+from cs_archiver.sandbox import Operation, Sandbox
+from cs_archiver.sandbox.faults import Answer, Hold, LoseReply
+
+
+def fill(folder: Path, size: int = 300_000) -> Path:
+    (folder / "clip.mov").write_bytes(os.urandom(size))
+    return folder
+
+
+async def until_operation(service: Service, job_id: str, text: str, seconds: float = 20) -> dict[str, Any]:
+    """The job as soon as it says `text` in its current_operation."""
+    async with asyncio.timeout(seconds):
+        while text not in ((job := await service.job(job_id))["current_operation"] or ""):
+            await asyncio.sleep(0.02)
+    return job
+
+
+async def test_a_running_upload_shows_bytes_rate_faults_and_what_globus_says(tmp_path: Path) -> None:
+    place = Place(tmp_path).make()
+    async with (
+        Sandbox(sandbox_settings(place, rate_bytes_per_second=200_000)) as sandbox,
+        service_in(place, sandbox) as service,
+    ):
+        folder = fill(place.folder())
+        await service.discover()
+        job_id = await service.submit(folder)
+        job = await until_operation(service, job_id, "Globus says OK")
+        assert job["status"] == "uploading"
+        assert "0 faults" in job["current_operation"]
+        assert "/s" in job["current_operation"]
+        assert job["step"] == "Step 1/3: Uploading"
+        async with asyncio.timeout(20):
+            while not 0 < (job := await service.job(job_id))["bytes_done"] < job["bytes_total"]:
+                await asyncio.sleep(0.02)
+        assert 75 <= job["progress_percent"] < 85
+        assert (await service.until(job_id))["status"] == "completed"
+
+
+async def test_a_fault_is_shown_and_logged_while_globus_keeps_trying(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service:
+        service.sandbox.faults.add(Operation.RUN, Hold("FAULTING", code="ENDPOINT_TOO_BUSY"))
+        folder = fill(service.place.folder())
+        await service.discover()
+        job_id = await service.submit(folder)
+        await until_operation(service, job_id, "ENDPOINT_TOO_BUSY")
+        service.sandbox.faults.clear()
+        assert (await service.until(job_id))["status"] == "completed"
+        faults = [line for line in await service.log_of(job_id) if "keeps trying" in line]
+        assert len(faults) == 1, "said once, not at every poll"
+        assert faults[0].startswith("WARNING")
+
+
+async def test_one_job_uploads_while_the_next_compresses_and_none_overtakes(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service:
+        service.sandbox.faults.add(Operation.RUN, Hold("STUCK"))
+        first, second, third = (fill(service.place.folder(name)) for name in ("first", "second", "third"))
+        await service.discover()
+        jobs = [await service.submit(folder) for folder in (first, second, third)]
+        await service.until(jobs[0], "uploading")
+        await service.until(jobs[2], "awaiting_upload")
+        _, queue = await service.call("GET", "/api/queue")
+        assert queue["current_upload_job"]["job_id"] == jobs[0]
+        assert [job["job_id"] for job in queue["awaiting_upload_jobs"]] == jobs[1:]
+        service.sandbox.faults.clear()
+        ended = [await service.until(job_id) for job_id in jobs]
+        assert [job["status"] for job in ended] == ["completed"] * 3
+        assert sorted(ended, key=lambda job: str(job["completed_at"])) == ended
+
+
+async def test_an_upload_over_its_time_is_cancelled_and_sent_again(tmp_path: Path) -> None:
+    async with running_service(tmp_path, UPLOAD_TASK_TIMEOUT_HOURS="0.0001") as service:
+        service.sandbox.faults.add(Operation.RUN, Hold("STUCK"))
+        job = await service.archive(fill(service.place.folder()))
+        assert job["status"] == "completed"
+        log = "\n".join(await service.log_of(job["job_id"]))
+        assert "cancelling the Globus task" in log
+        assert "Retry 1/5" in log
+        statuses = [record.status for record in service.sandbox.tasks.values()]
+        assert sorted(statuses) == ["FAILED", "SUCCEEDED"]
+
+
+async def test_an_upload_that_never_moves_fails_after_its_retries_and_keeps_the_source(tmp_path: Path) -> None:
+    async with running_service(tmp_path, UPLOAD_TASK_TIMEOUT_HOURS="0.0001", MAX_UPLOAD_RETRIES="1") as service:
+        service.sandbox.faults.add(Operation.RUN, Hold("STUCK"), times=None)
+        folder = fill(service.place.folder())
+        job = await service.archive(folder)
+        assert job["status"] == "failed"
+        assert "cancelled after" in job["error_message"]
+        assert os.listdir(folder) == ["clip.mov"]
+        assert os.listdir(service.place.storage / "failed" / job["job_id"]) != []
+
+
+async def test_the_deadline_of_the_configuration_is_asked_of_globus(tmp_path: Path) -> None:
+    async with running_service(tmp_path, UPLOAD_TASK_DEADLINE_HOURS="48") as service:
+        assert (await service.archive(fill(service.place.folder())))["status"] == "completed"
+        (sent,) = (entry.body for entry in service.sandbox.journal if entry.path == "/v0.10/transfer")
+        assert sent["deadline"] is not None
+
+
+async def test_globus_out_of_reach_is_retried_under_the_limit_for_connections(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service:
+        service.sandbox.faults.add(Operation.TASK, Answer(503, "<html>maintenance</html>"), times=6)
+        job = await service.archive(fill(service.place.folder()))
+        assert job["status"] == "completed"
+        log = "\n".join(await service.log_of(job["job_id"]))
+        assert "Retry 1/10" in log
+        assert job["retry_count"] == 0
+
+
+async def test_wrong_credentials_hold_the_job_before_a_byte_is_copied(tmp_path: Path) -> None:
+    async with running_service(tmp_path, GLOBUS_CLIENT_SECRET="wrong") as service:
+        folder = fill(service.place.folder())
+        await service.discover()
+        job_id = await service.submit(folder)
+        job = await until_operation(service, job_id, "Held:")
+        assert job["status"] == "queued"
+        assert os.listdir(service.place.storage / "temp") == []
+        held = [line for line in await service.log_of(job_id) if "Held:" in line]
+        assert len(held) == 1
+
+
+async def test_a_lost_reply_to_the_submission_leads_to_one_task(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service:
+        service.sandbox.faults.add(Operation.TRANSFER, LoseReply())
+        job = await service.archive(fill(service.place.folder()))
+        assert job["status"] == "completed"
+        assert len(service.sandbox.tasks) == 1
+
+
+async def test_a_service_stopped_during_the_upload_goes_on_with_the_same_task(tmp_path: Path) -> None:
+    place = Place(tmp_path).make()
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        sandbox.faults.add(Operation.RUN, Hold("STUCK"))
+        async with service_in(place, sandbox) as service:
+            folder = fill(place.folder())
+            await service.discover()
+            job_id = await service.submit(folder)
+            await until_operation(service, job_id, "Globus says")
+        sandbox.faults.clear()
+        async with service_in(place, sandbox) as service:
+            assert (await service.until(job_id))["status"] == "completed"
+            assert len(sandbox.tasks) == 1
+
+
+async def test_a_service_stopped_while_copying_begins_again_from_the_queue(tmp_path: Path) -> None:
+    place = Place(tmp_path).make()
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        async with service_in(place, sandbox) as service:
+            folder = fill(place.folder(), 20_000_000)
+            await service.discover()
+            job_id = await service.submit(folder)
+            await service.until(job_id, "compressing")
+        async with service_in(place, sandbox) as service:
+            assert (await service.until(job_id, seconds=120))["status"] == "completed"
+            assert history_of(service, job_id)[:5] == ["queued", "copying", "compressing", "queued", "copying"]
