@@ -18,7 +18,7 @@ from cs_archiver.db.folders import Folders
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
 from cs_archiver.domain.folders import Patterns
-from cs_archiver.errors import JobError
+from cs_archiver.errors import JobError, NeedsOperator
 from cs_archiver.pipeline import Parts, build_workers
 from cs_archiver.server.application import Services, build
 from cs_archiver.services.accounts import AccountService, HashCost, load_or_create_secret
@@ -55,7 +55,9 @@ async def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
         await asyncio.wait({stopping, workers}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if workers.done():
-            workers.result()
+            raise NeedsOperator(
+                "a worker ended; the log says why: start the service again"
+            ) from workers.exception()
         _log.info("stopping: tools are ended, a Globus task goes on by itself")
 
 
@@ -75,9 +77,9 @@ async def running(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[N
         globus = Globus(_access(settings))
         stack.push_async_callback(globus.close)
         parts = Parts(settings, database, Bus(), globus, processes)
+        await requeue_interrupted(Queue(database), Jobs(database))
         address = await _serve_http(parts, stack)
         stack.push_async_callback(requeue_interrupted, Queue(database), Jobs(database))
-        await requeue_interrupted(Queue(database), Jobs(database))
         gc.collect()
         gc.freeze()  # what lives as long as the process need not be looked at by every collection
         workers = asyncio.create_task(_run(build_workers(parts)), name="workers")
@@ -86,9 +88,13 @@ async def running(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[N
 
 
 async def _run(workers: list[Worker]) -> None:
-    async with asyncio.TaskGroup() as group:
-        for worker in workers:
-            group.create_task(worker.run(), name=f"worker {worker.name}")
+    try:
+        async with asyncio.TaskGroup() as group:
+            for worker in workers:
+                group.create_task(worker.run(), name=f"worker {worker.name}")
+    except BaseExceptionGroup:
+        _log.critical("a worker ended: the service stops", exc_info=True)
+        raise
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

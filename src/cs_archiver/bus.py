@@ -45,16 +45,22 @@ class Bus:
 
 
 class QueueBell:
-    """Wakes a worker that waits for work: when the queue changed, or after `timeout_seconds` at the latest."""
+    """Wakes a worker: it also rings for what happened while the worker was busy, so that no news is missed."""
 
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
+    def __init__(self, events: asyncio.Queue[Event]) -> None:
+        self._events = events
+
+    @classmethod
+    @contextmanager
+    def listening(cls, bus: Bus) -> "Iterator[QueueBell]":
+        with bus.subscribe() as events:
+            yield cls(events)
 
     async def wait(self, timeout_seconds: float) -> None:
-        with self._bus.subscribe() as events:
-            try:
-                async with asyncio.timeout(timeout_seconds):
-                    while not isinstance(await events.get(), QueueUpdate):
-                        pass
-            except TimeoutError:
-                return
+        """Until the queue changed, or the time is over."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while not isinstance(await self._events.get(), QueueUpdate):
+                    pass
+        except TimeoutError:
+            return

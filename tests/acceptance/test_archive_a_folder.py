@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.support.service import Service, history_of, keep_copy, query, running_service
-from tests.support.trees import plant_awkward_tree
 
 from cs_archiver.demo.compare import compare, extract
+from tests.support.service import Service, history_of, keep_copy, query, running_service
+from tests.support.trees import plant_awkward_tree
 
 ALL_STATES = [
     "queued",

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from cs_archiver.sandbox import Operation, Sandbox
+from cs_archiver.sandbox.faults import Answer, Hold, LoseReply
 from tests.support.service import (
     Place,
     Service,
@@ -13,9 +15,6 @@ from tests.support.service import (
     sandbox_settings,
     service_in,
 )
-
-from cs_archiver.sandbox import Operation, Sandbox
-from cs_archiver.sandbox.faults import Answer, Hold, LoseReply
 
 
 def fill(folder: Path, size: int = 300_000) -> Path:

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.support.api import Api, refusal_of, running_api
 
 from cs_archiver.server.auth import Who
 from cs_archiver.server.routes import ROUTES, Route
+from tests.support.api import Api, refusal_of, running_api
 
 API_ROUTES = [route for route in ROUTES if route.path.startswith("/api/")]
 CLOSED_ROUTES = [route for route in ROUTES if route.who is not Who.ANYONE]

@@ -10,12 +10,12 @@ from typing import Any
 
 import jwt
 import pytest
-from tests.support.api import CHEAP, LIFETIME, PASSWORD, SECRET, Api, refusal_of, running_api
 
 from cs_archiver.clock import to_text
 from cs_archiver.db import tables
 from cs_archiver.db.accounts import Accounts
 from cs_archiver.services.accounts import AccountService, HashCost
+from tests.support.api import CHEAP, LIFETIME, PASSWORD, SECRET, Api, refusal_of, running_api
 
 NEW_PASSWORD = "seven lamps in the harbour"
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.support.api import Api, refusal_of, running_api
 
 from cs_archiver.server import keys
+from tests.support.api import Api, refusal_of, running_api
 
 BODY_LIMIT = 64 * 1024
 POSTS = ("/api/auth/login", "/api/auth/password", "/api/jobs")

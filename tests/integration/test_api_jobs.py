@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tests.support.api import BASE_PATH, Api, refusal_of, running_api
 from yarl import URL
 
 from cs_archiver.db import jobs as job_log
 from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, QueueUpdate, StepProgress
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import JobStatus
+from tests.support.api import BASE_PATH, Api, refusal_of, running_api
 
 LINE_KEYS = {
     "job_id",

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.support.api import Api, running_api
 
 import cs_archiver
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.services import status as status_module
+from tests.support.api import Api, running_api
 
 
 @pytest.fixture

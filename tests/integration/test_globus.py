@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tests.support.globus_sandbox import DESTINATION, SOURCE, Site, running_site
 
 from cs_archiver.errors import ConnectionTrouble, JobError, NeedsOperator, Permanent, Temporary
 from cs_archiver.sandbox import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, CollectionTraits, Operation
 from cs_archiver.sandbox.answers import CATALOGUE, CONFLICT, error, needs_consent, rate_limited
 from cs_archiver.sandbox.faults import Answer, Effect, Fail, Hang, Hold, LoseReply, Overlay, SlowCancel, Truncate
 from cs_archiver.tools.globus import Globus, GlobusAccess, transfer_document
+from tests.support.globus_sandbox import DESTINATION, SOURCE, Site, running_site
 
 TRANSFER_SCOPE = "urn:globus:auth:scope:transfer.api.globus.org:all"
 NAME = "x.tar"

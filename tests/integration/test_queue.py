@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import IntegrityError
-from tests.support.jobs import submit
 
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import Entry, EntryKind
+from cs_archiver.domain.manifest import Entry, EntryKind, totals
 from cs_archiver.domain.states import MOVES, JobStatus, WorkerName
 from cs_archiver.domain.verification import Check
 from cs_archiver.errors import Conflict, JobMovedMeanwhile
+from tests.support.jobs import submit
 
 WAY = [
     JobStatus.COPYING,
@@ -111,7 +111,7 @@ async def proven(database: Database, queue: Queue, *, passed: bool = True) -> Jo
     """A job in upload_verifying, with a manifest, an upload, and its evidence."""
     catalogue = Catalogue(database)
     job = await bring_to(queue, await submit(database), JobStatus.UPLOAD_VERIFYING)
-    manifest_id = await catalogue.seal_manifest(job, [ENTRY])
+    manifest_id = await catalogue.seal_manifest(job, [ENTRY], totals([ENTRY]))
     job = await queue.checkpoint(
         job, manifest_id=manifest_id, archive_sha256="aa", archive_size_bytes=32, globus_task_id="task"
     )
@@ -176,7 +176,7 @@ async def test_a_manifest_comes_back_as_it_was_sealed(database: Database) -> Non
         Entry(b"link", EntryKind.LINK, 2, 1, 0o777, b"\xfe.", 3, None),
     ]
     catalogue = Catalogue(database)
-    found = await catalogue.manifest(await catalogue.seal_manifest(job, entries))
+    found = await catalogue.manifest(await catalogue.seal_manifest(job, entries, totals(entries)))
     assert sorted(found) == sorted(entries)
 
 

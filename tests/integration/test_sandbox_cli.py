@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.globus_cli import PROGRAM, Finished, GlobusCli
-from tests.support.globus_sandbox import DESTINATION, SOURCE, Site, running_site
 
 from cs_archiver.sandbox import DEMO_CLIENT_ID, CollectionTraits
 from cs_archiver.sandbox.faults import Hold, Operation
+from tests.support.globus_cli import PROGRAM, Finished, GlobusCli
+from tests.support.globus_sandbox import DESTINATION, SOURCE, Site, running_site
 
 pytestmark = pytest.mark.skipif(
     not PROGRAM.exists(), reason=f"{PROGRAM} is missing: make a virtual environment there from .ci/globus-cli.lock"

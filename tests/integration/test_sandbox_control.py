@@ -8,12 +8,12 @@ from typing import Any
 import aiohttp
 import globus_sdk
 import pytest
-from tests.support.globus_sandbox import SOURCE, Site, running_site
 
 from cs_archiver.sandbox.answers import HTML_200
 from cs_archiver.sandbox.faults import (
     Answer,
 )
+from tests.support.globus_sandbox import SOURCE, Site, running_site
 
 CONTENT = b"archive bytes " * 4096
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import globus_sdk
 import pytest
-from tests.support.globus_sandbox import DESTINATION, SOURCE, Site, running_site, transfer
 
 from cs_archiver.sandbox import Operation
 from cs_archiver.sandbox.answers import CATALOGUE, EMPTY_OBJECT, HTML_200, needs_consent, rate_limited
@@ -19,6 +18,7 @@ from cs_archiver.sandbox.faults import (
     Overlay,
     Truncate,
 )
+from tests.support.globus_sandbox import DESTINATION, SOURCE, Site, running_site, transfer
 
 CONTENT = b"archive bytes " * 4096
 

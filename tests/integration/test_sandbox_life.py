@@ -8,6 +8,11 @@ from typing import Any
 
 import globus_sdk
 import pytest
+
+from cs_archiver.errors import ConfigError
+from cs_archiver.sandbox import Sandbox, SandboxSettings
+from cs_archiver.sandbox.command import parse_client, parse_collection, serve
+from cs_archiver.sandbox.faults import Hold, Operation
 from tests.support.globus_sandbox import (
     SOURCE,
     Site,
@@ -15,11 +20,6 @@ from tests.support.globus_sandbox import (
     running_site,
     transfer,
 )
-
-from cs_archiver.errors import ConfigError
-from cs_archiver.sandbox import Sandbox, SandboxSettings
-from cs_archiver.sandbox.command import parse_client, parse_collection, serve
-from cs_archiver.sandbox.faults import Hold, Operation
 
 
 @pytest.fixture

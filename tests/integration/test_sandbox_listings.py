@@ -6,6 +6,7 @@ from typing import Any
 
 import globus_sdk
 import pytest
+
 from tests.support.globus_sandbox import DESTINATION, SOURCE, Site, refused, running_site, transfer
 
 
@@ -115,12 +116,17 @@ async def test_links_are_listed_and_deleted_as_links(site: Site) -> None:
         ("file", "x.tar"),
         ("invalid_symlink", "/etc/hostname"),
     ]
-    data = globus_sdk.DeleteData(SOURCE)
+    (site.source / "folder").mkdir()
+    (site.source / "folder link").symlink_to("folder")
+    data = globus_sdk.DeleteData(SOURCE, recursive=True)
     data.add_item("/good")
+    data.add_item("/folder link")
     answer = await site.run(lambda client: client.submit_delete(data))
     assert (await site.finished(answer["task_id"]))["status"] == "SUCCEEDED"
     assert (site.source / "x.tar").exists()
+    assert (site.source / "folder").exists()
     assert not (site.source / "good").is_symlink()
+    assert not (site.source / "folder link").is_symlink()
 
 
 async def test_delete_task_removes_a_tree_only_when_recursive(site: Site) -> None:

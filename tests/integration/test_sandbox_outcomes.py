@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.globus_sandbox import Site, running_site, transfer
 
 from cs_archiver.sandbox import Operation
 from cs_archiver.sandbox.faults import (
@@ -14,6 +13,7 @@ from cs_archiver.sandbox.faults import (
     Hold,
     Outcome,
 )
+from tests.support.globus_sandbox import Site, running_site, transfer
 
 CONTENT = b"archive bytes " * 4096
 

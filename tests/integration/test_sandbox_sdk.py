@@ -7,6 +7,9 @@ from typing import Any
 
 import globus_sdk
 import pytest
+
+from cs_archiver.sandbox import CollectionTraits, environment
+from cs_archiver.sandbox.faults import Hold, LoseReply, Operation
 from tests.support.globus_sandbox import (
     DESTINATION,
     SOURCE,
@@ -16,9 +19,6 @@ from tests.support.globus_sandbox import (
     running_site,
     transfer,
 )
-
-from cs_archiver.sandbox import CollectionTraits, environment
-from cs_archiver.sandbox.faults import Hold, LoseReply, Operation
 
 MAPPED = CollectionTraits(entity_type="GCSv5_mapped_collection")
 
@@ -55,6 +55,32 @@ async def test_expired_token_is_fetched_anew_and_the_call_goes_on(site: Site) ->
 
     await site.run(two_calls, max_retries=1)
     assert [entry.operation for entry in site.sandbox.journal].count(Operation.TOKEN) == 2
+
+
+@pytest.mark.parametrize(
+    ("scope", "life_seconds", "status"),
+    [
+        (str(globus_sdk.TransferClient.scopes.all), 60, 200),
+        (str(globus_sdk.TransferClient.scopes.all), 0, 401),
+        ("openid", 60, 401),
+    ],
+)
+async def test_token_counts_for_its_own_service_and_time(
+    site: Site, monkeypatch: pytest.MonkeyPatch, scope: str, life_seconds: int, status: int
+) -> None:
+    monkeypatch.setattr("cs_archiver.sandbox.auth.TOKEN_LIFE_SECONDS", life_seconds)
+
+    def use_token() -> int:
+        with auth_client(site.sandbox.url) as auth:
+            tokens = auth.oauth2_client_credentials_tokens(scope).data
+        authorizer = globus_sdk.AccessTokenAuthorizer(tokens["access_token"])
+        with globus_sdk.TransferClient(authorizer=authorizer, base_url=site.sandbox.url) as client:
+            try:
+                return client.get_submission_id().http_status
+            except globus_sdk.TransferAPIError as error:
+                return error.http_status
+
+    assert await asyncio.to_thread(use_token) == status
 
 
 async def test_userinfo_names_the_client(site: Site) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import globus_sdk
 import pytest
+
+from cs_archiver.sandbox import CollectionTraits
+from cs_archiver.sandbox.faults import Hold, Operation, SlowCancel
 from tests.support.globus_sandbox import (
     DESTINATION,
     SOURCE,
@@ -16,9 +19,6 @@ from tests.support.globus_sandbox import (
     running_site,
     transfer,
 )
-
-from cs_archiver.sandbox import CollectionTraits
-from cs_archiver.sandbox.faults import Hold, Operation, SlowCancel
 
 
 @pytest.fixture
@@ -142,6 +142,12 @@ async def test_external_checksum_mismatch_fails_the_task(site: Site) -> None:
     assert await site.rows(task["task_id"]) == []
 
 
+async def test_external_checksum_is_checked_even_when_both_files_are_alike(site: Site) -> None:
+    (site.destination / "x.tar").write_bytes((site.source / "x.tar").read_bytes())
+    task = await site.done(transfer(digest="0" * 64, sync_level=3))
+    assert task["fatal_error"]["code"] == "EXTERNAL_CHECKSUM_MISMATCH"
+
+
 @pytest.mark.parametrize(
     ("algorithm", "digest"),
     [
@@ -199,7 +205,7 @@ async def test_timestamp_is_kept_when_asked_for(site: Site) -> None:
 
 
 async def test_source_that_grows_meanwhile_is_copied_again(tmp_path: Path) -> None:
-    async with running_site(tmp_path, rate_bytes_per_second=1_000_000) as site:
+    async with running_site(tmp_path, rate_bytes_per_second=500_000) as site:
         site.make_file(content=bytes(200_000))
         task_id = await site.submit()
         await site.task_when(task_id, lambda task: task["bytes_transferred"] > 0)

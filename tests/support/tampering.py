@@ -13,6 +13,7 @@ import pytest
 
 from cs_archiver.demo.compare import compare, extract
 from cs_archiver.sandbox import Operation
+from cs_archiver.sandbox.answers import PERMISSION_DENIED
 from cs_archiver.sandbox.faults import Hold
 from tests.support.service import Service, keep_copy
 
@@ -73,17 +74,31 @@ async def eventually(holds: Callable[[], object], *, what: str) -> None:
         raise AssertionError(f"never came about: {what}") from None
 
 
-async def until_told(service: Service, job_id: str, text: str) -> str:
-    """The job's log as one text, as soon as it holds `text`."""
+async def until_told(service: Service, job_id: str, text: str, *, times: int = 1) -> str:
+    """The job's log as one text, as soon as it holds `text` so many times."""
     log = ""
     try:
         async with asyncio.timeout(WAIT_SECONDS):
-            while text not in log:
+            while log.count(text) < times:
                 await asyncio.sleep(0.02)
                 log = "\n".join(await service.log_of(job_id))
     except TimeoutError:
         raise AssertionError(f"never told: {text!r}\n{log}") from None
     return log
+
+
+@asynccontextmanager
+async def held_in_the_queue(service: Service, folder: Path) -> AsyncIterator[str]:
+    """A job of this folder that is not let begin, because Globus refuses to speak of its collections.
+
+    It may have looked at its source already when the block begins: wait in the block for what it says of a change.
+    """
+    service.sandbox.faults.add(Operation.ENDPOINT, PERMISSION_DENIED, times=None)
+    await service.discover()
+    job_id = await service.submit(folder)
+    await until_told(service, job_id, "Held: looking up Globus collection")
+    yield job_id
+    service.sandbox.faults.clear()
 
 
 @asynccontextmanager
@@ -95,7 +110,7 @@ async def held_at_globus(service: Service, folder: Path) -> AsyncIterator[str]:
     await service.until(job_id, "uploading")
     await eventually(lambda: service.sandbox.tasks, what="a Globus task")
     yield job_id
-    service.sandbox.faults.clear()
+    service.sandbox.faults.release()
 
 
 class Wrapper:
@@ -143,9 +158,10 @@ exit $code
 
 
 @contextmanager
-def mounted_over(folder: Path) -> Iterator[None]:
-    """An empty file system mounted over a folder, as when another share takes its place."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=True)
+def mounted_over(folder: Path, *, bind: Path | None = None) -> Iterator[None]:
+    """Another file system mounted over a folder: an empty one, or the part of one that lies at `bind`."""
+    what = ["-t", "tmpfs", "-o", "size=1m", "tmpfs"] if bind is None else ["--bind", bind]
+    subprocess.run(["mount", *what, folder], check=True)
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from cs_archiver.clock import now_text
 from cs_archiver.db import tables
 from cs_archiver.db.database import Database
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import Entry, EntryKind, totals
+from cs_archiver.domain.manifest import Entry, EntryKind, Totals
 from cs_archiver.domain.verification import Check
 
 _ENTRIES = tables.manifest_entries
@@ -42,9 +42,8 @@ class Catalogue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def seal_manifest(self, job: Job, entries: Sequence[Entry]) -> int:
+    async def seal_manifest(self, job: Job, entries: Sequence[Entry], total: Totals) -> int:
         """Store the manifest of this attempt, all or nothing; gives back its id."""
-        total = totals(entries)
         async with self._database.write() as connection:
             insert = tables.manifests.insert().values(
                 job_id=job.id,

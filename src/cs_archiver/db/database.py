@@ -1,14 +1,16 @@
 """The one SQLite file: a single writer connection, query-only readers, and the transactions on both."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cs_archiver.db import schema
+from cs_archiver.errors import NeedsOperator
 
 Connection = AsyncConnection
 """A transaction that is open, handed from one function of this package to the next."""
@@ -19,6 +21,10 @@ _WRITER_PRAGMAS = (*_COMMON_PRAGMAS, "journal_mode = WAL", "synchronous = FULL")
 # Readers never checkpoint: before 3.51.3, SQLite can corrupt a WAL database when two connections
 # write or checkpoint at the same moment (sqlite.org/wal.html, "The WAL-Reset Bug").
 _READER_PRAGMAS = (*_COMMON_PRAGMAS, "query_only = ON", "wal_autocheckpoint = 0")
+
+
+class DatabaseUnhealthy(NeedsOperator):
+    """SQLite cannot read or write its file; what was to be committed is not."""
 
 
 class Database:
@@ -43,19 +49,36 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that begins IMMEDIATE and commits on leaving; any exception rolls it back."""
-        async with self._writer.begin() as connection:
-            yield connection
+        """A transaction that begins IMMEDIATE and commits on leaving; any exception rolls it back.
+
+        Raises DatabaseUnhealthy when the file cannot be written: locked, full, read-only or damaged.
+        """
+        with _told_apart():
+            async with self._writer.begin() as connection:
+                yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        async with self._readers.connect() as connection:
-            yield connection
+        """A snapshot to read from. Raises DatabaseUnhealthy as `write` does."""
+        with _told_apart():
+            async with self._readers.connect() as connection:
+                yield connection
 
     async def close(self) -> None:
         # Readers first: the last connection to close checkpoints, and that must be the writer.
         await self._readers.dispose()
         await self._writer.dispose()
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise DatabaseUnhealthy(
+            f"the database cannot be used ({error.orig}): check its disk and permissions",
+            problem="database-unhealthy",
+        ) from error
 
 
 def _engine(path: Path, *, connections: int, pragmas: tuple[str, ...], begin: str) -> AsyncEngine:

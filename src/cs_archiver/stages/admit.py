@@ -1,6 +1,5 @@
 """queued -> copying: is there room, is the source there, would Globus take the archive? Nothing is copied yet."""
 
-import asyncio
 import os
 import stat
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from cs_archiver.stages.destination import why_taken
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import removal
-from cs_archiver.tools.disk import free_bytes, make_folders, source_error
+from cs_archiver.tools.disk import free_bytes, local_error, source_error
 from cs_archiver.tools.globus import Globus
+from cs_archiver.tools.threads import in_thread
 
 _MOST_VERSIONS = 1000
 
@@ -40,14 +40,13 @@ class Admit:
         self._settings = settings
 
     async def run(self, job: Job, report: Report) -> Advance:
-        await asyncio.to_thread(self._clear_earlier_attempt, job)
-        await asyncio.to_thread(self._require_space, job)
-        inode = await asyncio.to_thread(self._require_source, job)
+        await in_thread(lambda _work: self._make_ready(job))
+        inode = await in_thread(lambda _work: self._require_source(job))
         report.operation("Checking the Globus collections")
         await self._require_collections()
         destination = await self._free_destination(job)
         archive_path = self._places.archive_for(job.level1, job.level2, destination.rsplit("/", 1)[-1])
-        await asyncio.to_thread(self._set_aside, job, os.fsencode(archive_path))
+        await in_thread(lambda _work: self._set_aside(job, os.fsencode(archive_path)))
         attempt = job.attempt + 1
         await report.log("Job started" if attempt == 1 else f"Job started again (attempt {attempt})")
         return Advance(
@@ -64,19 +63,21 @@ class Admit:
             },
         )
 
-    def _clear_earlier_attempt(self, job: Job) -> None:
-        removal.remove_working_copy(self._places.working_folder(job))
-        if job.archive_path is not None:
-            removal.remove_file(self._places.partial(job))
+    def _make_ready(self, job: Job) -> None:
+        try:
+            removal.remove_working_copy(self._places.working_folder(job))
+            if job.archive_path is not None:
+                removal.remove_file(self._places.partial(job))
+            self._require_space(job)
+        except OSError as error:
+            raise local_error(os.fsencode(self._places.storage), error) from error
 
     def _set_aside(self, job: Job, archive: bytes) -> None:
         """A finished archive of an attempt never recorded, or somebody's file: kept, but out of the way."""
-        if not os.path.lexists(archive):
-            return
-        folder = self._places.failed_folder(job)
-        make_folders(folder)
-        name = b"attempt-%d-%s" % (job.attempt, os.path.basename(archive))
-        removal.move_without_overwriting(archive, os.path.join(folder, name))
+        try:
+            removal.set_aside(archive, self._places.failed_folder(job))
+        except OSError as error:
+            raise local_error(archive, error) from error
 
     def _require_space(self, job: Job) -> None:
         size = job.folder_size_bytes or 0

@@ -26,7 +26,7 @@ from cs_archiver.tools import copier, removal
 from cs_archiver.tools.dd import Dd
 from cs_archiver.tools.disk import BLOCK_BYTES, Digest, local_error, make_folders
 from cs_archiver.tools.rsync import Rsync
-from cs_archiver.tools.threads import in_thread
+from cs_archiver.tools.threads import Work, in_thread
 from cs_archiver.tools.tree import Scan, hash_tree, scan_tree
 
 
@@ -65,18 +65,18 @@ class Copy:
         await in_thread(lambda _work: _empty_folder(self._places.working_folder(job), copy))
         report.operation("Looking through the source")
         scan = await self._scan_source(job)
-        before = scan.entries
-        total = totals(before)
+        before, total = scan.entries, scan.total
         strategy = self._strategy_for(total.bytes)
         await report.log(
             f"Copying from the NAS: {total.files} files, {human_size(total.bytes)}, by {strategy.value}"
         )
         report.operation(f"Copying {human_size(total.bytes)} from the NAS")
-        digests = await self._copy(strategy, source, copy, before, report)
+        digests = await self._copy(strategy, source, copy, scan, report)
         await in_thread(lambda _work: copier.set_time_and_mode(copy, mtime_ns=scan.mtime_ns, mode=scan.mode))
         await self._require_unchanged(job, before)
         await self._require_same(copy, before)
-        manifest_id = await self._catalogue.seal_manifest(job, _manifest(before, digests))
+        manifest = await in_thread(lambda _work: _manifest(before, digests))
+        manifest_id = await self._catalogue.seal_manifest(job, manifest, total)
         await report.log(f"Copy complete ({human_size(total.bytes)})")
         return Advance(
             JobStatus.COMPRESSING,
@@ -97,36 +97,21 @@ class Copy:
     async def _scan_source(self, job: Job) -> Scan:
         """Everything in the source; what cannot be archived as it is ends the job before anything is copied."""
         root = self._places.source(job)
-        scan = await in_thread(lambda work: scan_tree(root, threads=self._settings.threads, work=work))
-        if scan.inode != job.source_inode:
-            raise Temporary(
-                f"{shown(root)!r} is no longer the folder the job began with",
-                problem="source-changed",
-                start_over=True,
-            )
-        if scan.unreadable:
-            raise Permanent(
-                f"the source cannot be read in full: {'; '.join(scan.unreadable[:5])}",
-                problem="source-unreadable",
-            )
-        special = [entry.path for entry in scan.entries if entry.kind is EntryKind.OTHER]
-        if special:
-            names = ", ".join(repr(shown(path)) for path in special[:5])
-            raise Permanent(
-                f"sockets, FIFOs and devices cannot be archived: {names}: remove them, then retry",
-                problem="unsupported-entries",
-            )
-        if totals(scan.entries).files == 0:
-            raise Permanent("the source holds no file: is the NAS mounted?", problem="source-empty")
-        return scan
+
+        def scan(work: Work) -> Scan:
+            found = scan_tree(root, threads=self._settings.threads, work=work)
+            _require_archivable(found, root, inode=job.source_inode)
+            return found
+
+        return await in_thread(scan)
 
     async def _copy(
-        self, strategy: Strategy, source: bytes, copy: bytes, entries: Sequence[Seen], report: Report
+        self, strategy: Strategy, source: bytes, copy: bytes, scan: Scan, report: Report
     ) -> Mapping[bytes, Digest]:
-        total = totals(entries).bytes
+        entries = scan.entries
 
         def on_bytes(count: int) -> None:
-            report.progress(bytes_done=count, bytes_total=total)
+            report.progress(bytes_done=count, bytes_total=scan.total.bytes)
 
         if strategy in (Strategy.SHUTIL, Strategy.PARALLEL):
             threads = 1 if strategy is Strategy.SHUTIL else self._settings.threads
@@ -176,7 +161,8 @@ class Copy:
         return digests
 
     async def _require_unchanged(self, job: Job, before: Sequence[Seen]) -> None:
-        changed = changes(before, (await self._scan_source(job)).entries)
+        after = (await self._scan_source(job)).entries
+        changed = await in_thread(lambda _work: changes(before, after))
         if changed:
             raise Temporary(
                 f"the source changed while it was copied: {described(changed)}", problem="source-changed"
@@ -184,7 +170,7 @@ class Copy:
 
     async def _require_same(self, copy: bytes, before: Sequence[Seen]) -> None:
         scan = await in_thread(lambda work: scan_tree(copy, threads=self._settings.threads, work=work))
-        differing = changes(before, scan.entries)
+        differing = await in_thread(lambda _work: changes(before, scan.entries))
         if differing or scan.unreadable:
             what = described(differing) or "; ".join(scan.unreadable[:5])
             raise Temporary(f"the copy is not equal to the source: {what}", problem="copy-differs")
@@ -192,6 +178,29 @@ class Copy:
 
 def _offset(on_bytes: copier.OnBytes, done: int) -> copier.OnBytes:
     return lambda count: on_bytes(done + count)
+
+
+def _require_archivable(scan: Scan, root: bytes, *, inode: int | None) -> None:
+    if scan.inode != inode:
+        raise Temporary(
+            f"{shown(root)!r} is no longer the folder the job began with",
+            problem="source-changed",
+            start_over=True,
+        )
+    if scan.unreadable:
+        raise Permanent(
+            f"the source cannot be read in full: {'; '.join(scan.unreadable[:5])}",
+            problem="source-unreadable",
+        )
+    special = [entry.path for entry in scan.entries if entry.kind is EntryKind.OTHER]
+    if special:
+        names = ", ".join(repr(shown(path)) for path in special[:5])
+        raise Permanent(
+            f"sockets, FIFOs and devices cannot be archived: {names}: remove them, then retry",
+            problem="unsupported-entries",
+        )
+    if scan.total.files == 0:
+        raise Permanent("the source holds no file: is the NAS mounted?", problem="source-empty")
 
 
 def _empty_folder(working_folder: bytes, copy: bytes) -> None:

@@ -1,17 +1,18 @@
 """deleting_source -> completed: the marker, then what the manifest names, then the local archive."""
 
 import os
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import catalogue as catalogue_rows
 from cs_archiver.db import folders as folder_rows
+from cs_archiver.db import jobs as job_rows
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Connection
 from cs_archiver.domain.deletion import facts_of, reasons_against
+from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import Entry, shown, totals
+from cs_archiver.domain.manifest import shown
 from cs_archiver.domain.marker import Stored, marker_text
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.states import JobStatus
@@ -39,13 +40,15 @@ class DeleteSource:
         self._collection = collection
 
     async def run(self, job: Job, report: Report) -> Advance:
-        manifest = await self._catalogue.manifest(job.manifest_id or 0)
-        look = self._approvals.take(job) or await self._look_again(job, manifest, report)
-        approved = ApprovedDeletion(self._places.source(job), look.inode, look.seen)
-        await self._write_marker(job, manifest, deleted=False)
-        await report.log(f"Marker written: {job.marker_name}; deletion of the source begins")
-        await self._delete(approved, report)
-        await self._write_marker(job, manifest, deleted=True)
+        look = self._approvals.take(job) or await self._look_again(job, report)
+        try:
+            await self._write_marker(job, deleted=False)
+            await report.log(f"Marker written: {job.marker_name}; deletion of the source begins")
+            await self._delete(job, look, report)
+            await self._write_marker(job, deleted=True)
+        except NeedsOperator:
+            self._approvals.give(job, look)  # each entry is checked against it once more when it goes on
+            raise
         await self._remove_local_archive(job, report)
         return Advance(
             JobStatus.COMPLETED,
@@ -53,13 +56,14 @@ class DeleteSource:
             also=self._record,
         )
 
-    async def _look_again(self, job: Job, manifest: Sequence[Entry], report: Report) -> FreshLook:
+    async def _look_again(self, job: Job, report: Report) -> FreshLook:
         await report.log("Going on with the deletion: the source is looked at and compared again first")
+        manifest = await self._catalogue.manifest(job.manifest_id or 0)
         look = await self._source.look(job, manifest, report, deletion_begun=True)
         facts = facts_of(
             job,
-            manifest,
             await self._catalogue.passed_checks(job.id),
+            manifest_entries=len(manifest),
             inode=look.inode,
             differences=look.differences,
             unreadable=look.unreadable,
@@ -75,8 +79,9 @@ class DeleteSource:
             )
         return look
 
-    async def _delete(self, approved: ApprovedDeletion, report: Report) -> None:
-        total = sum(entry.size for entry in approved.entries)
+    async def _delete(self, job: Job, look: FreshLook, report: Report) -> None:
+        approved = ApprovedDeletion(self._places.source(job), look.inode, look.seen)
+        total = job.folder_size_bytes or 0
         report.operation(f"Deleting the source ({human_size(total)})")
         started = now_text()
         removed = await in_thread(
@@ -88,12 +93,11 @@ class DeleteSource:
             f"begun at {started}, at {shown(approved.folder)}"
         )
 
-    async def _write_marker(self, job: Job, manifest: Sequence[Entry], *, deleted: bool) -> None:
-        total = totals(manifest)
+    async def _write_marker(self, job: Job, *, deleted: bool) -> None:
         archived_on = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         text = marker_text(
             job,
-            Stored(self._collection, total.files, total.bytes),
+            Stored(self._collection, job.folder_file_count or 0, job.folder_size_bytes or 0),
             archived_on=archived_on,
             deleted=deleted,
         )
@@ -113,6 +117,7 @@ class DeleteSource:
             )
 
     async def _record(self, connection: Connection, job: Job) -> None:
+        await job_rows.log(connection, job.id, LogLevel.INFO, "Job completed")
         await catalogue_rows.set_source_deleted(connection, job.id)
         await folder_rows.set_archived(connection, job.source_path, marker_name=job.marker_name)
 

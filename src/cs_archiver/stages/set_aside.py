@@ -6,7 +6,7 @@ from cs_archiver.clock import now_text
 from cs_archiver.domain.job import Job
 from cs_archiver.stages.places import Places
 from cs_archiver.tools import removal
-from cs_archiver.tools.disk import local_error, make_folders, sync_folder
+from cs_archiver.tools.disk import local_error, make_folders
 from cs_archiver.tools.threads import in_thread
 
 
@@ -23,9 +23,13 @@ class SetAside:
         await in_thread(lambda _work: self._clear(job))
 
     def _clear(self, job: Job) -> None:
-        removal.remove_working_copy(self._places.working_folder(job))
-        if job.archive_path is not None:
-            removal.remove_file(self._places.partial(job))
+        folder = self._places.working_folder(job)
+        try:
+            removal.remove_working_copy(folder)
+            if job.archive_path is not None:
+                removal.remove_file(self._places.partial(job))
+        except OSError as problem:
+            raise local_error(folder, problem) from problem
 
     def _keep(self, job: Job, error: str) -> None:
         folder = self._places.failed_folder(job)
@@ -35,19 +39,7 @@ class SetAside:
                 log.write(f"{now_text()} job {job.id} failed while {job.status}: {error}\n")
             if job.archive_path is not None:
                 for path in (self._places.archive(job), self._places.partial(job)):
-                    _move_into(folder, path)
+                    removal.set_aside(path, folder)
             removal.remove_working_copy(self._places.working_folder(job))
         except OSError as problem:
             raise local_error(folder, problem) from problem
-
-
-def _move_into(folder: bytes, path: bytes) -> None:
-    if not os.path.lexists(path):
-        return
-    name = os.path.basename(path)
-    number = 1
-    while os.path.lexists(os.path.join(folder, name)):
-        number += 1
-        name = b"%d-%s" % (number, os.path.basename(path))
-    removal.move_without_overwriting(path, os.path.join(folder, name))
-    sync_folder(os.path.dirname(path))

@@ -33,7 +33,7 @@ class SourceLook:
     ) -> FreshLook:
         """Raises NeedsOperator when the folder cannot be found: that may be the NAS, and is never "done"."""
         source = self._places.source(job)
-        total = sum(entry.size for entry in manifest)
+        total = job.folder_size_bytes
         report.operation(
             "Comparing the source with the manifest" + (", file by file" if self._read_content else "")
         )

@@ -40,7 +40,7 @@ class Verify:
         report.operation("Computing the archive's SHA-256")
         digest = await self._digest(job, partial, report)
         await in_thread(lambda _work: _name(partial, self._places.archive(job)))
-        await in_thread(lambda _work: removal.remove_working_copy(self._places.working_folder(job)))
+        await in_thread(lambda _work: _remove_copy(self._places.working_folder(job)))
         await report.log(f"Temporary copy removed ({human_size(job.folder_size_bytes or 0)})")
         return Advance(
             JobStatus.AWAITING_UPLOAD,
@@ -132,3 +132,10 @@ def _name(partial: bytes, final: bytes) -> None:
         ) from error
     except OSError as error:
         raise local_error(final, error) from error
+
+
+def _remove_copy(folder: bytes) -> None:
+    try:
+        removal.remove_working_copy(folder)
+    except OSError as error:
+        raise local_error(folder, error) from error

@@ -121,8 +121,8 @@ class VerifyUpload:
         look = await self._source.look(job, manifest, report, deletion_begun=False)
         facts = facts_of(
             job,
-            manifest,
             checks,
+            manifest_entries=len(manifest),
             inode=look.inode,
             differences=look.differences,
             unreadable=look.unreadable,

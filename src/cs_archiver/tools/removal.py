@@ -4,12 +4,12 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from cs_archiver.domain.manifest import EntryKind, Seen, shown
 from cs_archiver.errors import NeedsOperator, Permanent
-from cs_archiver.tools.disk import sync_folder
+from cs_archiver.tools.disk import make_folders, sync_folder
 from cs_archiver.tools.threads import Work
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -42,21 +42,34 @@ def delete_verified_source(approved: ApprovedDeletion, work: Work) -> Removed:
             if entry.kind is EntryKind.DIR:
                 continue
             work.add(entry.size)
-            with _mended_by_operator(entry.path), _parent(root, entry.path) as (parent, name):
-                _require_same(parent, name, entry)
-                os.unlink(name, dir_fd=parent)
-            if entry.kind is EntryKind.FILE:
-                size += entry.size
-            files += 1
+            with _mended_by_operator(entry.path):
+                if _delete_entry(root, entry):
+                    files += 1
+                    size += entry.size if entry.kind is EntryKind.FILE else 0
         _remove_folders(root, approved.entries)
         os.fsync(root)
     return Removed(files, size)
 
 
+def _delete_entry(root: int, entry: Seen) -> bool:
+    """Whether it was still there. What is gone already is done: the deletion went on after an interruption."""
+    try:
+        with _parent(root, entry.path) as (parent, name):
+            _require_same(parent, name, entry)
+            os.unlink(name, dir_fd=parent)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _remove_folders(root: int, entries: Iterable[Seen]) -> None:
     folders = [entry for entry in entries if entry.kind is EntryKind.DIR]
     for entry in sorted(folders, key=lambda folder: -folder.path.count(b"/")):
-        with _mended_by_operator(entry.path), _parent(root, entry.path) as (parent, name):
+        with (
+            _mended_by_operator(entry.path),
+            suppress(FileNotFoundError),
+            _parent(root, entry.path) as (parent, name),
+        ):
             os.rmdir(name, dir_fd=parent)
 
 
@@ -163,6 +176,20 @@ def remove_empty_folders(path: bytes, *, up_to: bytes) -> None:
         except OSError:  # not empty, or gone already: either way there is nothing left to tidy
             return
         path = os.path.dirname(path)
+
+
+def set_aside(path: bytes, folder: bytes) -> None:
+    """Move a file, if it is there, into a folder (made if needed) under a name that is free there."""
+    if not os.path.lexists(path):
+        return
+    make_folders(folder)
+    name = os.path.basename(path)
+    number = 1
+    while os.path.lexists(os.path.join(folder, name)):
+        number += 1
+        name = b"%d-%s" % (number, os.path.basename(path))
+    move_without_overwriting(path, os.path.join(folder, name))
+    sync_folder(os.path.dirname(path))
 
 
 def move_without_overwriting(source: bytes, destination: bytes) -> None:

@@ -6,12 +6,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cs_archiver.domain.manifest import Difference, Entry, EntryKind, Seen, changes_since_sealed, shown
+from cs_archiver.domain.manifest import (
+    Difference,
+    Entry,
+    EntryKind,
+    Seen,
+    Totals,
+    changes_since_sealed,
+    shown,
+    totals,
+)
 from cs_archiver.tools.disk import Digest, digest_of_file, source_error
 from cs_archiver.tools.threads import Work, for_each
 
 _NAMES_A_TASK = 400  # one huge folder is spread over the threads as many small ones are
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_NOTHING = Totals(0, 0)
 
 
 @dataclass(slots=True)
@@ -21,6 +31,7 @@ class Scan:
     inode: int
     mode: int
     mtime_ns: int
+    total: Totals = _NOTHING
     entries: list[Seen] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
@@ -57,6 +68,7 @@ def scan_tree(root: bytes, *, threads: int, work: Work) -> Scan:
     while level:
         tasks, level = level, []
         for_each(tasks, scanner.look, threads=threads, done=collect)
+    scan.total = totals(scan.entries)
     return scan
 
 

@@ -12,7 +12,7 @@ from cs_archiver.db.queue import Queue
 from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, StepProgress
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.progress import StepMeter, job_percent
-from cs_archiver.errors import JobMovedMeanwhile
+from cs_archiver.errors import JobMovedMeanwhile, NeedsOperator
 
 _PUBLISH_SECONDS = 0.2
 _STORE_SECONDS = 2.0
@@ -98,8 +98,9 @@ class JobReport:
             await self._queue.checkpoint(
                 self._job, progress_percent=self._percent, current_operation=self._operation
             )
-        except JobMovedMeanwhile:
-            _log.info("job_id=%s moved while its progress was stored", self._job.id)
+        except (JobMovedMeanwhile, NeedsOperator) as error:
+            # Progress in the database is a convenience: not storing it must not disturb the job.
+            _log.warning("job_id=%s its progress was not stored: %s", self._job.id, error)
 
 
 async def log_line(jobs: Jobs, bus: Bus, job_id: str, message: str, level: LogLevel) -> None:

@@ -55,17 +55,17 @@ class Worker:
         self._policy = policy
         self._set_aside = set_aside
         self._recheck_seconds = recheck_seconds
-        self._bell = QueueBell(bus)
 
     async def run(self) -> None:
         """Until cancelled. A stage that is cancelled ends its tools before this returns."""
-        while True:
-            job = await self._queue.next_for(self.name)
-            wait_seconds = _LOOK_SECONDS if job is None else _seconds_until(job.not_before)
-            if job is None or wait_seconds > 0:
-                await self._bell.wait(min(wait_seconds, _LOOK_SECONDS))
-            else:
-                await self._serve(job)
+        with QueueBell.listening(self._bus) as bell:
+            while True:
+                job = await self._queue.next_for(self.name)
+                wait_seconds = _LOOK_SECONDS if job is None else _seconds_until(job.not_before)
+                if job is None or wait_seconds > 0:
+                    await bell.wait(min(wait_seconds, _LOOK_SECONDS))
+                else:
+                    await self._serve(job)
 
     async def _serve(self, job: Job) -> None:
         report = JobReport(job, bus=self._bus, jobs=self._jobs, queue=self._queue)
@@ -92,8 +92,6 @@ class Worker:
             changes["retry_count"] = 0
         changes.update(advance.changes)
         moved = await self._queue.move(job, advance.to, changes, also=advance.also)
-        if advance.to is JobStatus.COMPLETED:
-            await self._tell(job, "Job completed")
         self._publish(moved)
 
     async def _after(self, job: Job, error: JobError) -> None:

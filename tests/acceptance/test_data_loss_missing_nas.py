@@ -1,0 +1,191 @@
+"""Decisions, data loss 5: a NAS or a folder that is not there, or not the one it was, is never taken for done."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cs_archiver.sandbox import Sandbox
+from tests.support.service import (
+    Place,
+    Service,
+    running_service,
+    sandbox_settings,
+    service_in,
+)
+from tests.support.tampering import (
+    OF_ROOT_ALONE,
+    Kept,
+    files_in,
+    held_at_globus,
+    held_in_the_queue,
+    immutable,
+    mounted_over,
+    plant,
+    until_told,
+)
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    async with running_service(tmp_path, MAX_COMPRESSION_RETRIES="1") as running:
+        yield running
+
+
+async def test_a_source_emptied_before_its_turn_is_an_error(service: Service, tmp_path: Path) -> None:
+    folder = plant(service.place.folder())
+    async with held_in_the_queue(service, folder) as job_id:
+        for entry in list(folder.iterdir()):
+            entry.rename(tmp_path / entry.name)
+
+    job = await service.until(job_id)
+
+    assert job["status"] == "failed"
+    assert "holds no file: is the NAS mounted?" in job["error_message"]
+    assert os.listdir(folder) == []
+    assert files_in(service.place.remote) == []
+
+
+async def test_a_source_that_vanished_before_its_turn_is_an_error(service: Service, tmp_path: Path) -> None:
+    folder = plant(service.place.folder())
+    async with held_in_the_queue(service, folder) as job_id:
+        folder.rename(tmp_path / "away")
+        job = await service.until(job_id)
+
+    assert job["status"] == "failed"
+    assert "is no longer there" in job["error_message"]
+    assert not folder.exists()
+
+
+async def test_a_queued_job_waits_for_the_nas(service: Service, tmp_path: Path) -> None:
+    folder = plant(service.place.folder())
+    kept = Kept(folder, tmp_path / "copies")
+    base = service.place.nas
+    async with held_in_the_queue(service, folder) as job_id:
+        away = base.rename(tmp_path / "away")
+        await until_told(service, job_id, f"Held: the NAS base path '{base}' is not there")
+    assert (await service.job(job_id))["status"] == "queued"
+    assert not base.exists()
+
+    away.rename(base)
+    assert (await service.until(job_id))["status"] == "completed"
+    assert kept.losses_in(service.place.archive_of(folder), tmp_path / "scratch") == []
+
+
+async def test_a_verified_job_waits_for_the_nas_before_it_deletes(service: Service, tmp_path: Path) -> None:
+    folder = plant(service.place.folder())
+    kept = Kept(folder, tmp_path / "copies")
+    base = service.place.nas
+    async with held_at_globus(service, folder) as job_id:
+        away = base.rename(tmp_path / "away")
+
+    await until_told(service, job_id, "is not there: check the NAS mount; nothing is deleted")
+    assert (await service.job(job_id))["status"] == "upload_verifying"
+    assert not base.exists()
+    kept.folder = away / folder.relative_to(base)
+    assert kept.losses() == []
+
+    away.rename(base)
+    assert (await service.until(job_id))["status"] == "completed"
+    assert files_in(folder) == ["Project_Alpha-ARCHIVED-TO-GLOBUS.txt"]
+
+
+@OF_ROOT_ALONE
+async def test_a_file_system_mounted_over_a_queued_folder_is_not_archived(
+    service: Service, tmp_path: Path
+) -> None:
+    folder = plant(service.place.folder())
+    kept = Kept(folder, tmp_path / "copies")
+    async with held_in_the_queue(service, folder) as job_id:
+        with mounted_over(folder):
+            plant(folder, "of another share.mov", "and one more.mov")
+            job = await service.until(job_id)
+            assert files_in(folder) == ["and one more.mov", "of another share.mov"]
+
+    assert job["status"] == "failed"
+    assert "is on another file system than the NAS base path" in job["error_message"]
+    assert kept.losses() == []
+
+
+@OF_ROOT_ALONE
+async def test_an_empty_file_system_mounted_over_the_base_of_a_queued_job_is_not_done(
+    service: Service, tmp_path: Path
+) -> None:
+    folder = plant(service.place.folder())
+    kept = Kept(folder, tmp_path / "copies")
+    async with held_in_the_queue(service, folder) as job_id:
+        with mounted_over(service.place.nas):
+            job = await service.until(job_id)
+            assert os.listdir(service.place.nas) == []
+
+    assert job["status"] == "failed"
+    assert "is no longer there" in job["error_message"]
+    assert kept.losses() == []
+
+
+MOUNTS = {
+    "the folder": ("Production/2024/Project_Alpha", "the folder at this path is not the one that was copied"),
+    "a folder in it": ("Production/2024/Project_Alpha/sub", "another file system is mounted here"),
+}
+
+
+@OF_ROOT_ALONE
+@pytest.mark.parametrize("where", MOUNTS)
+async def test_nothing_is_deleted_when_after_the_copy_a_file_system_is_mounted_over(
+    where: str, service: Service, tmp_path: Path
+) -> None:
+    relative, told = MOUNTS[where]
+    folder = plant(service.place.folder())
+    kept = Kept(folder, tmp_path / "copies")
+    async with held_at_globus(service, folder) as job_id:
+        with mounted_over(service.place.nas / relative):
+            service.sandbox.faults.release()
+            job = await service.until(job_id)
+            assert os.listdir(service.place.nas / relative) == []
+
+    assert job["status"] == "failed"
+    assert told in job["error_message"]
+    assert kept.losses() == []
+
+
+@OF_ROOT_ALONE
+async def test_a_verified_job_waits_while_a_file_system_is_mounted_over_the_base(
+    service: Service, tmp_path: Path
+) -> None:
+    folder = plant(service.place.folder())
+    kept = Kept(folder, tmp_path / "copies")
+    async with held_at_globus(service, folder) as job_id:
+        with mounted_over(service.place.nas):
+            service.sandbox.faults.release()
+            await until_told(service, job_id, "is not there: check the NAS mount; nothing is deleted")
+            assert os.listdir(service.place.nas) == []
+
+    assert (await service.until(job_id))["status"] == "completed"
+    assert kept.losses_in(service.place.archive_of(folder), tmp_path / "scratch") == []
+    assert files_in(folder) == ["Project_Alpha-ARCHIVED-TO-GLOBUS.txt"]
+
+
+@OF_ROOT_ALONE
+async def test_a_deletion_does_not_go_on_in_another_file_system_where_the_inode_is_the_same(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "nas").mkdir()
+    (tmp_path / "other").mkdir()
+    with mounted_over(tmp_path / "nas"), mounted_over(tmp_path / "other"):
+        place = Place(tmp_path).make()
+        folder = plant(place.folder())
+        twin = tmp_path / "other" / folder.relative_to(tmp_path / "nas")
+        twin.mkdir(parents=True)
+        assert twin.stat().st_ino == folder.stat().st_ino
+        async with Sandbox(sandbox_settings(place)) as sandbox:
+            with immutable(folder / "sub" / "two.mov"):
+                async with service_in(place, sandbox) as service:
+                    await service.discover()
+                    job_id = await service.submit(folder)
+                    await until_told(service, job_id, "Held: cannot delete 'sub/two.mov'")
+            with mounted_over(folder, bind=twin):
+                async with service_in(place, sandbox) as service:
+                    await until_told(service, job_id, "Going on with the deletion", times=2)
+                    assert os.listdir(folder) == []
+        assert "two.mov" in os.listdir(folder / "sub")
