@@ -64,7 +64,7 @@ def demo(folder: Path, port: int, *, hands_off: bool) -> None:
 
 
 @main.command("globus-sandbox")
-@click.option("--port", type=click.IntRange(1, 65535), required=True)
+@click.option("--port", type=click.IntRange(0, 65535), required=True, help="0: any that is free.")
 @click.option("--collection", "collections", multiple=True, required=True, metavar="UUID=DIR")
 @click.option("--client", "clients", multiple=True, metavar="ID:SECRET")
 @click.option("--rate", type=click.IntRange(min=1), help="Bytes a second; without it, as fast as the disk.")

@@ -110,4 +110,5 @@ def main() -> None:
             asyncio.run(through_the_product(Path(root), build, check=not arguments.no_check))
 
 
-main()
+if __name__ == "__main__":
+    main()

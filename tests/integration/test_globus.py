@@ -727,6 +727,22 @@ async def test_a_call_that_hangs_blocks_neither_the_loop_nor_other_calls(site: S
     assert [(await task).id for task in hanging] == [SOURCE, SOURCE]
 
 
+async def test_a_call_cancelled_while_it_waits_for_a_thread_is_never_made(site: Site, globus: Globus) -> None:
+    document = await new_document(globus)
+    site.sandbox.faults.add(Operation.ENDPOINT, Hang(), times=None)
+    hanging = [asyncio.create_task(globus.collection(SOURCE)) for _ in range(3)]
+    await until(lambda: len(requests(site, Operation.ENDPOINT)) == 3)
+    waiting = asyncio.create_task(globus.submit(document))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    site.sandbox.faults.clear()
+    await asyncio.gather(*hanging)
+    await asyncio.gather(*(globus.stat(SOURCE, f"/{NAME}") for _ in range(6)))
+    assert requests(site, Operation.TRANSFER) == []
+
+
 async def test_closing_waits_for_no_call_that_hangs_and_refuses_those_that_wait(site: Site) -> None:
     client = Globus(access(site.sandbox.url))
     site.sandbox.faults.add(Operation.TOKEN, Hang(), times=None)
@@ -738,6 +754,8 @@ async def test_closing_waits_for_no_call_that_hangs_and_refuses_those_that_wait(
     started = time.monotonic()
     await client.close()
     assert time.monotonic() - started < 5
+    left = [thread for thread in threading.enumerate() if thread.name.startswith("globus-client-")]
+    assert [thread.daemon for thread in left] == [True] * 3
     with pytest.raises(asyncio.CancelledError):
         await waiting[0]
     with pytest.raises(ConnectionTrouble, match="closed"):

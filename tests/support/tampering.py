@@ -74,12 +74,12 @@ async def eventually(holds: Callable[[], object], *, what: str) -> None:
         raise AssertionError(f"never came about: {what}") from None
 
 
-async def until_told(service: Service, job_id: str, text: str, *, times: int = 1) -> str:
-    """The job's log as one text, as soon as it holds `text` so many times."""
+async def until_told(service: Service, job_id: str, text: str) -> str:
+    """The job's log as one text, as soon as it holds `text`; a line that another follows ends with a newline."""
     log = ""
     try:
         async with asyncio.timeout(WAIT_SECONDS):
-            while log.count(text) < times:
+            while text not in log:
                 await asyncio.sleep(0.02)
                 log = "\n".join(await service.log_of(job_id))
     except TimeoutError:
@@ -170,7 +170,7 @@ def mounted_over(folder: Path, *, bind: Path | None = None) -> Iterator[None]:
 
 @contextmanager
 def immutable(path: Path) -> Iterator[None]:
-    """A file that nobody may remove, not even root; skips the test where the file system has no such flag."""
+    """A folder in which nobody, not even root, may write or remove; skips where that is not to be had."""
     done = subprocess.run(["chattr", "+i", path], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         pytest.skip(f"chattr +i is not to be had here: {done.stderr.strip()}")

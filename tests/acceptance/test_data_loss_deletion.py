@@ -1,0 +1,217 @@
+"""Decisions, data loss 6: the marker comes before the first unlink, and a deletion goes on safely."""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cs_archiver.sandbox import Sandbox
+from tests.support.service import (
+    Place,
+    Service,
+    query,
+    running_service,
+    sandbox_settings,
+    service_in,
+)
+from tests.support.tampering import (
+    Kept,
+    eventually,
+    files_in,
+    held_at_globus,
+    held_in_the_queue,
+    immutable,
+    plant,
+    rewrite_in_place,
+    until_told,
+)
+
+MARKER = "Project_Alpha-ARCHIVED-TO-GLOBUS.txt"
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    async with running_service(tmp_path) as running:
+        yield running
+
+
+async def test_a_deletion_that_stops_halfway_is_held_told_and_goes_on_when_mended(
+    service: Service, tmp_path: Path
+) -> None:
+    folder = plant(service.place.folder())
+    kept = Kept(folder, tmp_path / "copies")
+    await service.discover()
+    with immutable(folder / "sub"):
+        job_id = await service.submit(folder)
+        await until_told(service, job_id, "Held: cannot delete 'sub/")
+        job = await service.job(job_id)
+        marker = (folder / MARKER).read_text()
+
+        assert job["status"] == "deleting_source"
+        assert f"Globus path: {job['globus_destination_path']}\nJob ID: {job_id}\n" in marker
+        assert marker.endswith("Source deletion: in progress\n")
+        assert files_in(folder) == [MARKER, "sub/three.mov", "sub/two.mov"]
+        assert query(service, "SELECT source_deleted_at FROM archives WHERE job_id = ?", job_id) == [(None,)]
+        assert files_in(service.place.storage / "archives") == ["Production/2024/Project_Alpha.tar.7z"]
+
+    assert (await service.until(job_id))["status"] == "completed"
+    assert files_in(folder) == [MARKER]
+    assert (folder / MARKER).read_text().endswith("Source deletion: complete\n")
+    assert kept.losses_in(service.place.archive_of(folder), tmp_path / "scratch") == []
+
+
+class Order:
+    """Writes down what is made durable, renamed and unlinked, in order, while it is really done."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, below: Path) -> None:
+        self.events: list[str] = []
+        self._below = str(below)
+        for name in ("fsync", "rename", "unlink"):
+            monkeypatch.setattr(os, name, self._noted(name, getattr(os, name)))
+
+    def _noted(self, name: str, really: Callable[..., Any]) -> Callable[..., Any]:
+        def call(what: Any, *more: Any, **options: Any) -> Any:
+            folder = options.get("dir_fd", options.get("src_dir_fd"))
+            at = what if name == "fsync" else folder
+            where = os.readlink(f"/proc/self/fd/{at}") if isinstance(at, int) else ""
+            if where.startswith(self._below):
+                self.events.append(f"{name} {where.removeprefix(self._below).lstrip('/') or 'folder'}")
+            return really(what, *more, **options)
+
+        return call
+
+
+async def test_the_marker_is_durable_before_the_first_unlink(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = plant(service.place.folder())
+    async with held_at_globus(service, folder) as job_id:
+        order = Order(monkeypatch, folder)
+
+    assert (await service.until(job_id))["status"] == "completed"
+    temporary = f".cs-archiver-{job_id}.tmp"
+    marker = [f"fsync {temporary}", "rename folder", "fsync folder"]
+    assert order.events[:3] == marker
+    assert order.events[3:6] == ["unlink folder", "unlink sub", "unlink sub"]
+    assert order.events[6:] == ["fsync folder", *marker]
+
+
+async def test_nothing_is_deleted_while_the_marker_cannot_be_written(service: Service, tmp_path: Path) -> None:
+    folder = plant(service.place.folder(), "sub/one.mov", "sub/two.mov")
+    kept = Kept(folder, tmp_path / "copies")
+    async with held_at_globus(service, folder) as job_id:
+        with immutable(folder):
+            service.sandbox.faults.release()
+            await until_told(service, job_id, "Held: cannot write the marker file")
+            assert kept.losses() == []
+
+    assert (await service.until(job_id))["status"] == "completed"
+
+
+async def test_a_file_of_the_markers_own_name_is_not_overwritten_by_a_job_that_fails(
+    service: Service, tmp_path: Path
+) -> None:
+    folder = plant(service.place.folder())
+    async with held_in_the_queue(service, folder) as job_id:
+        (folder / MARKER).write_text("notes of a person\n")
+        kept = Kept(folder, tmp_path / "copies")
+
+    job = await service.until(job_id)
+
+    assert job["status"] == "completed" or kept.losses() == [], job["error_message"]
+
+
+class Gate:
+    """Stops the thread that deletes at its second unlink below a folder, until it is opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, below: Path) -> None:
+        self.reached = threading.Event()
+        self.open = threading.Event()
+        self._unlinks = 0
+        unlink = os.unlink
+
+        def call(what: Any, **options: Any) -> None:
+            if str(below) in os.readlink(f"/proc/self/fd/{options.get('dir_fd', 0)}"):
+                self._unlinks += 1
+                if self._unlinks == 2:
+                    self.reached.set()
+                    assert self.open.wait(30)
+            unlink(what, **options)
+
+        monkeypatch.setattr(os, "unlink", call)
+
+
+async def test_a_deletion_goes_on_where_the_service_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path).make()
+    folder = plant(place.folder(), *(f"sub/{number}.mov" for number in range(6)))
+    kept = Kept(folder, tmp_path / "copies")
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        gate = Gate(monkeypatch, folder)
+        async with AsyncExitStack() as stack:
+            service = await stack.enter_async_context(service_in(place, sandbox))
+            await service.discover()
+            job_id = await service.submit(folder)
+            await eventually(gate.reached.is_set, what="the second unlink")
+            [workers] = [task for task in asyncio.all_tasks() if task.get_name() == "workers"]
+            stopping = asyncio.create_task(stack.pop_all().aclose())
+            await eventually(workers.cancelling, what="the end of the workers")
+            gate.open.set()
+            await stopping
+        assert len(files_in(folder)) == 5
+        assert (folder / MARKER).read_text().endswith("Source deletion: in progress\n")
+
+        async with service_in(place, sandbox) as service:
+            assert (await service.until(job_id))["status"] == "completed"
+            assert "looked at and compared again first" in "\n".join(await service.log_of(job_id))
+        assert files_in(folder) == [MARKER]
+        assert (folder / MARKER).read_text().endswith("Source deletion: complete\n")
+    assert kept.losses_in(place.archive_of(folder), tmp_path / "scratch") == []
+
+
+def edit_what_is_left(folder: Path) -> None:
+    left = folder / "sub" / "two.mov"
+    rewrite_in_place(left, b"X" * left.stat().st_size)
+
+
+def add_beside_what_is_left(folder: Path) -> None:
+    (folder / "sub" / "new.mov").write_text("not in the archive\n")
+
+
+def bring_back_what_was_deleted(folder: Path) -> None:
+    (folder / "one.mov").write_text("not in the archive\n")
+
+
+def replace_marker(folder: Path) -> None:
+    (folder / MARKER).write_text("notes of a person\n")
+
+
+@pytest.mark.parametrize(
+    "change", [edit_what_is_left, add_beside_what_is_left, bring_back_what_was_deleted, replace_marker]
+)
+async def test_what_is_left_is_proven_again_before_a_deletion_goes_on(
+    change: Callable[[Path], None], tmp_path: Path
+) -> None:
+    place = Place(tmp_path).make()
+    folder = plant(place.folder())
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        with immutable(folder / "sub"):
+            async with service_in(place, sandbox) as service:
+                await service.discover()
+                job_id = await service.submit(folder)
+                await until_told(service, job_id, "Held: cannot delete 'sub/")
+        change(folder)
+        kept = Kept(folder, tmp_path / "copies")
+
+        async with service_in(place, sandbox) as service:
+            job = await service.until(job_id)
+
+    assert job["status"] == "failed"
+    assert "What is left of the source is kept" in job["error_message"]
+    assert kept.losses() == []

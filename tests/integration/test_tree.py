@@ -1,0 +1,570 @@
+"""Reading a folder on disk: nothing is missed, nothing is followed, and no change since goes unseen."""
+
+import errno
+import hashlib
+import os
+import pickle
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cs_archiver.domain.events import LogLevel
+from cs_archiver.domain.job import Job
+from cs_archiver.domain.manifest import Entry, EntryKind
+from cs_archiver.domain.marker import Stored, marker_text
+from cs_archiver.errors import NeedsOperator, Permanent, Temporary
+from cs_archiver.stages.places import Places
+from cs_archiver.stages.source import SourceLook, temporary_marker_name
+from cs_archiver.tools.disk import digest_of_file, free_bytes, open_regular
+from cs_archiver.tools.threads import Stopped, Work
+from cs_archiver.tools.tree import FreshLook, Scan, hash_tree, look_again, scan_tree
+from tests.support.jobs import a_job
+from tests.support.trees import plant_awkward_tree, write
+
+NOBODY = 65534
+KINDS = {b"f": EntryKind.FILE, b"d": EntryKind.DIR, b"l": EntryKind.LINK}
+Listed = tuple[EntryKind, int, int, int, int, int, bytes | None]
+
+
+def scan(root: Path, *, threads: int = 4) -> Scan:
+    return scan_tree(os.fsencode(root), threads=threads, work=Work())
+
+
+def find(root: Path) -> dict[bytes, Listed]:
+    """What find(1) says of everything below the folder: kind, size, mtime_ns, inode, mode, links, target."""
+    form = r"%P\0%y\0%s\0%T@\0%i\0%m\0%n\0%l\0"
+    output = subprocess.run(
+        ["find", root, "-mindepth", "1", "-printf", form], check=True, capture_output=True
+    ).stdout
+    fields = output.split(b"\0")[:-1]
+    found: dict[bytes, Listed] = {}
+    for path, kind, size, mtime, inode, mode, links, target in zip(*[iter(fields)] * 8, strict=True):
+        known = KINDS.get(kind, EntryKind.OTHER)
+        found[path] = (
+            known,
+            int(size) if known in (EntryKind.FILE, EntryKind.LINK) else 0,
+            int(Decimal(mtime.decode()) * 10**9),
+            int(inode),
+            int(mode, 8),
+            int(links),
+            target if known is EntryKind.LINK else None,
+        )
+    return found
+
+
+def scanned(root: Path, *, threads: int = 4) -> dict[bytes, Listed]:
+    result = scan(root, threads=threads)
+    assert result.unreadable == []
+    assert len({entry.path for entry in result.entries}) == len(result.entries), "an entry was found twice"
+    return {
+        entry.path: (entry.kind, entry.size, entry.mtime_ns, entry.inode, entry.mode, entry.links, entry.target)
+        for entry in result.entries
+    }
+
+
+def as_nobody(function: Callable[[], Any]) -> Any:
+    """Call it in a child process that has no rights of its own, and give back what it gave back."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            os.write(writing, pickle.dumps(function()))
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        content = answer.read()
+    os.waitpid(child, 0)
+    return pickle.loads(content)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "My Folder"
+    root.mkdir()
+    return root
+
+
+@pytest.fixture
+def open_root() -> Iterator[Path]:
+    """A folder that a process without rights can reach, too."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody without rights")
+    with tempfile.TemporaryDirectory(prefix="cs-archiver-test-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def mount(root: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("mounting a tmpfs needs root")
+    point = root / "sub" / "mounted"
+    point.mkdir(parents=True, exist_ok=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "none", point], capture_output=True, check=False).returncode:
+        pytest.skip("this machine allows no mounts")
+    yield point
+    subprocess.run(["umount", point], check=True)
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_a_scan_finds_in_an_awkward_tree_just_what_find_finds(root: Path, threads: int) -> None:
+    plant_awkward_tree(root)
+    os.mkfifo(root / "fifo")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.path.relpath(root / "socket"))
+    assert scanned(root, threads=threads) == find(root)
+
+
+def test_a_scan_tells_the_folder_itself_and_its_totals(root: Path) -> None:
+    write(root, b"one", b"12345")
+    (root / "link").symlink_to("one")
+    (root / "sub").mkdir()
+    root.chmod(0o750)
+    os.utime(root, ns=(0, 1_234_567_890_123_456_789))
+    result = scan(root)
+    status = root.stat()
+    assert (result.inode, result.mode, result.mtime_ns) == (status.st_ino, 0o750, 1_234_567_890_123_456_789)
+    assert result.total == (2, 5)
+
+
+def test_a_folder_of_20000_files_is_found_whole(root: Path) -> None:
+    for number in range(20_000):
+        os.close(os.open(os.path.join(root, f"file {number}"), os.O_CREAT | os.O_WRONLY))
+    assert {entry.path for entry in scan(root).entries} == {os.fsencode(name) for name in os.listdir(root)}
+
+
+def test_an_empty_folder_is_empty_and_readable(root: Path) -> None:
+    result = scan(root)
+    assert (result.entries, result.unreadable, result.total) == ([], [], (0, 0))
+
+
+def test_loops_of_links_are_not_followed(root: Path) -> None:
+    (root / "loop").symlink_to(".")
+    (root / "a").symlink_to("b")
+    (root / "b").symlink_to("a")
+    (root / "sub").mkdir()
+    (root / "sub" / "up").symlink_to("..")
+    assert {entry.path: entry.target for entry in scan(root).entries} == {
+        b"loop": b".",
+        b"a": b"b",
+        b"b": b"a",
+        b"sub": None,
+        b"sub/up": b"..",
+    }
+
+
+def test_a_deep_tree_is_found_to_its_end(root: Path) -> None:
+    deep = root / "/".join("d" * 100 for _ in range(30))
+    deep.mkdir(parents=True)
+    write(deep, b"bottom", b"x")
+    assert len(scan(root).entries) == 31
+
+
+@pytest.mark.parametrize("make", [os.symlink, lambda target, path: shutil.copy(__file__, path)])
+def test_a_root_that_is_no_folder_is_unreadable_and_never_empty(tmp_path: Path, make: Any) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    write(target, b"not to be seen", b"x")
+    make(target, tmp_path / "root")
+    result = scan(tmp_path / "root")
+    assert result.entries == []
+    assert len(result.unreadable) == 1
+
+
+def test_a_root_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(Temporary) as caught:
+        scan(tmp_path / "gone")
+    assert caught.value.problem == "source-unreadable"
+
+
+def test_what_may_not_be_read_is_reported_and_the_rest_is_found(open_root: Path) -> None:
+    for name, mode in (("closed", 0o000), ("no names", 0o311), ("names only", 0o744), ("open", 0o755)):
+        (open_root / name).mkdir()
+        write(open_root / name, b"file", b"x")
+        (open_root / name).chmod(mode)
+    result: Scan = as_nobody(lambda: scan(open_root))
+    assert sorted(result.unreadable) == [
+        "'closed': Permission denied",
+        "'names only/file': Permission denied",
+        "'no names': Permission denied",
+    ]
+    assert sorted(entry.path for entry in result.entries) == [
+        b"closed",
+        b"names only",
+        b"no names",
+        b"open",
+        b"open/file",
+    ]
+
+
+def test_a_file_that_may_not_be_read_is_permanently_so(open_root: Path) -> None:
+    write(open_root, b"secret", b"x", mode=0o600)
+
+    def problem() -> tuple[type, str]:
+        try:
+            hash_tree(os.fsencode(open_root), scan(open_root).entries, threads=2, work=Work())
+        except (Permanent, Temporary) as error:
+            return type(error), str(error)
+        return type(None), ""
+
+    kind, message = as_nobody(problem)
+    assert kind is Permanent
+    assert "secret" in message
+
+
+def test_another_file_system_mounted_inside_is_reported_and_not_entered(mount: Path, root: Path) -> None:
+    write(mount, b"elsewhere", b"x")
+    result = scan(root)
+    assert result.unreadable == ["'sub/mounted': another file system is mounted here"]
+    assert [entry.path for entry in result.entries if b"elsewhere" in entry.path] == []
+
+
+def test_a_stopped_scan_ends(root: Path) -> None:
+    plant_awkward_tree(root)
+    work = Work()
+    work.stop()
+    with pytest.raises(Stopped):
+        scan_tree(os.fsencode(root), threads=2, work=work)
+
+
+def test_a_scan_leaves_no_file_open(root: Path) -> None:
+    plant_awkward_tree(root)
+    before = os.listdir("/proc/self/fd")
+    for _ in range(3):
+        hash_tree(os.fsencode(root), scan(root).entries, threads=4, work=Work())
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_digests_are_those_of_the_content(root: Path) -> None:
+    plant_awkward_tree(root)
+    work = Work()
+    digests = hash_tree(os.fsencode(root), scan(root).entries, threads=4, work=work)
+    files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert digests == {
+        os.fsencode(path.relative_to(root)): (
+            len(content := path.read_bytes()),
+            zlib.crc32(content),
+            hashlib.sha256(content).digest(),
+        )
+        for path in files
+    }
+    assert work.bytes_done == sum(path.stat().st_size for path in files)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1024 * 1024, 1024 * 1024 + 1, 3_500_000])
+def test_the_digest_of_a_file_of_any_size_is_whole(tmp_path: Path, size: int) -> None:
+    content = os.urandom(size)
+    blocks: list[int] = []
+    digest = digest_of_file(write(tmp_path, b"file", content), blocks.append)
+    assert digest == (size, zlib.crc32(content), hashlib.sha256(content).digest())
+    assert sum(blocks) == size
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("kind", ["fifo", "link", "dangling", "folder", "device", "socket"])
+def test_only_regular_files_are_opened_and_nothing_hangs(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path = Path("/dev/zero")
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(os.path.relpath(path))
+    else:
+        path.symlink_to("/etc/hostname" if kind == "link" else "nowhere")
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError):
+        open_regular(os.fsencode(path))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_free_space_is_that_of_an_ordinary_user(tmp_path: Path) -> None:
+    text = subprocess.run(
+        ["df", "--output=avail", "-B1", tmp_path], check=True, capture_output=True, text=True
+    ).stdout
+    assert abs(free_bytes(os.fsencode(tmp_path)) - int(text.split()[-1])) < 10**9
+
+
+# --- comparing with the manifest ---------------------------------------------------------------------------
+
+
+def manifest_of(root: Path) -> list[Entry]:
+    """Made by other means than the product's: pathlib and hashlib."""
+    entries = []
+    for path in sorted(root.rglob("*")):
+        status, name = path.lstat(), os.fsencode(path.relative_to(root))
+        mode = stat.S_IMODE(status.st_mode)
+        if path.is_symlink():
+            target = os.readlink(os.fsencode(path))
+            entry = Entry(name, EntryKind.LINK, len(target), status.st_mtime_ns, mode, target, 0, None)
+        elif path.is_dir():
+            entry = Entry(name, EntryKind.DIR, 0, status.st_mtime_ns, mode, None, None, None)
+        else:
+            digest = hashlib.sha256(path.read_bytes()).digest()
+            entry = Entry(name, EntryKind.FILE, status.st_size, status.st_mtime_ns, mode, None, 0, digest)
+        entries.append(entry)
+    return entries
+
+
+@pytest.fixture
+def planted(root: Path) -> Path:
+    (root / "sub").mkdir(exist_ok=True)
+    write(root, b"one", b"first content")
+    write(root / "sub", b"two", b"second content")
+    (root / "link").symlink_to("one")
+    (root / "empty").mkdir()
+    return root
+
+
+def look(
+    root: Path,
+    manifest: list[Entry],
+    *,
+    ignore: frozenset[bytes] = frozenset(),
+    gone_is_fine: bool = False,
+    read_content: bool = True,
+    work: Work | None = None,
+) -> FreshLook:
+    return look_again(
+        os.fsencode(root),
+        manifest,
+        ignore=ignore,
+        gone_is_fine=gone_is_fine,
+        read_content=read_content,
+        threads=3,
+        work=work or Work(),
+    )
+
+
+def rewrite_keeping_size_and_time(path: Path, content: bytes) -> None:
+    status = path.stat()
+    assert len(content) == status.st_size
+    path.write_bytes(content)
+    os.utime(path, ns=(0, status.st_mtime_ns))
+
+
+def test_an_untouched_folder_equals_its_manifest_and_every_byte_was_read(planted: Path) -> None:
+    work = Work()
+    found = look(planted, manifest_of(planted), work=work)
+    assert (found.differences, found.unreadable, found.content_checked) == ([], [], True)
+    assert found.inode == planted.stat().st_ino
+    assert {entry.path for entry in found.seen} == find(planted).keys()
+    assert work.bytes_done == len(b"first contentsecond content")
+
+
+def test_without_reading_the_content_it_does_not_count_as_checked(planted: Path) -> None:
+    found = look(planted, manifest_of(planted), read_content=False)
+    assert (found.differences, found.content_checked) == ([], False)
+
+
+def replace_link(path: Path, target: str) -> None:
+    before = path.lstat()
+    path.unlink()
+    path.symlink_to(target)
+    os.utime(path, ns=(0, before.st_mtime_ns), follow_symlinks=False)
+
+
+def replace_folder_by_file(path: Path) -> None:
+    path.rmdir()
+    path.touch()
+
+
+CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "added": (lambda root: write(root / "sub", b"new", b""), "added"),
+    "folder added": (lambda root: (root / "new").mkdir(), "added"),
+    "removed": (lambda root: (root / "one").unlink(), "removed"),
+    "folder removed": (lambda root: (root / "empty").rmdir(), "removed"),
+    "longer": (lambda root: (root / "one").write_bytes(b"first content!"), "size 13 -> 14 bytes"),
+    "touched": (lambda root: os.utime(root / "one", ns=(0, 5)), "modification time changed"),
+    "link changed": (lambda root: replace_link(root / "link", "two"), "link target changed"),
+    "kind changed": (lambda root: replace_folder_by_file(root / "empty"), "was a dir, now a file"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("read_content", [True, False])
+def test_each_kind_of_change_is_seen(planted: Path, change: str, read_content: bool) -> None:
+    manifest = manifest_of(planted)
+    alter, what = CHANGES[change]
+    alter(planted)
+    found = look(planted, manifest, read_content=read_content)
+    assert len(found.differences) == 1
+    assert found.differences[0].what == what
+    assert not found.content_checked
+
+
+def test_a_change_of_content_is_seen_although_size_and_time_are_the_same(planted: Path) -> None:
+    manifest = manifest_of(planted)
+    rewrite_keeping_size_and_time(planted / "one", b"FIRST content")
+    found = look(planted, manifest)
+    assert [difference.path for difference in found.differences] == [b"one"]
+    assert "content changed" in found.differences[0].what
+    assert not found.content_checked
+
+
+class Meddling(Work):
+    """Somebody who does something to the folder at the moment when its files are being read."""
+
+    def __init__(self, meddle: Callable[[], object]) -> None:
+        super().__init__()
+        self._meddle: Callable[[], object] | None = meddle
+
+    def add(self, count: int) -> None:
+        super().add(count)
+        if count > 0 and self._meddle is not None:
+            meddle, self._meddle = self._meddle, None
+            meddle()
+
+
+def test_a_file_written_to_while_it_is_read_is_seen_although_size_and_time_are_the_same(planted: Path) -> None:
+    write(planted, b"zzz", b"the last")
+    manifest = manifest_of(planted)
+    meddling = Meddling(lambda: rewrite_keeping_size_and_time(planted / "zzz", b"LAST THE"))
+    found = look_again(
+        os.fsencode(planted),
+        manifest,
+        ignore=frozenset(),
+        gone_is_fine=False,
+        read_content=True,
+        threads=1,
+        work=meddling,
+    )
+    assert {difference.path for difference in found.differences} == {b"zzz"}
+    assert not found.content_checked
+
+
+@pytest.mark.parametrize(
+    "meddle",
+    [
+        lambda root: write(root / "sub", b"late", b"x"),
+        lambda root: os.utime(root / "link", ns=(0, 1), follow_symlinks=False),
+        lambda root: (root / "empty").rmdir(),
+    ],
+)
+def test_what_happens_while_the_content_is_read_is_seen(planted: Path, meddle: Callable[[Path], object]) -> None:
+    manifest = manifest_of(planted)
+    found = look(planted, manifest, work=Meddling(lambda: meddle(planted)))
+    assert len({difference.path for difference in found.differences}) == 1
+    assert not found.content_checked
+
+
+def test_once_a_deletion_began_what_is_gone_is_no_difference_but_all_else_is(planted: Path) -> None:
+    manifest = manifest_of(planted)
+    (planted / "one").unlink()
+    (planted / "sub" / "two").unlink()
+    (planted / "sub").rmdir()
+    found = look(planted, manifest, gone_is_fine=True)
+    assert (found.differences, found.content_checked) == ([], True)
+    assert sorted(entry.path for entry in found.seen) == [b"empty", b"link"]
+    write(planted, b"new", b"")
+    assert look(planted, manifest, gone_is_fine=True).differences[0].what == "added"
+
+
+def test_once_a_deletion_began_what_changed_is_still_a_difference(planted: Path) -> None:
+    manifest = manifest_of(planted)
+    (planted / "one").unlink()
+    rewrite_keeping_size_and_time(planted / "sub" / "two", b"SECOND content")
+    (difference,) = look(planted, manifest, gone_is_fine=True).differences
+    assert difference.path == b"sub/two"
+
+
+def test_only_what_is_named_is_ignored_and_it_is_not_among_what_was_seen(planted: Path) -> None:
+    manifest = manifest_of(planted)
+    write(planted, b"marker", b"ours")
+    write(planted / "sub", b"marker", b"not ours")
+    found = look(planted, manifest, ignore=frozenset({b"marker"}))
+    assert [difference.path for difference in found.differences] == [b"sub/marker"]
+    assert b"marker" not in [entry.path for entry in found.seen]
+
+
+def test_an_unreadable_folder_stops_the_look_before_any_content_is_read(mount: Path, planted: Path) -> None:
+    work = Work()
+    found = look(planted, manifest_of(planted), work=work)
+    assert found.unreadable
+    assert not found.content_checked
+    assert work.bytes_done == 0
+
+
+# --- the look of a job -------------------------------------------------------------------------------------
+
+
+class Silent:
+    """A report nobody listens to."""
+
+    async def log(self, message: str, level: LogLevel = LogLevel.INFO) -> None:
+        """Not heard."""
+
+    async def recovered(self) -> None:
+        """Not heard."""
+
+    def operation(self, text: str) -> None:
+        """Not heard."""
+
+    def progress(self, **_figures: object) -> None:
+        """Not heard."""
+
+
+def places(root: Path) -> Places:
+    return Places(root.parent, root, root / "temp", root / "archives", root / "failed", "/")
+
+
+async def look_of(job: Job, root: Path, manifest: list[Entry], *, deletion_begun: bool) -> FreshLook:
+    source = SourceLook(places(root), threads=2, read_content=True)
+    return await source.look(job, manifest, Silent(), deletion_begun=deletion_begun)
+
+
+async def test_the_marker_of_this_job_is_no_difference_once_the_deletion_began(planted: Path) -> None:
+    job = a_job(folder_name=planted.name, source_path=str(planted))
+    manifest = manifest_of(planted)
+    text = marker_text(job, Stored("collection", 1, 2), archived_on="now", deleted=False)
+    write(planted, os.fsencode(job.marker_name), text)
+    write(planted, temporary_marker_name(job), text[:10])
+    assert (await look_of(job, planted, manifest, deletion_begun=True)).differences == []
+    assert len((await look_of(job, planted, manifest, deletion_begun=False)).differences) == 2
+
+
+async def test_a_foreign_file_of_the_markers_name_is_a_difference(planted: Path) -> None:
+    job = a_job(folder_name=planted.name, source_path=str(planted))
+    manifest = manifest_of(planted)
+    other = marker_text(a_job(), Stored("collection", 1, 2), archived_on="now", deleted=True)
+    for content in (b"my own notes", other):
+        path = write(planted, os.fsencode(job.marker_name), content)
+        (difference,) = (await look_of(job, planted, manifest, deletion_begun=True)).differences
+        assert difference == (os.fsencode(job.marker_name), "added")
+        os.unlink(path)
+
+
+@pytest.mark.parametrize("instead", ["nothing", "a link", "a file"])
+async def test_a_source_that_is_no_folder_waits_for_the_nas_and_is_never_done(planted: Path, instead: str) -> None:
+    job = a_job(folder_name=planted.name, source_path=str(planted))
+    manifest = manifest_of(planted)
+    moved = planted.rename(planted.with_name("moved away"))
+    if instead == "a link":
+        planted.symlink_to(moved)
+    elif instead == "a file":
+        planted.write_bytes(b"")
+    with pytest.raises(NeedsOperator) as caught:
+        await look_of(job, planted, manifest, deletion_begun=True)
+    assert caught.value.problem == "nas-unreachable"
+
+
+def test_the_errors_of_opening_are_told_by_number(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as caught:
+        open_regular(os.fsencode(tmp_path / "gone"))
+    assert caught.value.errno == errno.ENOENT
