@@ -215,3 +215,24 @@ async def test_what_is_left_is_proven_again_before_a_deletion_goes_on(
     assert job["status"] == "failed"
     assert "What is left of the source is kept" in job["error_message"]
     assert kept.losses() == []
+
+
+async def test_a_deletion_does_not_go_on_when_the_archive_is_no_longer_at_the_destination(
+    tmp_path: Path,
+) -> None:
+    place = Place(tmp_path).make()
+    folder = plant(place.folder())
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        with immutable(folder / "sub"):
+            async with service_in(place, sandbox) as service:
+                await service.discover()
+                job_id = await service.submit(folder)
+                await until_told(service, job_id, "Held: cannot delete 'sub/")
+        place.archive_of(folder).unlink()
+
+        async with service_in(place, sandbox) as service:
+            log = await until_told(service, job_id, "looked at and compared again first\n")
+
+    assert "Marker written" not in log.split("compared again first")[1]
+    assert files_in(folder / "sub") == ["three.mov", "two.mov"]
+    assert len([name for name in files_in(place.storage) if name.endswith("Project_Alpha.tar.7z")]) == 1

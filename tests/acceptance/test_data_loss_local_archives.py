@@ -57,6 +57,7 @@ async def test_a_leftover_partial_archive_is_not_added_to(service: Service, tmp_
     job = await service.archive(folder)
 
     assert job["status"] == "completed"
+    assert "WARNING" not in "\n".join(await service.log_of(job["job_id"]))
     assert kept.losses_in(service.place.archive_of(folder), tmp_path / "scratch") == []
 
 

@@ -1,4 +1,4 @@
-"""Decisions, data loss 10: links are archived as links, and what is no file, folder or link stops the job at once."""
+"""Decisions, data loss 10: links are archived as links, and sockets, FIFOs and devices stop the job."""
 
 import os
 import socket
@@ -23,6 +23,10 @@ def content_of(archive: Path, name: str) -> str:
     """What stock 7-Zip has for one entry; of a link, its target."""
     done = subprocess.run(["7z", "x", "-so", "-spd", "--", archive, name], capture_output=True, check=True)
     return done.stdout.decode()
+
+
+def listing_of(archive: Path) -> str:
+    return subprocess.run(["7z", "l", "-ba", "--", archive], capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -51,9 +55,7 @@ async def test_links_are_archived_as_links_and_never_followed(strategy: str, tmp
         archive = service.place.archive_of(folder)
         for name, target in targets.items():
             assert content_of(archive, f"Project_Alpha/{name}") == target
-        listed = subprocess.run(
-            ["7z", "l", "-ba", "--", archive], capture_output=True, text=True, check=True
-        ).stdout
+        listed = listing_of(archive)
         assert "secret.mov" not in listed
         assert "deep.mov" not in listed
 

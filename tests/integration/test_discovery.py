@@ -20,7 +20,7 @@ import pytest
 from cs_archiver.clock import from_ns
 from cs_archiver.domain.folders import Folder, Patterns
 from cs_archiver.errors import NeedsOperator, NotFound, Temporary
-from cs_archiver.tools import discovery as module
+from cs_archiver.tools import crew
 from cs_archiver.tools.discovery import BATCH_ENTRIES, Discovery
 
 PATTERNS = Patterns(
@@ -540,18 +540,16 @@ def test_one_large_directory_is_looked_at_by_several_threads(
     assert folder.file_count == 2 * BATCH_ENTRIES
 
 
-def test_never_more_threads_than_asked_for(tmp_path: Path) -> None:
+def test_never_more_threads_than_asked_for_and_none_is_left_behind(tmp_path: Path) -> None:
     plant(tmp_path, *(file for number in range(50) for file in two_files(f"A/B/{number}/sub")))
-    before = threading.active_count()
-    most = 0
+    told: list[int] = []
+    discovery_of(tmp_path, threads=3).run(lambda _number: told.append(threads_of_discovery()))
+    assert 1 <= max(told) <= 3
+    assert threads_of_discovery() == 0
 
-    def count(_number: int) -> None:
-        nonlocal most
-        most = max(most, threading.active_count() - before)
 
-    discovery_of(tmp_path, threads=3).run(count)
-    assert 1 <= most <= 3
-    assert threading.active_count() == before
+def threads_of_discovery() -> int:
+    return sum(thread.name.startswith("discovery-") for thread in threading.enumerate())
 
 
 def test_progress_counts_every_folder_once(tmp_path: Path) -> None:
@@ -602,7 +600,7 @@ def test_stop_does_not_wait_for_a_nas_that_hangs(tmp_path: Path, monkeypatch: py
         return real(path)
 
     monkeypatch.setattr(os, "lstat", lstat)
-    monkeypatch.setattr(module, "STOP_GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(crew, "STOP_GRACE_SECONDS", 0.05)
     before = set(threading.enumerate())
     with pytest.raises(Temporary, match="stopped"):
         discovery.run()

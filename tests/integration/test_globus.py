@@ -189,30 +189,30 @@ async def test_one_token_serves_a_thread_for_all_its_calls(site: Site, globus: G
 @pytest.mark.parametrize(
     ("traits", "expected"),
     [
-        (CollectionTraits(display_name="NAS"), ("NAS", False, False, None)),
-        (CollectionTraits(display_name="NAS", disable_verify=True), ("NAS", True, False, None)),
-        (CollectionTraits(entity_type="GCSv5_mapped_collection"), ("source", False, True, None)),
+        (CollectionTraits(display_name="NAS"), ("NAS", False, None)),
+        (CollectionTraits(display_name="NAS", disable_verify=True), ("NAS", True, None)),
+        (CollectionTraits(entity_type="GCSv5_mapped_collection"), ("source", False, None)),
         (
             CollectionTraits(entity_type="GCSv5_mapped_collection", high_assurance=True),
-            ("source", False, False, None),
+            ("source", False, None),
         ),
-        (CollectionTraits(gcp_connected=False), ("source", False, False, "Personal is not connected")),
-        (CollectionTraits(gcp_paused=True), ("source", False, False, "Personal is paused")),
+        (CollectionTraits(gcp_connected=False), ("source", False, "Personal is not connected")),
+        (CollectionTraits(gcp_paused=True), ("source", False, "Personal is paused")),
         (
             CollectionTraits(entity_type="GCSv5_endpoint"),
-            ("source", False, False, "not of one of its collections"),
+            ("source", False, "not of one of its collections"),
         ),
     ],
 )
 async def test_a_collection_is_read_as_it_describes_itself(
-    site: Site, globus: Globus, traits: CollectionTraits, expected: tuple[str, bool, bool, str | None]
+    site: Site, globus: Globus, traits: CollectionTraits, expected: tuple[str, bool, str | None]
 ) -> None:
     site.sandbox.collections[SOURCE].traits = traits
     found = await globus.collection(SOURCE)
     assert found.id == SOURCE
-    assert (found.name, found.verification_disabled, found.needs_data_access) == expected[:3]
-    assert (found.problem is None) is (expected[3] is None)
-    assert (expected[3] or "") in (found.problem or "")
+    assert (found.name, found.verification_disabled) == expected[:2]
+    assert (found.problem is None) is (expected[2] is None)
+    assert (expected[2] or "") in (found.problem or "")
 
 
 @pytest.mark.parametrize("changes", [{"disable_verify": None}, {"disable_verify": 0}, {"id": DESTINATION}])

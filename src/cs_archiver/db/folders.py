@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
-from cs_archiver.db.database import Database
+from cs_archiver.db.database import Connection, Database
 from cs_archiver.domain.folders import Folder
 
 _FOLDERS = tables.folders
@@ -34,12 +33,6 @@ class Folders:
                     left_out=len(found) - listed,
                 )
             )
-
-    async def put(self, folder: Folder) -> None:
-        """Keep what was found out anew about one folder."""
-        async with self._database.write() as connection:
-            await connection.execute(_FOLDERS.delete().where(_FOLDERS.c.path == folder.path))
-            await connection.execute(_FOLDERS.insert().values(folder.as_dict()))
 
     async def listed(self) -> list[Folder]:
         """The folders that can be archived, by level 1, level 2 and name."""
@@ -69,9 +62,6 @@ class Folders:
             return (await connection.execute(select(tables.scans.c.id).limit(1))).first() is not None
 
 
-async def set_archived(connection: AsyncConnection, path: str, *, marker_name: str) -> None:
-    """Take an archived folder off the list at once, before the next discovery sees its marker."""
-    archived = _FOLDERS.update().where(_FOLDERS.c.path == path)
-    await connection.execute(
-        archived.values(left_out=f"already archived: it holds the marker file {marker_name!r}")
-    )
+async def set_left_out(connection: Connection, path: str, reason: str) -> None:
+    """Take a folder off the list at once, before the next discovery finds the reason by itself."""
+    await connection.execute(_FOLDERS.update().where(_FOLDERS.c.path == path).values(left_out=reason))

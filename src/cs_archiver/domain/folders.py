@@ -121,7 +121,7 @@ def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
 def reason_to_leave_out(content: Content) -> str | None:
     """None when the folder can be archived (PRD 2.1 and decisions, points 4 and 5)."""
     if content.marker is not None:
-        return f"{_ARCHIVED}: it holds the marker file '{shown(content.marker)}'"
+        return archived_by(content.marker)
     if content.trouble is not None:
         return content.trouble
     if content.file_count == 0:
@@ -131,6 +131,11 @@ def reason_to_leave_out(content: Content) -> str | None:
     if content.files_but_litter == 1 and content.txt_files_but_litter == 1:
         return f"{_NOTHING}: it holds only a single .txt file"
     return None
+
+
+def archived_by(marker: bytes) -> str:
+    """The reason to leave a folder out that holds this marker file."""
+    return f"{_ARCHIVED}: it holds the marker file '{shown(marker)}'"
 
 
 def is_passed_over(name: bytes) -> bool:

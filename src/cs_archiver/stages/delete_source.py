@@ -11,6 +11,7 @@ from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Connection
 from cs_archiver.domain.deletion import facts_of, reasons_against
 from cs_archiver.domain.events import LogLevel
+from cs_archiver.domain.folders import archived_by
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import shown
 from cs_archiver.domain.marker import Stored, marker_text
@@ -119,7 +120,7 @@ class DeleteSource:
     async def _record(self, connection: Connection, job: Job) -> None:
         await job_rows.log(connection, job.id, LogLevel.INFO, "Job completed")
         await catalogue_rows.set_source_deleted(connection, job.id)
-        await folder_rows.set_archived(connection, job.source_path, marker_name=job.marker_name)
+        await folder_rows.set_left_out(connection, job.source_path, archived_by(os.fsencode(job.marker_name)))
 
 
 def _write_marker(folder: bytes, job: Job, text: bytes) -> None:

@@ -1,7 +1,6 @@
-"""Finds the folders at level 3 of the NAS, many requests at once (long: walk, count and threads are one piece)."""
+"""Finds the folders at level 3 of the NAS, many requests at once (long: the walk and the count are one piece)."""
 
 import errno
-import logging
 import os
 import stat
 import threading
@@ -13,11 +12,9 @@ from cs_archiver.clock import from_ns
 from cs_archiver.domain import folders as rules
 from cs_archiver.domain.folders import LONG_AGO_NS, Content, Folder, Patterns
 from cs_archiver.domain.manifest import shown
-from cs_archiver.errors import NeedsOperator, NotFound, Temporary
+from cs_archiver.errors import NeedsOperator, NotFound
+from cs_archiver.tools.crew import Crew
 
-logger = logging.getLogger(__name__)
-
-STOP_GRACE_SECONDS = 5.0
 BATCH_ENTRIES: Final = 64  # of a large directory, what one thread looks at while others take the next
 
 _SPECIAL: Final = {
@@ -30,7 +27,6 @@ _SPECIAL: Final = {
 Names = tuple[bytes, ...]  # of folders from level 1 down; empty for the base
 Entry = os.DirEntry[bytes]
 Progress = Callable[[int], None]
-Task = Callable[[], None]
 
 
 class Discovery:
@@ -40,7 +36,7 @@ class Discovery:
         self.base = base.decode("utf-8").rstrip("/")
         self._patterns = patterns
         self._threads = threads
-        self._running: set[_Crew] = set()
+        self._running: set[Crew] = set()
         self._stopped = False
         self._lock = threading.Lock()
 
@@ -69,7 +65,7 @@ class Discovery:
         return found[0]
 
     def stop(self) -> None:
-        """End all runs, within STOP_GRACE_SECONDS even if the NAS hangs, and allow no more."""
+        """End all runs, within crew.STOP_GRACE_SECONDS even if the NAS hangs, and allow no more."""
         with self._lock:
             self._stopped = True
             for crew in self._running:
@@ -77,7 +73,7 @@ class Discovery:
 
     def _walk(self, first: "Callable[[_Walk], None]", on_progress: Progress | None = None) -> list[Folder]:
         before = _stat_base(self.base)
-        crew = _Crew(self._threads)
+        crew = Crew(self._threads)
         walk = _Walk(self.base, before.st_dev, self._patterns, crew, on_progress)
         with self._lock:
             self._running.add(crew)
@@ -98,7 +94,7 @@ class _Walk:
     """One walk over the share: enters what may be entered, and keeps what was found out about each folder."""
 
     def __init__(
-        self, base: str, device: int, patterns: Patterns, crew: "_Crew", on_progress: Progress | None
+        self, base: str, device: int, patterns: Patterns, crew: "Crew", on_progress: Progress | None
     ) -> None:
         self.patterns = patterns
         self.crew = crew
@@ -292,97 +288,6 @@ class _Count:
             content = None if self._parts_left else self._content
         if content is not None:
             self._walk.keep(self._names, left_out=rules.reason_to_leave_out(content), content=content)
-
-
-class _Crew:
-    """Works off tasks on a few threads, the newest first: so few are waiting, however large the tree is."""
-
-    def __init__(self, size: int) -> None:
-        self.stopped = False
-        self._size = size
-        self._threads: list[threading.Thread] = []
-        self._waiting: list[Task] = []
-        self._unfinished = 0
-        self._idle = 0
-        self._failure: BaseException | None = None
-        lock = threading.Lock()
-        self._more = threading.Condition(lock)
-        self._over = threading.Condition(lock)
-
-    def run(self, first: Task) -> None:
-        """Work until no task is left. Raises what a task raised, and Temporary when stopped."""
-        self.add(first)
-        with self._over:
-            self._over.wait_for(lambda: self.stopped or not self._unfinished)
-            is_over = self._over.wait_for(lambda: not self._unfinished, STOP_GRACE_SECONDS)
-        if is_over:
-            for thread in self._threads:
-                thread.join()
-        else:
-            logger.warning("discovery stopped, but the NAS does not answer tasks=%d", self._unfinished)
-        if self._failure is not None:
-            raise self._failure
-        if self.stopped:
-            raise Temporary("the discovery was stopped", problem="discovery-stopped")
-
-    def add(self, task: Task) -> None:
-        with self._more:
-            if self.stopped:
-                return
-            self._waiting.append(task)
-            self._unfinished += 1
-            if len(self._waiting) <= self._idle:
-                self._more.notify()
-            elif len(self._threads) < self._size:
-                # Daemons: a NAS that never answers must not keep the service from ending.
-                thread = threading.Thread(target=self._work, name=f"discovery-{len(self._threads)}", daemon=True)
-                self._threads.append(thread)
-                thread.start()
-
-    def add_or_run(self, task: Task) -> None:
-        """Leave the task to a thread that is free, or do it here: entries must not pile up."""
-        if len(self._waiting) < self._size:
-            self.add(task)
-        else:
-            task()
-
-    def add_each(self, visit: Callable[[bytes], None], names: list[bytes]) -> None:
-        """Visit each name; only the names wait, of which there may be a million."""
-        if names:
-            self.add(partial(self._visit_last, visit, names))
-
-    def stop(self) -> None:
-        with self._more:
-            self.stopped = True
-            self._unfinished -= len(self._waiting)
-            self._waiting.clear()
-            self._more.notify_all()
-            self._over.notify_all()
-
-    def _visit_last(self, visit: Callable[[bytes], None], names: list[bytes]) -> None:
-        name = names.pop()
-        self.add_each(visit, names)
-        visit(name)
-
-    def _work(self) -> None:
-        while (task := self._next()) is not None:
-            try:
-                task()
-            except BaseException as error:  # noqa: BLE001 - raised by run()
-                self._failure = self._failure or error
-                self.stop()
-            with self._over:
-                self._unfinished -= 1
-                if not self._unfinished:
-                    self._over.notify_all()
-                    self._more.notify_all()
-
-    def _next(self) -> Task | None:
-        with self._more:
-            self._idle += 1
-            self._more.wait_for(lambda: self._waiting or not self._unfinished or self.stopped)
-            self._idle -= 1
-            return self._waiting.pop() if self._waiting else None
 
 
 class _LeftOutError(Exception):

@@ -35,7 +35,6 @@ class Collection:
     id: str
     name: str
     verification_disabled: bool
-    needs_data_access: bool
     problem: str | None
 
 
@@ -141,12 +140,10 @@ def _collection(client: TransferClient, collection_id: str) -> Collection:
     disabled = document.get("disable_verify")
     if not isinstance(disabled, bool):
         raise UnexpectedAnswer("it does not say whether verification is disabled")
-    mapped = document.get("entity_type") == "GCSv5_mapped_collection"
     return Collection(
         id=collection_id,
         name=one_line(str(document.get("display_name") or collection_id)),
         verification_disabled=disabled,
-        needs_data_access=mapped and document.get("high_assurance") is False,
         problem=_problem(document),
     )
 

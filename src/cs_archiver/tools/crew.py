@@ -1,0 +1,105 @@
+"""A few threads that work off a growing heap of tasks, and can be stopped even if the NAS hangs."""
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from cs_archiver.errors import Temporary
+
+logger = logging.getLogger(__name__)
+
+STOP_GRACE_SECONDS = 5.0
+
+Task = Callable[[], None]
+
+
+class Crew:
+    """Works off tasks on a few threads, the newest first: so few are waiting, however large the tree is."""
+
+    def __init__(self, size: int) -> None:
+        self.stopped = False
+        self._size = size
+        self._threads: list[threading.Thread] = []
+        self._waiting: list[Task] = []
+        self._unfinished = 0
+        self._idle = 0
+        self._failure: BaseException | None = None
+        lock = threading.Lock()
+        self._more = threading.Condition(lock)
+        self._over = threading.Condition(lock)
+
+    def run(self, first: Task) -> None:
+        """Work until no task is left. Raises what a task raised, and Temporary when stopped."""
+        self.add(first)
+        with self._over:
+            self._over.wait_for(lambda: self.stopped or not self._unfinished)
+            is_over = self._over.wait_for(lambda: not self._unfinished, STOP_GRACE_SECONDS)
+        if is_over:
+            for thread in self._threads:
+                thread.join()
+        else:
+            logger.warning("discovery stopped, but the NAS does not answer tasks=%d", self._unfinished)
+        if self._failure is not None:
+            raise self._failure
+        if self.stopped:
+            raise Temporary("the discovery was stopped", problem="discovery-stopped")
+
+    def add(self, task: Task) -> None:
+        with self._more:
+            if self.stopped:
+                return
+            self._waiting.append(task)
+            self._unfinished += 1
+            if len(self._waiting) <= self._idle:
+                self._more.notify()
+            elif len(self._threads) < self._size:
+                # Daemons: a NAS that never answers must not keep the service from ending.
+                thread = threading.Thread(target=self._work, name=f"discovery-{len(self._threads)}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def add_or_run(self, task: Task) -> None:
+        """Leave the task to a thread that is free, or do it here: entries must not pile up."""
+        if len(self._waiting) < self._size:
+            self.add(task)
+        else:
+            task()
+
+    def add_each(self, visit: Callable[[bytes], None], names: list[bytes]) -> None:
+        """Visit each name; only the names wait, of which there may be a million."""
+        if names:
+            self.add(partial(self._visit_last, visit, names))
+
+    def stop(self) -> None:
+        with self._more:
+            self.stopped = True
+            self._unfinished -= len(self._waiting)
+            self._waiting.clear()
+            self._more.notify_all()
+            self._over.notify_all()
+
+    def _visit_last(self, visit: Callable[[bytes], None], names: list[bytes]) -> None:
+        name = names.pop()
+        self.add_each(visit, names)
+        visit(name)
+
+    def _work(self) -> None:
+        while (task := self._next()) is not None:
+            try:
+                task()
+            except BaseException as error:  # noqa: BLE001 - raised by run()
+                self._failure = self._failure or error
+                self.stop()
+            with self._over:
+                self._unfinished -= 1
+                if not self._unfinished:
+                    self._over.notify_all()
+                    self._more.notify_all()
+
+    def _next(self) -> Task | None:
+        with self._more:
+            self._idle += 1
+            self._more.wait_for(lambda: self._waiting or not self._unfinished or self.stopped)
+            self._idle -= 1
+            return self._waiting.pop() if self._waiting else None

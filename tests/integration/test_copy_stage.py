@@ -1,0 +1,572 @@
+"""The stages on the local disk: whichever way it is copied, the copy is equal and the manifest tells the truth."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import subprocess
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cs_archiver.db.catalogue import Catalogue
+from cs_archiver.db.database import Database
+from cs_archiver.demo.compare import compare, extract
+from cs_archiver.domain.events import LogLevel
+from cs_archiver.domain.job import Job
+from cs_archiver.domain.manifest import Entry, EntryKind
+from cs_archiver.domain.states import JobStatus
+from cs_archiver.errors import DiskFull, NeedsOperator, Permanent, Temporary
+from cs_archiver.stages.compress import Compress
+from cs_archiver.stages.copy import Copy, CopySettings, Strategy
+from cs_archiver.stages.places import Places
+from cs_archiver.stages.set_aside import SetAside
+from cs_archiver.stages.source import Approvals
+from cs_archiver.stages.stage import Advance
+from cs_archiver.stages.verify import Verify
+from cs_archiver.tools.dd import Dd
+from cs_archiver.tools.process import Processes
+from cs_archiver.tools.rsync import Rsync
+from cs_archiver.tools.sevenzip import Compression, SevenZip
+from cs_archiver.tools.tree import FreshLook
+from tests.support.jobs import a_job
+from tests.support.trees import plant_awkward_tree, write
+
+HUGE = 2**60
+# Below which sizes each strategy begins, so that a folder of a few megabytes is copied by the one that is wanted.
+THRESHOLDS = {
+    Strategy.SHUTIL: (HUGE, HUGE, HUGE),
+    Strategy.RSYNC: (0, HUGE, HUGE),
+    Strategy.DD: (0, 0, HUGE),
+    Strategy.PARALLEL: (0, 0, 0),
+}
+STRATEGIES = [
+    pytest.param(
+        strategy,
+        marks=pytest.mark.skipif(
+            strategy is Strategy.RSYNC and shutil.which("rsync") is None, reason="rsync is not installed"
+        ),
+    )
+    for strategy in Strategy
+]
+
+
+class Heard:
+    """A report that remembers what it was told, and may do something when it hears a certain operation."""
+
+    def __init__(self, **when: Callable[[], object]) -> None:
+        self.lines: list[str] = []
+        self.operations: list[str] = []
+        self.bytes: list[tuple[int | None, int | None]] = []
+        self._when = when
+
+    async def log(self, message: str, level: LogLevel = LogLevel.INFO) -> None:
+        self.lines.append(f"{level.value} {message}")
+
+    async def recovered(self) -> None:
+        """No connection to lose here."""
+
+    def operation(self, text: str) -> None:
+        self.operations.append(text)
+        for word in list(self._when):
+            if word in text:
+                self._when.pop(word)()
+
+    def progress(
+        self, *, bytes_done: int | None = None, bytes_total: int | None = None, percent: float | None = None
+    ) -> None:
+        self.bytes.append((bytes_done, bytes_total))
+
+
+class World:
+    """A NAS, a local disk, a database, and one job between them."""
+
+    def __init__(self, root: Path, database: Database) -> None:
+        self.root = root
+        self.source = root / "nas" / "Production" / "2024" / "Project Älpha"
+        self.source.mkdir(parents=True)
+        storage = root / "storage"
+        for name in ("temp", "archives", "failed"):
+            (storage / name).mkdir(parents=True)
+        self.catalogue = Catalogue(database)
+        self.places = Places(
+            root / "nas", storage, storage / "temp", storage / "archives", storage / "failed", "/collection/"
+        )
+
+    def job(self, **values: Any) -> Job:
+        row: dict[str, Any] = {
+            "status": JobStatus.COPYING,
+            "id": "6d6f0000-0000-4000-8000-000000000001",
+            "folder_name": self.source.name,
+            "source_path": str(self.source),
+            "source_inode": self.source.lstat().st_ino,
+            "archive_path": self.places.archive_for("Production", "2024", "Project Älpha.tar.7z"),
+            "attempt": 1,
+        }
+        return a_job(**{**row, **values})
+
+    def copier(self, strategy: Strategy = Strategy.SHUTIL, *, hash_source_at_once: bool = False) -> Copy:
+        settings = CopySettings(*THRESHOLDS[strategy], threads=3, hash_source_at_once=hash_source_at_once)
+        processes = Processes()
+        return Copy(Rsync(processes), Dd(processes), self.catalogue, self.places, settings)
+
+    @property
+    def copy(self) -> Path:
+        return Path(os.fsdecode(self.places.copy(self.job())))
+
+    async def manifest(self, advance: Advance) -> list[Entry]:
+        return await self.catalogue.manifest(advance.changes["manifest_id"])
+
+
+@contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[None]:
+    """A file system of its own in memory; the test is skipped where that is not allowed."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a tmpfs needs root")
+    mount = ["mount", "-t", "tmpfs", *options, "none", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("this machine allows no mounts")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def pack_by_hand(folder: Path, archive: Path) -> None:
+    subprocess.run(["7z", "a", "-t7z", "-sae", archive, folder], check=True, capture_output=True)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    database = await Database.open(tmp_path / "cs.db", read_connections=2)
+    yield World(tmp_path, database)
+    await database.close()
+
+
+def truth_about(source: Path) -> dict[bytes, tuple[object, ...]]:
+    """The manifest as it must be, made of the source by pathlib and hashlib."""
+    found: dict[bytes, tuple[object, ...]] = {}
+    for path in source.rglob("*"):
+        status, name = path.lstat(), os.fsencode(path.relative_to(source))
+        fixity: tuple[object, ...]
+        if path.is_symlink():
+            target = os.readlink(os.fsencode(path))
+            fixity = ("link", len(target), status.st_mtime_ns, target, zlib.crc32(target), None)
+        elif path.is_dir():
+            fixity = ("dir", 0, None, None, None, None)
+        else:
+            content = path.read_bytes()
+            digest = hashlib.sha256(content).digest()
+            fixity = ("file", len(content), status.st_mtime_ns, None, zlib.crc32(content), digest)
+        found[name] = (*fixity, status.st_mode & 0o7777)
+    return found
+
+
+def as_told(manifest: list[Entry]) -> dict[bytes, tuple[object, ...]]:
+    return {
+        entry.path: (
+            entry.kind.value,
+            entry.size,
+            None if entry.kind is EntryKind.DIR else entry.mtime_ns,
+            entry.target,
+            entry.crc32,
+            entry.sha256,
+            entry.mode,
+        )
+        for entry in manifest
+    }
+
+
+@pytest.mark.parametrize("hash_source_at_once", [False, True])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_each_strategy_makes_an_equal_copy_and_a_true_manifest(
+    world: World, strategy: Strategy, hash_source_at_once: bool
+) -> None:
+    plant_awkward_tree(world.source)
+    (world.source / "sub").chmod(0o555)
+    world.source.chmod(0o750)
+    os.utime(world.source, ns=(0, 1_250_000_000_987_654_321))
+    heard = Heard()
+    copier = world.copier(strategy, hash_source_at_once=hash_source_at_once)
+
+    advance = await copier.run(world.job(), heard)
+
+    assert compare(world.source, world.copy) == []
+    truth = truth_about(world.source)
+    assert as_told(await world.manifest(advance)) == truth
+    size = sum(
+        path.lstat().st_size for path in world.source.rglob("*") if path.is_file() and not path.is_symlink()
+    )
+    files = sum(1 for kind, *_ in truth.values() if kind != "dir")
+    assert advance.to is JobStatus.COMPRESSING
+    assert (advance.changes["folder_size_bytes"], advance.changes["folder_file_count"]) == (size, files)
+    assert heard.lines[0].endswith(f"by {strategy.value}")
+    assert heard.lines[-1].startswith("INFO Copy complete")
+    assert heard.bytes[-1] == (size, size), "the last that is told is the whole"
+    done = [count for count, _total in heard.bytes]
+    assert done == sorted(done, key=lambda count: count or 0)
+
+
+@pytest.mark.parametrize(
+    ("size", "strategy"),
+    [
+        (99, Strategy.SHUTIL),
+        (100, Strategy.RSYNC),
+        (199, Strategy.RSYNC),
+        (200, Strategy.DD),
+        (299, Strategy.DD),
+        (300, Strategy.PARALLEL),
+    ],
+)
+async def test_the_size_of_the_folder_chooses_the_strategy(world: World, size: int, strategy: Strategy) -> None:
+    write(world.source, b"file", b"x" * size)
+    heard, processes = Heard(), Processes()
+    settings = CopySettings(100, 200, 300, threads=2, hash_source_at_once=False)
+    if strategy is Strategy.RSYNC and shutil.which("rsync") is None:
+        pytest.skip("rsync is not installed")
+    await Copy(Rsync(processes), Dd(processes), world.catalogue, world.places, settings).run(world.job(), heard)
+    assert heard.lines[0].endswith(f"by {strategy.value}")
+
+
+async def test_a_copy_is_repeated_from_nothing(world: World) -> None:
+    write(world.source, b"file", b"x")
+    world.copy.mkdir(parents=True)
+    write(world.copy, b"stale", b"of an earlier attempt", mode=0o000)
+    world.copy.chmod(0o000)
+    await world.copier().run(world.job(), Heard())
+    assert os.listdir(world.copy) == ["file"]
+
+
+async def test_a_source_without_any_file_is_an_error_and_never_done(world: World) -> None:
+    (world.source / "empty" / "deeper").mkdir(parents=True)
+    with pytest.raises(Permanent) as caught:
+        await world.copier().run(world.job(), Heard())
+    assert caught.value.problem == "source-empty"
+
+
+async def test_a_source_that_vanished_is_an_error(world: World) -> None:
+    write(world.source, b"file", b"x")
+    job = world.job()
+    world.source.rename(world.root / "moved")
+    with pytest.raises(Temporary):
+        await world.copier().run(job, Heard())
+
+
+async def test_another_folder_at_the_path_sends_the_job_back_to_the_start(world: World) -> None:
+    write(world.source, b"file", b"x")
+    with pytest.raises(Temporary) as caught:
+        await world.copier().run(world.job(source_inode=1), Heard())
+    assert caught.value.start_over
+    assert caught.value.problem == "source-changed"
+    assert os.listdir(world.copy) == []
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_a_fifo_is_named_and_nothing_is_copied(world: World, strategy: Strategy) -> None:
+    write(world.source, b"file", b"x")
+    (world.source / "sub").mkdir()
+    os.mkfifo(world.source / "sub" / "the fifo")
+    with pytest.raises(Permanent) as caught:
+        await world.copier(strategy).run(world.job(), Heard())
+    assert caught.value.problem == "unsupported-entries"
+    assert "'sub/the fifo'" in str(caught.value)
+    assert os.listdir(world.copy) == []
+
+
+async def test_a_part_that_cannot_be_looked_at_is_named_and_nothing_is_copied(world: World) -> None:
+    write(world.source, b"file", b"x")
+    (world.source / "sub").mkdir()
+    with mounted(world.source / "sub"), pytest.raises(Permanent) as caught:
+        await world.copier().run(world.job(), Heard())
+    assert caught.value.problem == "source-unreadable"
+    assert "'sub': another file system" in str(caught.value)
+    assert os.listdir(world.copy) == []
+
+
+async def test_a_file_that_vanishes_during_the_scan_is_a_change_and_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(world.source, b"file", b"x")
+    write(world.source, b"temporary", b"x")
+    list_names = os.listdir
+
+    def list_then_lose_one(folder: Any) -> list[Any]:
+        names = list_names(folder)
+        if "temporary" in names:
+            (world.source / "temporary").unlink()
+        return names
+
+    monkeypatch.setattr(os, "listdir", list_then_lose_one)
+    with pytest.raises(Temporary):
+        await world.copier().run(world.job(), Heard())
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "a file is added": lambda source: write(source, b"late", b"x"),
+    "a folder is added": lambda source: (source / "late").mkdir(),
+    "a file is removed": lambda source: (source / "sub" / "one").unlink(),
+    "a file grows": lambda source: (source / "sub" / "one").write_bytes(b"longer than before"),
+    "a file is touched": lambda source: os.utime(source / "sub" / "one", ns=(0, 1)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("strategy", [Strategy.SHUTIL, Strategy.DD])
+async def test_a_source_that_changes_while_it_is_copied_is_not_sealed(
+    world: World, strategy: Strategy, change: str
+) -> None:
+    (world.source / "sub").mkdir()
+    write(world.source / "sub", b"one", b"x")
+    write(world.source, b"two", b"x")
+    heard = Heard(Copying=lambda: CHANGES[change](world.source))
+    with pytest.raises(Temporary) as caught:
+        await world.copier(strategy).run(world.job(), heard)
+    assert caught.value.problem in ("source-changed", "source-unreadable")
+    assert await world.catalogue.manifest(1) == []
+
+
+def rewrite_keeping_size_and_time(path: Path, content: bytes) -> None:
+    before = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(0, before.st_mtime_ns))
+
+
+async def test_a_source_not_read_again_later_is_compared_with_its_copy_at_once(world: World) -> None:
+    write(world.source, b"large", b"x" * 2_000_000)
+    heard = Heard(Computing=lambda: rewrite_keeping_size_and_time(world.source / "large", b"y" * 2_000_000))
+    with pytest.raises(Temporary) as caught:
+        await world.copier(Strategy.DD, hash_source_at_once=True).run(world.job(), heard)
+    assert "differs from the source" in str(caught.value)
+
+
+async def test_a_copy_that_is_spoiled_meanwhile_is_not_sealed(world: World) -> None:
+    write(world.source, b"large", b"x" * 2_000_000)
+    heard = Heard(Computing=lambda: write(world.copy, b"stray", b"x"))
+    with pytest.raises(Temporary) as caught:
+        await world.copier(Strategy.DD).run(world.job(), heard)
+    assert caught.value.problem == "copy-differs"
+
+
+@pytest.mark.parametrize("year", [1902, 1970, 2100, 2300])
+async def test_a_file_of_any_date_the_disk_can_hold_is_copied_and_sealed(world: World, year: int) -> None:
+    path = write(world.source, b"file", b"x")
+    mtime_ns = (year - 1970) * 31_556_952 * 10**9 + 1
+    os.utime(path, ns=(0, mtime_ns))
+    if os.stat(path).st_mtime_ns != mtime_ns:
+        pytest.skip("this file system cannot hold the date")
+    advance = await world.copier().run(world.job(), Heard())
+    assert [entry.mtime_ns for entry in await world.manifest(advance)] == [mtime_ns]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_a_full_disk_is_told_as_such_by_every_strategy(world: World, strategy: Strategy) -> None:
+    write(world.source, b"large", os.urandom(3_000_000))
+    with mounted(world.places.temp, "-o", "size=2m"):
+        with pytest.raises(DiskFull) as caught:
+            await world.copier(strategy).run(world.job(), Heard())
+        assert caught.value.problem == "disk-full"
+        await SetAside(world.places).clear(world.job())
+        assert os.listdir(world.places.temp) == []
+
+
+async def test_a_cancelled_copy_has_ended_when_it_returns(world: World) -> None:
+    write(world.source, b"file", b"x")
+    for number in range(300):
+        write(world.source, b"%d" % number, os.urandom(20_000))
+    copying = asyncio.Event()
+    task = asyncio.create_task(world.copier().run(world.job(), Heard(Copying=copying.set)))
+    await copying.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await SetAside(world.places).clear(world.job())
+    assert os.listdir(world.places.temp) == [], "nobody writes any more"
+
+
+@pytest.fixture
+def packer(world: World) -> Compress:
+    return Compress(SevenZip(Processes()), world.places, Compression.FAST)
+
+
+@pytest.fixture
+def verifier(world: World) -> Verify:
+    return Verify(SevenZip(Processes()), world.catalogue, world.places)
+
+
+async def copied(world: World, **values: Any) -> Job:
+    """The job after its copy was sealed."""
+    if not os.listdir(world.source):
+        write(world.source, b"plain.txt", b"content 0 ")
+        (world.source / "sub").mkdir()
+        write(world.source / "sub", b"-sdel", b"more content")
+        (world.source / "link").symlink_to("plain.txt")
+    advance = await world.copier().run(world.job(), Heard())
+    return world.job(status=JobStatus.COMPRESSING, **{**advance.changes, **values})
+
+
+async def packed(world: World, packer: Compress) -> Job:
+    job = await copied(world)
+    advance = await packer.run(job, Heard())
+    assert advance.to is JobStatus.VERIFYING
+    manifest_id = job.manifest_id
+    return world.job(status=JobStatus.VERIFYING, manifest_id=manifest_id, **advance.changes)
+
+
+def archive_of(world: World) -> Path:
+    return Path(os.fsdecode(world.places.archive(world.job())))
+
+
+async def test_a_partial_archive_of_an_earlier_run_is_never_added_to(world: World, packer: Compress) -> None:
+    job = await copied(world)
+    partial = Path(os.fsdecode(world.places.partial(job)))
+    partial.parent.mkdir(parents=True)
+    (world.root / "other folder").mkdir()
+    write(world.root / "other folder", b"foreign", b"x")
+    pack_by_hand(world.root / "other folder", partial)
+    await packer.run(job, Heard())
+    extract(partial, world.root / "unpacked")
+    assert os.listdir(world.root / "unpacked") == [world.source.name]
+    assert compare(world.source, world.root / "unpacked" / world.source.name) == []
+
+
+async def test_a_packed_folder_is_verified_named_and_its_copy_removed(
+    world: World, packer: Compress, verifier: Verify
+) -> None:
+    plant_awkward_tree(world.source)
+    job = await packed(world, packer)
+    advance = await verifier.run(job, Heard())
+    content = archive_of(world).read_bytes()
+    assert advance.to is JobStatus.AWAITING_UPLOAD
+    assert advance.changes == {
+        "archive_sha256": hashlib.sha256(content).hexdigest(),
+        "archive_size_bytes": len(content),
+    }
+    assert os.listdir(archive_of(world).parent) == [archive_of(world).name]
+    assert os.listdir(world.places.temp) == []
+    extract(archive_of(world), world.root / "unpacked")
+    assert compare(world.source, world.root / "unpacked" / world.source.name) == []
+
+
+async def test_a_damaged_archive_starts_the_job_over(world: World, packer: Compress, verifier: Verify) -> None:
+    job = await packed(world, packer)
+    partial = Path(os.fsdecode(world.places.partial(job)))
+    content = bytearray(partial.read_bytes())
+    content[len(content) // 2] ^= 1
+    partial.write_bytes(content)
+    with pytest.raises(Temporary) as caught:
+        await verifier.run(job, Heard())
+    assert caught.value.start_over
+    assert caught.value.problem == "archive-damaged"
+    assert not archive_of(world).exists()
+
+
+async def test_an_archive_that_lacks_a_file_starts_the_job_over(
+    world: World, packer: Compress, verifier: Verify
+) -> None:
+    job = await copied(world)
+    (world.copy / "plain.txt").unlink()
+    advance = await packer.run(job, Heard())
+    job = world.job(status=JobStatus.VERIFYING, manifest_id=job.manifest_id, **advance.changes)
+    with pytest.raises(Temporary) as caught:
+        await verifier.run(job, Heard())
+    assert caught.value.start_over
+    assert caught.value.problem == "archive-differs"
+    assert "1 entries missing or different" in str(caught.value)
+    assert "plain.txt" in str(caught.value)
+
+
+async def test_an_archive_of_other_content_starts_the_job_over(
+    world: World, packer: Compress, verifier: Verify
+) -> None:
+    job = await copied(world)
+    (world.copy / "plain.txt").write_bytes(b"CONTENT 0 ")
+    advance = await packer.run(job, Heard())
+    job = world.job(status=JobStatus.VERIFYING, manifest_id=job.manifest_id, **advance.changes)
+    with pytest.raises(Temporary) as caught:
+        await verifier.run(job, Heard())
+    assert caught.value.problem == "archive-differs"
+
+
+@pytest.mark.parametrize("change", [{"manifest_id": None}, {"archive_size_bytes": 7}])
+async def test_an_archive_without_proof_is_not_named(
+    world: World, packer: Compress, verifier: Verify, change: dict[str, Any]
+) -> None:
+    job = await packed(world, packer)
+    values = {"manifest_id": job.manifest_id, "archive_size_bytes": job.archive_size_bytes, **change}
+    with pytest.raises(Temporary) as caught:
+        await verifier.run(world.job(status=JobStatus.VERIFYING, **values), Heard())
+    assert caught.value.start_over
+    assert not archive_of(world).exists()
+
+
+async def test_an_archive_already_of_that_name_is_never_overwritten(
+    world: World, packer: Compress, verifier: Verify
+) -> None:
+    job = await packed(world, packer)
+    archive_of(world).write_bytes(b"precious")
+    with pytest.raises(Temporary) as caught:
+        await verifier.run(job, Heard())
+    assert caught.value.problem == "archive-exists"
+    assert archive_of(world).read_bytes() == b"precious"
+
+
+async def test_a_failed_job_keeps_its_archive_beside_an_error_log(world: World, packer: Compress) -> None:
+    job = await packed(world, packer)
+    archive_of(world).write_bytes(b"verified")
+    aside = SetAside(world.places)
+    await aside.keep(job, "first error: \u202e\n")
+    archive_of(world).write_bytes(b"of the next attempt")
+    await aside.keep(job, "second error")
+    folder = world.places.failed / job.id
+    name = archive_of(world).name
+    assert sorted(os.listdir(folder)) == sorted(["error.log", name, f"{name}.partial", f"2-{name}"])
+    assert (folder / name).read_bytes() == b"verified"
+    log = (folder / "error.log").read_text()
+    assert "first error" in log
+    assert "failed while verifying: second error" in log
+    assert os.listdir(world.places.temp) == []
+    assert os.listdir(world.source) != []
+
+
+async def test_a_job_that_failed_before_it_had_an_archive_leaves_its_error(world: World) -> None:
+    job = world.job(status=JobStatus.QUEUED, archive_path=None)
+    await SetAside(world.places).keep(job, "no such folder")
+    assert "no such folder" in (world.places.failed / job.id / "error.log").read_text()
+    await SetAside(world.places).clear(job)
+
+
+async def test_files_that_cannot_be_kept_are_told_to_the_operator(world: World) -> None:
+    (world.places.failed / world.job().id).write_bytes(b"in the way")
+    with pytest.raises((NeedsOperator, Temporary)):
+        await SetAside(world.places).keep(world.job(), "an error")
+
+
+async def test_making_room_removes_the_copy_and_the_partial_archive_alone(world: World, packer: Compress) -> None:
+    job = await packed(world, packer)
+    archive_of(world).write_bytes(b"finished")
+    await SetAside(world.places).clear(job)
+    assert os.listdir(world.places.temp) == []
+    assert os.listdir(archive_of(world).parent) == [archive_of(world).name]
+    assert os.listdir(world.source) != []
+
+
+def test_the_places_of_two_folders_of_one_name_are_apart(world: World) -> None:
+    one, two = (world.places.archive_for("Events", level2, "Take 01.tar.7z") for level2 in ("Spring", "Autumn"))
+    assert one != two
+    assert world.places.as_collection_path(one) == "/collection/archives/Events/Spring/Take 01.tar.7z"
+    with pytest.raises(ValueError, match="no archive path yet"):
+        world.places.archive(world.job(archive_path=None))
+
+
+def test_an_approval_is_used_only_once_and_only_for_its_job() -> None:
+    approvals, look = Approvals(), FreshLook(1, [], [], [], content_checked=True)
+    job, other = a_job(), a_job()
+    approvals.give(job, look)
+    assert approvals.take(other) is None
+    assert approvals.take(job) is look
+    assert approvals.take(job) is None
