@@ -191,10 +191,6 @@ class DiskSpace(Section):
     min_free_gb: Annotated[Gigabytes, Variable("MIN_FREE_SPACE_GB")] = 10.0
     check_interval_seconds: Interval = 60.0
 
-    @property
-    def min_free_bytes(self) -> int:
-        return int(self.min_free_gb * GB)
-
 
 class Discovery(Section):
     threads: Threads = 16
