@@ -13,7 +13,7 @@ from tests.support.service import (
     sandbox_settings,
     service_in,
 )
-from tests.support.tampering import Kept, eventually, plant, until_told
+from tests.support.tampering import Kept, eventually, plant, until_at_work, until_told
 
 OF_ONE_CALL = 3  # the SDK sends a request that got no answer twice more
 
@@ -86,6 +86,7 @@ async def test_a_restart_during_the_upload_follows_the_same_task(tmp_path: Path)
     async with Sandbox(sandbox_settings(place)) as sandbox:
         sandbox.faults.add(Operation.RUN, Hold("STUCK"))
         job_id = await stopped_after(place, sandbox, folder, "Globus accepted the transfer as task")
+        await until_at_work(sandbox)
         sandbox.faults.release()
 
         async with service_in(place, sandbox) as service:
@@ -100,6 +101,7 @@ async def test_a_restart_right_after_the_task_succeeded_does_not_send_it_again(t
     async with Sandbox(sandbox_settings(place)) as sandbox:
         sandbox.faults.add(Operation.RUN, Hold("STUCK"))
         job_id = await stopped_after(place, sandbox, folder, "Globus accepted the transfer as task")
+        await until_at_work(sandbox)
         sandbox.faults.release()
         [task] = sandbox.tasks.values()
         await eventually(lambda: not task.is_unfinished, what="the end of the task")

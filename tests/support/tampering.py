@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cs_archiver.demo.compare import compare, extract
-from cs_archiver.sandbox import Operation
+from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.answers import PERMISSION_DENIED
 from cs_archiver.sandbox.faults import Hold
 from tests.support.service import Service, keep_copy
@@ -87,6 +87,15 @@ async def until_told(service: Service, job_id: str, text: str) -> str:
     return log
 
 
+async def until_at_work(sandbox: Sandbox) -> None:
+    """Return when there is a task and none is in line any more: only what is at work can be held, and let go."""
+
+    def at_work() -> bool:
+        return bool(sandbox.tasks) and not any(task.is_queued for task in sandbox.tasks.values())
+
+    await eventually(at_work, what="a Globus task at work")
+
+
 @asynccontextmanager
 async def held_in_the_queue(service: Service, folder: Path) -> AsyncIterator[str]:
     """A job of this folder that is not let begin, because Globus refuses to speak of its collections.
@@ -108,7 +117,7 @@ async def held_at_globus(service: Service, folder: Path) -> AsyncIterator[str]:
     await service.discover()
     job_id = await service.submit(folder)
     await service.until(job_id, "uploading")
-    await eventually(lambda: service.sandbox.tasks, what="a Globus task")
+    await until_at_work(service.sandbox)
     yield job_id
     service.sandbox.faults.release()
 

@@ -347,7 +347,6 @@ def test_derived_values_follow_their_keys() -> None:
         2**31,
         3 * 2**30,
     )
-    assert Settings().disk_space.min_free_bytes == 10 * 2**30
     assert not Globus().is_custom_service
     assert Globus(service_url_transfer="http://127.0.0.1:9000").is_custom_service
     assert Settings().source_base_path == "/storage"
