@@ -1,6 +1,7 @@
 """Decisions, data loss 6: between the approval and each unlink only the very entries approved are deleted."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -70,16 +71,17 @@ def test_a_link_in_place_of_the_whole_folder_is_not_followed(folder: Path) -> No
     assert moved.losses() == []
 
 
-def test_another_folder_at_the_approved_path_is_kept(folder: Path) -> None:
+def test_another_folder_at_the_approved_path_is_kept_even_with_the_very_same_files(folder: Path) -> None:
+    twin = folder.with_name("twin")
+    shutil.copytree(folder, twin, copy_function=os.link)
     approved = approve(folder)
-    folder.rename(folder.with_name("moved")).joinpath("one.mov").rename(folder.parent / "one.mov")
-    folder.mkdir()
-    (folder.parent / "one.mov").rename(folder / "one.mov")  # the approved file itself, but not in its place
+    folder.rename(folder.with_name("away"))
+    twin.rename(folder)
 
     with pytest.raises(Permanent):
         delete_verified_source(approved, Work())
 
-    assert files_in(folder) == ["one.mov"]
+    assert files_in(folder) == ["one.mov", "sub/three.mov", "sub/two.mov"]
 
 
 def test_a_file_that_appears_is_kept_with_its_folder(folder: Path) -> None:

@@ -252,7 +252,8 @@ def test_a_disk_without_room_for_more_names_is_full_too(source: Path, small_disk
 def test_a_read_error_of_the_source_is_the_sources(destination: Path) -> None:
     memory = Path("/proc/self/mem")  # a regular file whose first byte cannot be read
     status = memory.stat()
-    entry = Seen(b"mem", EntryKind.FILE, 0, status.st_mtime_ns, 0, status.st_ino, 0o600, 1, None)
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    entry = Seen(b"mem", EntryKind.FILE, 0, *times, status.st_ino, 0o600, 1, None)
     with pytest.raises(Temporary) as caught:
         copier.copy_files(b"/proc/self", os.fsencode(destination), [entry], threads=1, work=Work())
     assert caught.value.problem == "source-unreadable"

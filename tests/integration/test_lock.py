@@ -110,3 +110,10 @@ def test_the_lock_file_says_nothing_to_other_users(tmp_path: Path) -> None:
     lock = InstanceLock(tmp_path)
     assert (tmp_path / ".cs-archiver.lock").stat().st_mode & 0o077 == 0
     lock.release()
+
+
+def test_a_lock_file_that_cannot_be_opened_is_told_to_the_operator(tmp_path: Path) -> None:
+    (tmp_path / ".cs-archiver.lock").mkdir()
+    with pytest.raises(NeedsOperator) as caught:
+        InstanceLock(tmp_path)
+    assert str(tmp_path) in str(caught.value)

@@ -248,6 +248,25 @@ def test_what_is_under_way_ends_before_the_error_is_raised() -> None:
     assert ended.is_set()
 
 
+def test_what_waits_in_line_is_not_begun_any_more_after_an_error() -> None:
+    begun: list[int] = []
+    go_on = threading.Event()
+
+    def function(number: int) -> int:
+        begun.append(number)
+        if number == 1:
+            assert go_on.wait(20)
+        return number
+
+    def done(_number: int) -> None:
+        threading.Timer(0.2, go_on.set).start()  # number 1 is under way until long after the error
+        raise ValueError("not received")
+
+    with pytest.raises(ValueError, match="not received"):
+        for_each(itertools.count(), function, threads=1, done=done)
+    assert begun in ([0], [0, 1])
+
+
 def test_an_error_of_the_items_or_of_the_receiver_is_raised() -> None:
     def items() -> Iterator[int]:
         yield 1

@@ -141,8 +141,9 @@ def test_a_scan_tells_the_folder_itself_and_its_totals(root: Path) -> None:
 
 
 def test_a_folder_of_20000_files_is_found_whole(root: Path) -> None:
-    for number in range(20_000):
-        os.close(os.open(os.path.join(root, f"file {number}"), os.O_CREAT | os.O_WRONLY))
+    first = write(root, b"file 0", b"x")
+    for number in range(1, 20_000):
+        os.link(first, os.path.join(os.fsencode(root), b"file %d" % number))
     assert {entry.path for entry in scan(root).entries} == {os.fsencode(name) for name in os.listdir(root)}
 
 
@@ -454,6 +455,14 @@ def test_a_file_written_to_while_it_is_read_is_seen_although_size_and_time_are_t
         work=meddling,
     )
     assert {difference.path for difference in found.differences} == {b"zzz"}
+    assert not found.content_checked
+
+
+def test_a_file_written_to_just_after_it_was_read_is_seen_although_size_and_time_are_the_same(root: Path) -> None:
+    write(root, b"only", b"content")
+    manifest = manifest_of(root)
+    found = look(root, manifest, work=Meddling(lambda: rewrite_keeping_size_and_time(root / "only", b"CONTENT")))
+    assert [difference.what for difference in found.differences] == ["was written to while it was being read"]
     assert not found.content_checked
 
 

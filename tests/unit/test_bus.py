@@ -15,7 +15,11 @@ def update(percent: int, *, status: JobStatus = JobStatus.COPYING, job_id: str =
 
 def test_every_listener_hears_every_event_in_order() -> None:
     bus = Bus()
-    events: list[Event] = [update(1), LogAdded("one", "2026-01-15T14:32:01.250Z", LogLevel.INFO, "hello"), QueueUpdate()]
+    events: list[Event] = [
+        update(1),
+        LogAdded("one", "2026-01-15T14:32:01.250Z", LogLevel.INFO, "hello"),
+        QueueUpdate(),
+    ]
     with bus.subscribe() as first, bus.subscribe() as second:
         for event in events:
             bus.publish(event)

@@ -164,7 +164,12 @@ def test_a_collection_with_checksums_switched_off_fails_whatever_its_name(names:
     ],
 )
 def test_globus_must_list_exactly_the_one_file_at_its_destination(transfers: list[dict[str, Any]]) -> None:
-    assert not passed(with_transfers(transfers))
+    checks = with_transfers(transfers)
+    assert not passed(checks)
+    here = [row for row in transfers if row.get("destination_path") == PATH]
+    named = failed_names(checks)
+    assert ("files Globus lists as transferred" in named) == (len(transfers) != 1)
+    assert ("of them at the destination path" in named) == (len(here) != 1)
 
 
 @pytest.mark.parametrize("value", [None, "", "/archives/other.tar.7z", ["/archives"], 1])
