@@ -64,8 +64,8 @@ INSERT INTO job_moves (from_status, to_status) VALUES
     ('copying', 'queued'), ('compressing', 'queued'), ('verifying', 'queued'),
     -- the destination was proven wrong: send it again
     ('upload_verifying', 'uploading'),
-    -- retried by a person; straight to the upload while the verified archive is still there
-    ('failed', 'queued'), ('failed', 'awaiting_upload'),
+    -- retried by a person; from the queue straight to the upload while the verified archive is still there
+    ('failed', 'queued'), ('queued', 'awaiting_upload'),
     -- given up
     ('queued', 'failed'), ('copying', 'failed'), ('compressing', 'failed'), ('verifying', 'failed'),
     ('awaiting_upload', 'failed'), ('uploading', 'failed'), ('upload_verifying', 'failed'),
@@ -104,6 +104,7 @@ CREATE TABLE jobs (
     retry_count             INTEGER NOT NULL DEFAULT 0,       -- of the present operation
     connection_retries      INTEGER NOT NULL DEFAULT 0,       -- since Globus was last reached
     not_before              TEXT,                             -- of the next attempt
+    cancel_requested_by     TEXT,                             -- then it moves nowhere but to cancelled
     globus_task_id          TEXT
 ) STRICT;
 
@@ -161,6 +162,7 @@ CREATE TABLE uploads (
     id               INTEGER PRIMARY KEY AUTOINCREMENT,
     job_id           TEXT NOT NULL,
     destination_path TEXT NOT NULL,
+    archive_sha256   TEXT NOT NULL,
     submission_id    TEXT NOT NULL UNIQUE,
     request          TEXT NOT NULL,
     created_at       TEXT NOT NULL,

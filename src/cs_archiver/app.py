@@ -19,7 +19,7 @@ from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
 from cs_archiver.domain.folders import Patterns
 from cs_archiver.errors import JobError, NeedsOperator
-from cs_archiver.pipeline import Parts, build_workers
+from cs_archiver.pipeline import Parts, build_workers, places_of
 from cs_archiver.server.application import Services, build
 from cs_archiver.services.accounts import AccountService, HashCost, load_or_create_secret
 from cs_archiver.services.folders import FolderService
@@ -27,6 +27,7 @@ from cs_archiver.services.jobs import DestinationIsTaken, JobService
 from cs_archiver.services.status import StatusService
 from cs_archiver.settings import Settings
 from cs_archiver.stages.destination import why_taken
+from cs_archiver.stages.set_aside import SetAside
 from cs_archiver.tools.discovery import Discovery
 from cs_archiver.tools.globus import Globus, GlobusAccess
 from cs_archiver.tools.lock import InstanceLock
@@ -135,6 +136,7 @@ async def _services(parts: Parts, stack: AsyncExitStack) -> Services:
         parts.bus,
         destination_base_path=settings.globus.destination_base_path,
         destination_is_taken=_destination_is_taken(parts),
+        discard_files=SetAside(places_of(settings)).discard,
     )
     status = StatusService(
         Jobs(database),

@@ -12,6 +12,7 @@ from cs_archiver.domain.retry import Operation, RetryPolicy
 from cs_archiver.domain.states import JobStatus, WorkerName
 from cs_archiver.settings import Settings
 from cs_archiver.stages.admit import Admit, AdmitSettings
+from cs_archiver.stages.cancel import Cancel
 from cs_archiver.stages.compress import Compress
 from cs_archiver.stages.copy import Copy, CopySettings
 from cs_archiver.stages.delete_source import DeleteSource
@@ -64,6 +65,12 @@ def build_workers(parts: Parts) -> list[Worker]:
             jobs=Jobs(parts.database),
             bus=parts.bus,
             policy=policy,
+            cancel=Cancel(
+                parts.globus,
+                Catalogue(parts.database),
+                SetAside(places),
+                poll_interval=timedelta(seconds=settings.upload.task_poll_interval_seconds),
+            ),
             set_aside=SetAside(places),
             recheck_seconds=settings.disk_space.check_interval_seconds,
         )

@@ -20,6 +20,7 @@ from cs_archiver.db.folders import Folders
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
 from cs_archiver.domain.folders import Patterns
+from cs_archiver.domain.job import Job
 from cs_archiver.server.application import Services, build
 from cs_archiver.services.accounts import AccountService, HashCost
 from cs_archiver.services.folders import FolderService
@@ -134,6 +135,7 @@ async def running_api(
         bus,
         destination_base_path=BASE_PATH,
         destination_is_taken=destination.is_taken,
+        discard_files=_nothing_to_discard,
     )
     services = Services(accounts=accounts, folders=folders, jobs=jobs, status=status)
     app = build(services, public_url=public_url, is_globus_sandbox=is_globus_sandbox)
@@ -163,3 +165,7 @@ def _plant(nas: Path) -> None:
     (archived / "Old-ARCHIVED-TO-GLOBUS.txt").write_text("done")
     (nas / "Production" / "2023" / "Empty").mkdir()
     (nas / "Production" / "2024" / "linked").symlink_to(nas / "Production" / "2024" / "Alpha")
+
+
+async def _nothing_to_discard(_job: Job) -> None:
+    """No worker runs here, so no job has made a file."""

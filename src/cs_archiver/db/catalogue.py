@@ -31,6 +31,7 @@ class Upload:
     id: int
     job_id: str
     destination_path: str
+    archive_sha256: str
     submission_id: str
     request: dict[str, Any]
     created_at: str
@@ -75,6 +76,7 @@ class Catalogue:
         values = {
             "job_id": job.id,
             "destination_path": job.globus_destination_path,
+            "archive_sha256": job.archive_sha256,
             "submission_id": submission_id,
             "request": json.dumps(request),
             "created_at": now_text(),

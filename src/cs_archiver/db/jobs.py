@@ -80,6 +80,13 @@ class Jobs:
             rows = (await connection.execute(query)).all()
         return [LogLine(time, LogLevel(name), message) for time, name, message in reversed(rows)]
 
+    async def has_been(self, job_id: str, status: JobStatus) -> bool:
+        """Whether the job ever was in this state."""
+        table = tables.job_history
+        query = select(table.c.id).where(table.c.job_id == job_id, table.c.to_status == status).limit(1)
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).first() is not None
+
     async def history(self, job_id: str) -> list[HistoryLine]:
         table = tables.job_history
         query = (

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import ColumnElement, Row, func, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -34,8 +34,7 @@ def select_jobs() -> Any:
 
 async def submit(connection: AsyncConnection, job: Mapping[str, Any]) -> Job:
     """Append a job to the queue. Raises Conflict when its folder or destination has an active job already."""
-    seq = (await connection.execute(select(func.coalesce(func.max(_JOBS.c.seq), 0) + 1))).scalar_one()
-    values = {**job, "seq": seq, "status": JobStatus.QUEUED, "created_at": now_text()}
+    values = {**job, "seq": await _next_seq(connection), "status": JobStatus.QUEUED, "created_at": now_text()}
     try:
         await connection.execute(_JOBS.insert().values(values))
     except IntegrityError as error:
@@ -105,7 +104,7 @@ class Queue:
     async def checkpoint(self, job: Job, **changes: Any) -> Job:
         """Store facts about a job without moving it. Raises JobMovedMeanwhile as `move` does."""
         async with self._database.write() as connection:
-            return await _set(connection, job, changes)
+            return await _set(connection, job, changes, true())
 
 
 async def move(connection: AsyncConnection, job: Job, to: JobStatus, changes: Mapping[str, Any]) -> Job:
@@ -114,14 +113,44 @@ async def move(connection: AsyncConnection, job: Job, to: JobStatus, changes: Ma
     values = {"status": to, "step_started_at": now, "not_before": None, "connection_retries": 0, **changes}
     if to in FINAL:
         values["completed_at"] = now
-    return await _set(connection, job, values)
+    # A job that is to be cancelled moves nowhere else: least of all on to the deletion of its source.
+    allowed = true() if to is JobStatus.CANCELLED else _JOBS.c.cancel_requested_by.is_(None)
+    return await _set(connection, job, values, allowed)
 
 
-async def _set(connection: AsyncConnection, job: Job, values: Mapping[str, Any]) -> Job:
+async def requeue(connection: AsyncConnection, job: Job) -> Job:
+    """Put a failed job at the end of the line, with every counter at zero."""
+    fresh = {
+        "seq": await _next_seq(connection),
+        "retry_count": 0,
+        "progress_percent": 0,
+        "current_operation": None,
+        "started_at": None,
+        "completed_at": None,
+        "error_message": None,
+        "error_problem": None,
+        "cancel_requested_by": None,
+    }
+    return await move(connection, job, JobStatus.QUEUED, fresh)
+
+
+async def request_cancel(connection: AsyncConnection, job: Job, *, username: str) -> Job:
+    """Ask the worker that has the job in hand to end it. Raises JobMovedMeanwhile as `move` does."""
+    return await _set(connection, job, {"cancel_requested_by": username, "not_before": None}, true())
+
+
+async def _next_seq(connection: AsyncConnection) -> int:
+    query = select(func.coalesce(func.max(_JOBS.c.seq), 0) + 1)
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def _set(
+    connection: AsyncConnection, job: Job, values: Mapping[str, Any], allowed: ColumnElement[bool]
+) -> Job:
     as_read = (_JOBS.c.id == job.id) & (_JOBS.c.status == job.status)
-    result = await connection.execute(_JOBS.update().where(as_read).values(values))
+    result = await connection.execute(_JOBS.update().where(as_read, allowed).values(values))
     if result.rowcount != 1:
-        raise JobMovedMeanwhile(f"job {job.id} is no longer {job.status}")
+        raise JobMovedMeanwhile(f"job {job.id} is no longer {job.status}, or is to be cancelled")
     return await _get(connection, job.id)
 
 

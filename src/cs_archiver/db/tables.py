@@ -27,7 +27,7 @@ jobs = _table(
     "jobs",
     text="id folder_name level1 level2 source_path globus_destination_path archive_path on_existing status "
     "current_operation step_started_at archive_sha256 created_by created_at started_at completed_at "
-    "error_message error_problem not_before globus_task_id",
+    "error_message error_problem not_before cancel_requested_by globus_task_id",
     integer="seq progress_percent folder_size_bytes folder_file_count archive_size_bytes source_inode attempt "
     "manifest_id retry_count connection_retries",
 )
@@ -42,7 +42,7 @@ manifest_entries = _table(
 )
 uploads = _table(
     "uploads",
-    text="job_id destination_path submission_id request created_at task_id outcome",
+    text="job_id destination_path archive_sha256 submission_id request created_at task_id outcome",
     integer="id",
 )
 verifications = _table("verifications", text="job_id at checks", integer="id upload_id passed")

@@ -52,12 +52,14 @@ _BACK_TO_QUEUE = tuple((state, _S.QUEUED) for state in (_S.COPYING, _S.COMPRESSI
 _AGAIN = (
     (_S.UPLOAD_VERIFYING, _S.UPLOADING),  # the destination was proven wrong: send it again
     (_S.FAILED, _S.QUEUED),
-    (_S.FAILED, _S.AWAITING_UPLOAD),  # its verified archive is still there
+    (_S.QUEUED, _S.AWAITING_UPLOAD),  # its verified archive is still there
 )
 _FAIL = tuple((state, _S.FAILED) for state in JobStatus if state in ACTIVE)
 _CANCEL = tuple(
     (state, _S.CANCELLED) for state in JobStatus if state in ACTIVE and state is not _S.DELETING_SOURCE
 )
+
+CANCELLABLE = frozenset(start for start, _ in _CANCEL)
 
 MOVES = frozenset(_FORWARD + _BACK_TO_QUEUE + _AGAIN + _FAIL + _CANCEL)
 """Every allowed (from, to). Deleting cannot be cancelled: it only goes forward, or fails with the rest kept."""

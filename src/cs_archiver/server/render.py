@@ -51,6 +51,10 @@ def left_out_folder(found: Folder) -> Json:
     }
 
 
+def retried_job(job: Job) -> Json:
+    return {"job_id": job.id, "status": job.status, "retry_count": job.retry_count}
+
+
 def submitted_job(job: Job) -> Json:
     return {
         "job_id": job.id,

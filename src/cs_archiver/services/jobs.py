@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from cs_archiver.bus import Bus
 from cs_archiver.db import queue
@@ -11,8 +11,8 @@ from cs_archiver.db.jobs import Jobs, LogLine, log
 from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, QueueUpdate, StepProgress
 from cs_archiver.domain.folders import Folder
 from cs_archiver.domain.job import Job, OnExisting
-from cs_archiver.domain.states import ACTIVE, BUSY, WAITING, JobStatus, WorkerName
-from cs_archiver.errors import Conflict, NotFound
+from cs_archiver.domain.states import ACTIVE, BUSY, CANCELLABLE, FINAL, WAITING, JobStatus, WorkerName
+from cs_archiver.errors import Conflict, JobMovedMeanwhile, NotFound
 from cs_archiver.services.folders import FolderService
 
 DestinationIsTaken = Callable[[str], Awaitable[str | None]]
@@ -20,6 +20,9 @@ DestinationIsTaken = Callable[[str], Awaitable[str | None]]
 
 Only a courtesy to the person who asks: the job itself looks again before it copies the first byte.
 """
+
+DiscardFiles = Callable[[Job], Awaitable[None]]
+"""Removes what a cancelled job made on the local disk."""
 
 _NO_NEWS = StepProgress()
 
@@ -59,6 +62,7 @@ class JobService:
         *,
         destination_base_path: str,
         destination_is_taken: DestinationIsTaken,
+        discard_files: DiscardFiles,
     ) -> None:
         self._database = database
         self._jobs = Jobs(database)
@@ -66,6 +70,7 @@ class JobService:
         self._bus = bus
         self._destination_base_path = destination_base_path
         self._destination_is_taken = destination_is_taken
+        self._discard_files = discard_files
 
     async def submit(self, folder_path: str, on_existing: OnExisting, *, username: str) -> Job:
         """Append a job for this folder to the queue.
@@ -82,10 +87,63 @@ class JobService:
         async with self._database.write() as connection:
             job = await queue.submit(connection, row)
             timestamp = await log(connection, job.id, LogLevel.INFO, message)
-        self._bus.publish(JobUpdate(job.id, job.status, job.progress_percent, job.current_operation, _NO_NEWS))
-        self._bus.publish(LogAdded(job.id, timestamp, LogLevel.INFO, message))
-        self._bus.publish(QueueUpdate())
+        self._publish(job, LogAdded(job.id, timestamp, LogLevel.INFO, message))
         return job
+
+    async def cancel(self, job_id: str, *, username: str) -> None:
+        """End a job; one that is being worked on ends a moment later. Its source is untouched.
+
+        Raises NotFound as `get` does, and Conflict "deletion-has-begun" or "already-ended".
+        """
+        job = (await self.get(job_id)).job
+        while True:
+            _require_cancellable(job)
+            try:
+                await self._cancel(job, username)
+            except JobMovedMeanwhile:
+                job = (await self.get(job_id)).job
+            else:
+                return
+
+    async def _cancel(self, job: Job, username: str) -> None:
+        message = f"Cancelled by {username}: the source is untouched"
+        if job.status not in WAITING.values():
+            message = f"{username} asked to cancel this job"
+        async with self._database.write() as connection:
+            if job.status in WAITING.values():
+                cancelled = await queue.move(
+                    connection, job, JobStatus.CANCELLED, {"current_operation": "Cancelled"}
+                )
+            else:
+                cancelled = await queue.request_cancel(connection, job, username=username)
+            timestamp = await log(connection, job.id, LogLevel.WARNING, message)
+        self._publish(cancelled, LogAdded(job.id, timestamp, LogLevel.WARNING, message))
+        if cancelled.status is JobStatus.CANCELLED:
+            await self._discard_files(cancelled)
+
+    async def retry(self, job_id: str, *, username: str) -> Job:
+        """Put a failed job at the end of the queue, with its retries at zero.
+
+        Raises NotFound as `get` does, and Conflict "not-failed", "deletion-has-begun" or "already-queued".
+        """
+        job = (await self.get(job_id)).job
+        if job.status is not JobStatus.FAILED:
+            raise Conflict("not-failed", f"Only a failed job can be retried; this one is {job.status}.")
+        if await self._jobs.has_been(job.id, JobStatus.DELETING_SOURCE):
+            raise Conflict(
+                "deletion-has-begun",
+                f"Part of the source was deleted; its archive is safe at {job.globus_destination_path}. "
+                'To archive what is left, submit the folder again with "on_existing": "new_version".',
+            )
+        message = f"Retried by {username}"
+        async with self._database.write() as connection:
+            conflict = await queue.active_conflict(connection, asdict(job))
+            if conflict is not None:
+                raise conflict
+            queued = await queue.requeue(connection, job)
+            timestamp = await log(connection, job.id, LogLevel.INFO, message)
+        self._publish(queued, LogAdded(job.id, timestamp, LogLevel.INFO, message))
+        return queued
 
     async def page(self, *, statuses: Collection[JobStatus], limit: int, offset: int) -> JobPage:
         """Jobs of these states, or of all if none is named."""
@@ -112,6 +170,11 @@ class JobService:
         }
         waiting = {worker: [job for job in active if job.status is state] for worker, state in WAITING.items()}
         return QueueView(current, waiting)
+
+    def _publish(self, job: Job, added: LogAdded) -> None:
+        update = JobUpdate(job.id, job.status, job.progress_percent, job.current_operation, _NO_NEWS)
+        for event in (update, added, QueueUpdate()):
+            self._bus.publish(event)
 
     async def _refuse_second(self, row: dict[str, object]) -> None:
         # Before the destination is asked: an archive there may be the one that the active job just sent.
@@ -153,6 +216,16 @@ def destination_of(folder: Folder, base_path: str) -> str:
     """Where the archive goes in the destination collection: /level1/level2/name.tar.7z below `base_path`."""
     path = f"{base_path}/{folder.level1}/{folder.level2}/{folder.name}.tar.7z"
     return "/" + "/".join(part for part in path.split("/") if part)
+
+
+def _require_cancellable(job: Job) -> None:
+    if job.status in FINAL:
+        raise Conflict("already-ended", f"This job is {job.status} already.")
+    if job.status not in CANCELLABLE:
+        raise Conflict(
+            "deletion-has-begun",
+            "The archive is verified and the deletion of the source has begun: it can only be finished.",
+        )
 
 
 def _canonical(job_id: str) -> str:

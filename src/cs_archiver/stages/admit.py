@@ -15,9 +15,9 @@ from cs_archiver.stages.destination import why_taken
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import removal
-from cs_archiver.tools.disk import free_bytes, local_error, source_error
+from cs_archiver.tools.disk import digest_of_file, free_bytes, local_error, make_folders, source_error
 from cs_archiver.tools.globus import Globus
-from cs_archiver.tools.threads import in_thread
+from cs_archiver.tools.threads import Work, in_thread
 
 _MOST_VERSIONS = 1000
 
@@ -44,6 +44,9 @@ class Admit:
         inode = await in_thread(lambda _work: self._require_source(job))
         report.operation("Checking the Globus collections")
         await self._require_collections()
+        if await self._archive_is_still_there(job, report):
+            await report.log("The verified archive of the earlier attempt is still there: on to the upload")
+            return Advance(JobStatus.AWAITING_UPLOAD, {"started_at": now_text()})
         destination = await self._free_destination(job)
         archive_path = self._places.archive_for(job.level1, job.level2, destination.rsplit("/", 1)[-1])
         await in_thread(lambda _work: self._set_aside(job, os.fsencode(archive_path)))
@@ -61,6 +64,19 @@ class Admit:
                 "archive_sha256": None,
                 "archive_size_bytes": None,
             },
+        )
+
+    async def _archive_is_still_there(self, job: Job, report: Report) -> bool:
+        """Whether a retried job's archive is whole, hashed anew; it is then back under its own name."""
+        if job.archive_path is None or job.archive_sha256 is None or job.manifest_id is None:
+            return False
+        archive = self._places.archive(job)
+        kept = os.path.join(self._places.failed_folder(job), os.path.basename(archive))
+        report.operation("Hashing the archive of the earlier attempt")
+        total = job.archive_size_bytes
+        return await in_thread(
+            lambda work: _restore(job, kept, archive, work),
+            lambda count: report.progress(bytes_done=count, bytes_total=total),
         )
 
     def _make_ready(self, job: Job) -> None:
@@ -155,3 +171,19 @@ class Admit:
         return await why_taken(
             self._globus, self._catalogue, collection=self._settings.destination_collection, path=path
         )
+
+
+def _restore(job: Job, kept: bytes, archive: bytes, work: Work) -> bool:
+    try:
+        for path in (archive, kept):
+            if not os.path.isfile(path) or digest_of_file(path, work.add).sha256.hex() != job.archive_sha256:
+                continue
+            if path is kept:
+                make_folders(os.path.dirname(archive))
+                removal.move_without_overwriting(kept, archive)
+            return True
+    except FileExistsError:
+        return False  # something else lies under the archive's name: begin anew, which sets it aside
+    except OSError as error:
+        raise local_error(archive, error) from error
+    return False

@@ -18,16 +18,22 @@ class SetAside:
         """Move the archive to failed/{job_id}/ beside an error.log; the working copy goes: the source is there."""
         await in_thread(lambda _work: self._keep(job, error))
 
+    async def discard(self, job: Job) -> None:
+        """Remove everything a job that is given up made locally, its archive included: the source has it all."""
+        await in_thread(lambda _work: self._clear(job, archive_too=True))
+
     async def clear(self, job: Job) -> None:
         """Remove the working copy and the partial archive: their source is untouched."""
         await in_thread(lambda _work: self._clear(job))
 
-    def _clear(self, job: Job) -> None:
+    def _clear(self, job: Job, *, archive_too: bool = False) -> None:
         folder = self._places.working_folder(job)
         try:
             removal.remove_working_copy(folder)
             if job.archive_path is not None:
                 removal.remove_file(self._places.partial(job))
+                if archive_too:
+                    removal.remove_file(self._places.archive(job))
         except OSError as problem:
             raise local_error(folder, problem) from problem
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from cs_archiver.clock import elapsed, now_text
 from cs_archiver.db.catalogue import Catalogue, Upload
@@ -17,6 +17,7 @@ from cs_archiver.errors import ConnectionTrouble, NeedsOperator, Permanent, Temp
 from cs_archiver.stages.destination import why_taken
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
+from cs_archiver.stages.transfer import ended
 from cs_archiver.tools.disk import file_size
 from cs_archiver.tools.globus import Globus, SyncLevel, transfer_document
 from cs_archiver.tools.threads import in_thread
@@ -57,7 +58,11 @@ class UploadArchive:
 
     async def run(self, job: Job, report: Report) -> Advance:
         upload = await self._catalogue.latest_upload(job.id)
-        if upload is None or upload.outcome is not None:
+        if _is_sent(upload, job):
+            await report.log("This archive was uploaded before: it is verified again, not sent again")
+            return Advance(JobStatus.UPLOAD_VERIFYING)
+        if not _is_under_way(upload, job):
+            await self._end(upload)
             upload = await self._store_submission(job, report)
         if upload.task_id is None:
             report.operation("Submitting the transfer to Globus")
@@ -101,6 +106,13 @@ class UploadArchive:
         if leftover:
             await report.log("Replacing what an earlier, unverified attempt left", LogLevel.WARNING)
         return await self._catalogue.add_upload(job, submission_id=submission_id, request=request)
+
+    async def _end(self, upload: Upload | None) -> None:
+        """An earlier attempt with another archive may still be writing to the destination."""
+        if upload is not None and upload.outcome is None:
+            if upload.task_id is not None:
+                await ended(self._globus, upload.task_id, poll_interval=self._settings.poll_interval)
+            await self._catalogue.set_outcome(upload, "failed")
 
     def _deadline(self) -> str | None:
         deadline = self._settings.deadline
@@ -159,18 +171,26 @@ class UploadArchive:
         task_id = upload.task_id or ""
         await report.log(f"The upload took over {hours:g} h: cancelling the Globus task", LogLevel.WARNING)
         report.operation("Cancelling the Globus task: it took too long")
-        await self._globus.cancel(task_id)
-        if await self._final_status(task_id) == "SUCCEEDED":  # it finished while it was being cancelled
+        if await ended(self._globus, task_id, poll_interval=self._settings.poll_interval) == "SUCCEEDED":
             return
         await self._catalogue.set_outcome(upload, "failed")
         raise Temporary(f"the upload was cancelled after {hours:g} h", problem="transfer-timed-out")
 
-    async def _final_status(self, task_id: str) -> object:
-        while True:
-            status = (await self._globus.task(task_id)).get("status")
-            if status in ("SUCCEEDED", "FAILED"):
-                return status
-            await asyncio.sleep(self._settings.poll_interval.total_seconds())
+
+def _is_sent(upload: Upload | None, job: Job) -> TypeGuard[Upload]:
+    return (
+        upload is not None
+        and (upload.outcome, upload.archive_sha256) == ("succeeded", job.archive_sha256)
+        and upload.destination_path == job.globus_destination_path
+    )
+
+
+def _is_under_way(upload: Upload | None, job: Job) -> TypeGuard[Upload]:
+    return (
+        upload is not None
+        and (upload.outcome, upload.archive_sha256) == (None, job.archive_sha256)
+        and upload.destination_path == job.globus_destination_path
+    )
 
 
 def _size_or_minus_one(path: bytes) -> int:

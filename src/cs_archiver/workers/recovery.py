@@ -13,6 +13,8 @@ async def requeue_interrupted(queue: Queue, jobs: Jobs) -> int:
     """
     interrupted = await jobs.in_line(BUSY[WorkerName.LOCAL])
     for job in interrupted:
+        if job.cancel_requested_by is not None:
+            continue  # its worker ends it from the state it is in
         await jobs.log(job.id, LogLevel.WARNING, f"Interrupted while {job.status}: starts again from the queue")
         await queue.move(
             job,

@@ -1,8 +1,10 @@
 """A worker: takes the next job, runs the stage of its state, and records what came of it."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from cs_archiver.bus import Bus, QueueBell
 from cs_archiver.clock import elapsed, now_text
@@ -44,6 +46,7 @@ class Worker:
         jobs: Jobs,
         bus: Bus,
         policy: RetryPolicy,
+        cancel: Stage,
         set_aside: SetAside,
         recheck_seconds: float,
     ) -> None:
@@ -53,6 +56,7 @@ class Worker:
         self._jobs = jobs
         self._bus = bus
         self._policy = policy
+        self._cancel = cancel
         self._set_aside = set_aside
         self._recheck_seconds = recheck_seconds
 
@@ -65,21 +69,47 @@ class Worker:
                 if job is None or wait_seconds > 0:
                     await bell.wait(min(wait_seconds, _LOOK_SECONDS))
                 else:
-                    await self._serve(job)
+                    await self._serve(job, bell)
 
-    async def _serve(self, job: Job) -> None:
+    async def _serve(self, job: Job, bell: QueueBell) -> None:
+        try:
+            await self._run_stage(job, bell)
+        except JobMovedMeanwhile as error:
+            _log.info("%s: what comes next is looked at anew", error)
+
+    async def _run_stage(self, job: Job, bell: QueueBell) -> None:
         report = JobReport(job, bus=self._bus, jobs=self._jobs, queue=self._queue)
         try:
             async with report.running():
-                advance = await self._stages[job.status].run(job, report)
-            await self._advance(job, advance, report)
-        except JobMovedMeanwhile as error:
-            _log.info("%s: nothing to do", error)
+                advance = await self._until_done_or_cancelled(job, report, bell)
+            if advance is not None:
+                await self._advance(job, advance, report)
         except JobError as error:
             await self._after(job, error)
+        except JobMovedMeanwhile:
+            raise
         except Exception as error:  # noqa: BLE001  the one place: a bug in a stage must not end the worker
             _log.exception("job_id=%s unexpected error while %s", job.id, job.status)
             await self._fail(job, Permanent(f"unexpected error: {error!r}", problem="unexpected-error"))
+
+    async def _until_done_or_cancelled(self, job: Job, report: JobReport, bell: QueueBell) -> Advance | None:
+        """What the stage came to; None once it has ended because somebody asked to cancel the job."""
+        if job.cancel_requested_by is not None:
+            return await self._cancel.run(job, report)
+        stage = asyncio.create_task(self._stages[job.status].run(job, report), name=f"{job.status} {job.id}")
+        asked = asyncio.create_task(self._cancel_requested(job, bell), name=f"cancel {job.id}")
+        try:
+            await asyncio.wait({stage, asked}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _end_tasks(asked, *([] if stage.done() else [stage]))
+        return None if stage.cancelled() else stage.result()
+
+    async def _cancel_requested(self, job: Job, bell: QueueBell) -> None:
+        while True:
+            now = await self._queue.get(job.id)
+            if now.cancel_requested_by is not None or now.status is not job.status:
+                return
+            await bell.wait(_LOOK_SECONDS)
 
     async def _advance(self, job: Job, advance: Advance, report: JobReport) -> None:
         changes: dict[str, object] = {
@@ -179,6 +209,18 @@ class Worker:
             JobUpdate(job.id, job.status, job.progress_percent, job.current_operation, StepProgress())
         )
         self._bus.publish(QueueUpdate())
+
+
+async def _end_tasks(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel and wait, even when this is cancelled once more: a stage must have ended its tools first."""
+    for task in tasks:
+        task.cancel()
+    ending = asyncio.gather(*tasks, return_exceptions=True)
+    try:
+        await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        await ending
+        raise
 
 
 def _seconds_until(moment: str | None) -> float:

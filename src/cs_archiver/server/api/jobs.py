@@ -30,6 +30,18 @@ async def one(request: web.Request) -> web.Response:
     return web.json_response(render.job_in_full(view))
 
 
+async def cancel(request: web.Request) -> web.Response:
+    query_of(request, Query)
+    await request.app[JOBS].cancel(request.match_info["job_id"], username=request[USER].username)
+    return web.Response(status=204)
+
+
+async def retry(request: web.Request) -> web.Response:
+    query_of(request, Query)
+    job = await request.app[JOBS].retry(request.match_info["job_id"], username=request[USER].username)
+    return web.json_response(render.retried_job(job))
+
+
 async def logs(request: web.Request) -> web.Response:
     query = query_of(request, LogsQuery)
     job_id = request.match_info["job_id"]
