@@ -104,6 +104,7 @@ CREATE TABLE jobs (
     retry_count             INTEGER NOT NULL DEFAULT 0,       -- of the present operation
     connection_retries      INTEGER NOT NULL DEFAULT 0,       -- since Globus was last reached
     not_before              TEXT,                             -- of the next attempt
+    disk_was_full           INTEGER NOT NULL DEFAULT 0,       -- then it needs twice its size to start again
     cancel_requested_by     TEXT,                             -- then it moves nowhere but to cancelled
     globus_task_id          TEXT
 ) STRICT;

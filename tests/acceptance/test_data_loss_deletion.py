@@ -65,8 +65,15 @@ async def test_a_deletion_that_stops_halfway_is_held_told_and_goes_on_when_mende
     assert kept.losses_in(service.place.archive_of(folder), tmp_path / "scratch") == []
 
 
+def path_of(name: Any, options: dict[str, Any]) -> str:
+    """The whole path of what a call of os names relative to a descriptor."""
+    folder = options.get("dir_fd", options.get("src_dir_fd"))
+    at = "" if folder is None else os.readlink(f"/proc/self/fd/{folder}")
+    return os.path.join(at, os.fsdecode(name))
+
+
 class Order:
-    """Writes down what is made durable, renamed and unlinked, in order, while it is really done."""
+    """Writes down what is made durable, renamed and unlinked below a folder, while it is really done."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, below: Path) -> None:
         self.events: list[str] = []
@@ -76,11 +83,12 @@ class Order:
 
     def _noted(self, name: str, really: Callable[..., Any]) -> Callable[..., Any]:
         def call(what: Any, *more: Any, **options: Any) -> Any:
-            folder = options.get("dir_fd", options.get("src_dir_fd"))
-            at = what if name == "fsync" else folder
-            where = os.readlink(f"/proc/self/fd/{at}") if isinstance(at, int) else ""
+            if name == "fsync":
+                where = os.readlink(f"/proc/self/fd/{what}")
+            else:
+                where = path_of(what, options)
             if where.startswith(self._below):
-                self.events.append(f"{name} {where.removeprefix(self._below).lstrip('/') or 'folder'}")
+                self.events.append(f"{name} {os.path.relpath(where, self._below)}")
             return really(what, *more, **options)
 
         return call
@@ -95,10 +103,11 @@ async def test_the_marker_is_durable_before_the_first_unlink(
 
     assert (await service.until(job_id))["status"] == "completed"
     temporary = f".cs-archiver-{job_id}.tmp"
-    marker = [f"fsync {temporary}", "rename folder", "fsync folder"]
-    assert order.events[:3] == marker
-    assert order.events[3:6] == ["unlink folder", "unlink sub", "unlink sub"]
-    assert order.events[6:] == ["fsync folder", *marker]
+    events = [event for event in order.events if event != f"unlink {temporary}"]
+    marker = [f"fsync {temporary}", f"rename {temporary}", "fsync ."]
+    assert events[:3] == marker
+    assert sorted(events[3:6]) == ["unlink one.mov", "unlink sub/three.mov", "unlink sub/two.mov"]
+    assert events[6:] == ["fsync .", *marker]
 
 
 async def test_nothing_is_deleted_while_the_marker_cannot_be_written(service: Service, tmp_path: Path) -> None:
@@ -127,7 +136,7 @@ async def test_a_file_of_the_markers_own_name_is_not_overwritten_by_a_job_that_f
 
 
 class Gate:
-    """Stops the thread that deletes at its second unlink below a folder, until it is opened."""
+    """Stops the thread that deletes at the second film it unlinks below a folder, until it is opened."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, below: Path) -> None:
         self.reached = threading.Event()
@@ -136,7 +145,7 @@ class Gate:
         unlink = os.unlink
 
         def call(what: Any, **options: Any) -> None:
-            if str(below) in os.readlink(f"/proc/self/fd/{options.get('dir_fd', 0)}"):
+            if str(below) in path_of(what, options) and os.fsdecode(what).endswith(".mov"):
                 self._unlinks += 1
                 if self._unlinks == 2:
                     self.reached.set()

@@ -31,6 +31,9 @@ async def test_folders_with_odd_names_go_through_and_their_neighbours_stay(tmp_p
         neighbours = [
             Kept(plant(service.place.folder(name)), tmp_path / "copies") for name in ("aXb", "list", "x", "sdel")
         ]
+        leftover = service.place.storage / "archives" / "-r" / "*" / "aXb.tar.7z.partial"
+        leftover.parent.mkdir(parents=True)
+        leftover.write_text("of another job")
         for number, name in enumerate(FOLDERS):
             folder = plant(service.place.folder(name, "-r", "*"), "one.mov", "aXb/two.mov", "a*b/two.mov")
             marker = await archived_whole(service, folder, tmp_path / "scratch" / str(number))
@@ -40,6 +43,7 @@ async def test_folders_with_odd_names_go_through_and_their_neighbours_stay(tmp_p
         assert sorted(os.listdir(service.place.remote / "-r" / "*")) == sorted(
             f"{name}.tar.7z" for name in FOLDERS
         )
+        assert leftover.read_text() == "of another job"
         assert list(Path.cwd().glob("*hit*")) == []
 
 

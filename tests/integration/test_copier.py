@@ -22,8 +22,8 @@ from cs_archiver.tools.disk import (
     source_error,
     sync_file,
     sync_folder,
-    write_durably,
 )
+from cs_archiver.tools.removal import write_durably
 from cs_archiver.tools.threads import Stopped, Work
 from cs_archiver.tools.tree import scan_tree
 from tests.support.trees import plant_awkward_tree, write

@@ -175,14 +175,13 @@ def test_a_deep_tree_is_found_to_its_end(root: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [os.symlink, lambda target, path: shutil.copy(__file__, path)])
-def test_a_root_that_is_no_folder_is_unreadable_and_never_empty(tmp_path: Path, make: Any) -> None:
+def test_a_root_that_is_no_folder_is_an_error_and_never_empty(tmp_path: Path, make: Any) -> None:
     target = tmp_path / "target"
     target.mkdir()
     write(target, b"not to be seen", b"x")
     make(target, tmp_path / "root")
-    result = scan(tmp_path / "root")
-    assert result.entries == []
-    assert len(result.unreadable) == 1
+    with pytest.raises(Temporary):
+        scan(tmp_path / "root")
 
 
 def test_a_root_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -57,6 +57,11 @@ Act = Callable[[Job, Report], Awaitable[Advance]]
 Outcome = Advance | BaseException | Act
 
 
+class CancelAtOnce:
+    async def run(self, job: Job, report: Report) -> Advance:
+        return Advance(JobStatus.CANCELLED)
+
+
 class Scripted:
     """A stage that does at each run what stands next in its script, and the last of it ever after."""
 
@@ -113,6 +118,7 @@ class House:
             jobs=self.jobs,
             bus=self.bus,
             policy=policy,
+            cancel=CancelAtOnce(),
             set_aside=SetAside(self.places),
             recheck_seconds=recheck_seconds,
         )
@@ -253,7 +259,7 @@ async def test_a_full_disk_clears_the_files_and_sends_the_job_back_to_the_queue(
     async with at_work(house.worker(stages)):
         job = await house.until_in(job, JobStatus.QUEUED)
         job = await house.until(job, lambda found: found.current_operation == "not enough yet")
-    assert job.error_problem == "disk-full", "from now on it needs twice its size"
+    assert job.disk_was_full, "from now on it needs twice its size"
     assert job.retry_count == 0
     assert os.listdir(house.places.temp) == []
     assert not os.path.lexists(partial)
@@ -275,19 +281,19 @@ async def test_trouble_while_it_waits_for_space_does_not_forget_that_it_needs_tw
     stage = Scripted(ConnectionTrouble("no answer"), Temporary("storage busy"), NotYet("not enough yet"))
     async with at_work(house.worker(advancing(copying=Scripted(DiskFull("full")), queued=stage))):
         job = await house.until(job, lambda found: found.current_operation == "not enough yet")
-    assert [run.error_problem for run in stage.runs] == ["disk-full"] * 3
+    assert [run.disk_was_full for run in stage.runs] == [1] * 3
 
 
-@pytest.mark.parametrize(
-    ("problem", "expected"), [(None, "source-missing"), ("disk-full", "waiting-for-disk-space")]
-)
+@pytest.mark.parametrize(("disk_was_full", "expected"), [(0, "source-missing"), (1, "waiting-for-disk-space")])
 async def test_after_a_full_disk_a_job_needs_twice_its_size(
-    house: House, problem: str | None, expected: str
+    house: House, disk_was_full: int, expected: str
 ) -> None:
     globus = Globus(GlobusAccess("id", "secret", None, None, http_timeout_seconds=1))
     admit = Admit(globus, Catalogue(house.database), house.places, AdmitSettings("a", "b", 0.0, 0.0))
     size = int(free_bytes(os.fsencode(house.root)) * 0.7)
-    job = rows.a_job(error_problem=problem, folder_size_bytes=size, source_path=str(house.root / "nas" / "gone"))
+    job = rows.a_job(
+        disk_was_full=disk_was_full, folder_size_bytes=size, source_path=str(house.root / "nas" / "gone")
+    )
     (house.root / "nas").mkdir()
     try:
         with pytest.raises(JobError) as caught:

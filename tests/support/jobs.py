@@ -33,5 +33,11 @@ def a_job(status: JobStatus = JobStatus.QUEUED, **values: Any) -> Job:
     """A job as the queue would hand it out, without a database."""
     row: dict[str, Any] = dict.fromkeys(Job.__dataclass_fields__)
     row |= {"seq": 1, "status": status, "progress_percent": 0, "attempt": 0, "retry_count": 0}
-    row |= {"connection_retries": 0, "created_at": "2026-01-15T14:32:01.000Z", **job_row(), **values}
+    row |= {
+        "connection_retries": 0,
+        "disk_was_full": 0,
+        "created_at": "2026-01-15T14:32:01.000Z",
+        **job_row(),
+        **values,
+    }
     return Job(**row)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cs_archiver.domain.deletion import Facts, facts_of, reasons_against
-from cs_archiver.domain.manifest import Difference
+from cs_archiver.domain.manifest import Difference, Entry, EntryKind
 from cs_archiver.domain.verification import Check
 from tests.support.jobs import a_job
 
@@ -16,7 +16,7 @@ FAILED = Check(3, "remote size", "5 bytes", "4 bytes", passed=False)
 # Each fact: the values that allow the deletion, then those that forbid it.
 FACTS: tuple[tuple[str, list[Any], list[Any]], ...] = (
     ("checks", [[PASSED], [PASSED, PASSED]], [[], [FAILED], [PASSED, FAILED]]),
-    ("manifest_entries", [1, 10**6], [0]),
+    ("manifest_files", [1, 10**6], [0]),
     ("archive_sha256", ["ab" * 32], [None, ""]),
     ("differences", [[]], [[Difference(b"file", "removed")]]),
     ("unreadable", [[]], [["'file': Permission denied"]]),
@@ -49,7 +49,7 @@ def test_every_combination_of_facts_gives_one_reason_for_each_doubt_and_no_other
     ("name", "words"),
     [
         ("checks", "not verified: no check was made"),
-        ("manifest_entries", "names nothing"),
+        ("manifest_files", "names no file"),
         ("archive_sha256", "no digest"),
         ("differences", "changed since it was copied: 'file' removed"),
         ("unreadable", "cannot be read in full: 'file': Permission denied"),
@@ -72,13 +72,17 @@ def test_the_reason_names_the_check_that_failed() -> None:
     assert reason == "the upload is not verified: remote size: expected 5 bytes, found 4 bytes"
 
 
+FOLDER = Entry(b"folder", EntryKind.DIR, 0, 1, 0o755, None, None, None)
+FILE = Entry(b"folder/file", EntryKind.FILE, 5, 1, 0o644, None, 9, b"x" * 32)
+
+
 def gathered(
-    *, entries: int = 3, inode: int = 11, source_inode: int | None = 11, sha256: str | None = "ab"
+    *, files: int = 3, inode: int = 11, source_inode: int | None = 11, sha256: str | None = "ab"
 ) -> Facts:
     return facts_of(
         a_job(source_inode=source_inode, archive_sha256=sha256),
+        [FOLDER, *[FILE] * files],
         [PASSED],
-        manifest_entries=entries,
         inode=inode,
         differences=[],
         unreadable=[],
@@ -92,8 +96,8 @@ def test_a_job_that_is_proven_may_be_deleted() -> None:
 
 
 def test_an_empty_manifest_deletes_nothing() -> None:
-    (reason,) = reasons_against(gathered(entries=0))
-    assert "names nothing" in reason
+    (reason,) = reasons_against(gathered(files=0))
+    assert "names no file" in reason
 
 
 @pytest.mark.parametrize(("inode", "source_inode"), [(12, 11), (11, None), (0, None)])

@@ -15,6 +15,7 @@ from cs_archiver.db import tables
 from cs_archiver.db.database import Database
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import Entry, EntryKind, Totals
+from cs_archiver.domain.states import FINAL
 from cs_archiver.domain.verification import Check
 
 _ENTRIES = tables.manifest_entries
@@ -114,6 +115,16 @@ class Catalogue:
         sent = select(_UPLOADS.c.id).where(_UPLOADS.c.destination_path == path, _UPLOADS.c.task_id.is_not(None))
         async with self._database.read() as connection:
             return (await connection.execute(sent.limit(1))).first() is not None
+
+    async def active_job_for(self, path: str, *, other_than: str) -> str | None:
+        """The id of another job that is on its way to this destination."""
+        table = tables.jobs
+        query = select(table.c.id).where(
+            table.c.globus_destination_path == path, table.c.id != other_than, table.c.status.not_in(FINAL)
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(query.limit(1))).first()
+        return None if row is None else str(row.id)
 
     async def owner_of(self, collection: str, path: str) -> str | None:
         """The id of the job whose verified archive lies at this destination."""

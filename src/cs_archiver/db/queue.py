@@ -25,6 +25,8 @@ def job_of(row: Row[Any]) -> Job:
     values = dict(row._mapping)
     values["status"] = JobStatus(values["status"])
     values["on_existing"] = OnExisting(values["on_existing"])
+    if values["source_inode"] is not None:
+        values["source_inode"] %= 2**64
     return Job(**values)
 
 
@@ -129,6 +131,7 @@ async def requeue(connection: AsyncConnection, job: Job) -> Job:
         "completed_at": None,
         "error_message": None,
         "error_problem": None,
+        "disk_was_full": 0,
         "cancel_requested_by": None,
     }
     return await move(connection, job, JobStatus.QUEUED, fresh)
@@ -147,6 +150,9 @@ async def _next_seq(connection: AsyncConnection) -> int:
 async def _set(
     connection: AsyncConnection, job: Job, values: Mapping[str, Any], allowed: ColumnElement[bool]
 ) -> Job:
+    inode = values.get("source_inode")
+    if inode is not None and inode >= 2**63:  # some NAS use all 64 bits; SQLite's integers are signed
+        values = {**values, "source_inode": inode - 2**64}
     as_read = (_JOBS.c.id == job.id) & (_JOBS.c.status == job.status)
     result = await connection.execute(_JOBS.update().where(as_read, allowed).values(values))
     if result.rowcount != 1:

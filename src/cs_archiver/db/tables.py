@@ -29,7 +29,7 @@ jobs = _table(
     "current_operation step_started_at archive_sha256 created_by created_at started_at completed_at "
     "error_message error_problem not_before cancel_requested_by globus_task_id",
     integer="seq progress_percent folder_size_bytes folder_file_count archive_size_bytes source_inode attempt "
-    "manifest_id retry_count connection_retries",
+    "manifest_id retry_count connection_retries disk_was_full",
 )
 job_history = _table("job_history", text="job_id from_status to_status at", integer="id")
 job_logs = _table("job_logs", text="job_id timestamp level message", integer="id")

@@ -46,6 +46,7 @@ class Job:
     retry_count: int
     connection_retries: int
     not_before: str | None
+    disk_was_full: int
     cancel_requested_by: str | None
     globus_task_id: str | None
 

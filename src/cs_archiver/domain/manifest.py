@@ -15,8 +15,7 @@ class EntryKind(StrEnum):
 class Seen(NamedTuple):
     """One entry as a scan found it. `path` is relative to the folder, as raw bytes: Linux names are bytes.
 
-    A NamedTuple of plain values, because a folder may hold a million of them: the garbage collector
-    stops tracking such tuples, so its passes do not hold up the event loop.
+    A NamedTuple, the smallest record there is: a folder may hold a million of them.
     """
 
     path: bytes
@@ -67,8 +66,15 @@ def totals(entries: Iterable[Seen | Entry]) -> Totals:
 
 def shown(path: bytes) -> str:
     """A path for people: undecodable bytes and control characters are escaped, never dropped."""
-    text = path.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = path.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+    return "".join(character if character.isprintable() else _escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    # \xNN stands for a byte that is no text, so a character of that number needs another form.
+    if 0x7F < ord(character) < 0x100:
+        return f"\\u{ord(character):04x}"
+    return character.encode("unicode_escape").decode()
 
 
 def changes(before: Iterable[Seen], after: Iterable[Seen], *, limit: int = 20) -> list[Difference]:

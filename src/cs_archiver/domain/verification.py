@@ -106,8 +106,8 @@ def _task_checks(expected: Expected, observed: Observed) -> list[Check]:
     )
     # A field that is absent is not a field that is zero: it proves nothing.
     checks = [_equal(1, f"task {name}", value, observed.task.get(name, "(absent)")) for name, value in wanted]
-    disabled = ", ".join(observed.verification_disabled) or "none"
-    checks.append(_equal(1, "collections with checksums switched off", "none", disabled))
+    disabled = list(observed.verification_disabled)
+    checks.append(_equal(1, "collections with checksums switched off", [], disabled))
     return checks
 
 

@@ -100,7 +100,7 @@ class Admit:
         required = required_bytes(
             size, ratio=self._settings.size_estimate_ratio, min_free_gb=self._settings.min_free_gb
         )
-        if job.error_problem == "disk-full":  # the estimate was too low once already
+        if job.disk_was_full:  # the estimate was too low once already
             required = max(required, 2 * size)
         free = free_bytes(os.fspath(self._places.storage))
         if free < required:
@@ -155,7 +155,7 @@ class Admit:
     async def _free_destination(self, job: Job) -> str:
         """The job's destination, or with `new_version` the first of its versions that is free."""
         path = job.globus_destination_path
-        taken = await self._why_taken(path)
+        taken = await self._why_taken(path, job.id)
         if taken is None:
             return path
         if job.on_existing is OnExisting.FAIL:
@@ -163,11 +163,14 @@ class Admit:
         stem = path.removesuffix(".tar.7z")
         for version in range(2, _MOST_VERSIONS):
             candidate = f"{stem}.v{version}.tar.7z"
-            if await self._why_taken(candidate) is None:
+            if await self._why_taken(candidate, job.id) is None:
                 return candidate
         raise Permanent(f"{stem} has {_MOST_VERSIONS} versions already", problem="destination-exists")
 
-    async def _why_taken(self, path: str) -> str | None:
+    async def _why_taken(self, path: str, job_id: str) -> str | None:
+        other = await self._catalogue.active_job_for(path, other_than=job_id)
+        if other is not None:
+            return f"the destination {path} is where job {other} is sending its archive"
         return await why_taken(
             self._globus, self._catalogue, collection=self._settings.destination_collection, path=path
         )

@@ -19,12 +19,12 @@ from cs_archiver.domain.manifest import (
 )
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.states import JobStatus
-from cs_archiver.errors import Permanent, Temporary
+from cs_archiver.errors import DiskFull, Permanent, Temporary
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import copier, removal
 from cs_archiver.tools.dd import Dd
-from cs_archiver.tools.disk import BLOCK_BYTES, Digest, local_error, make_folders
+from cs_archiver.tools.disk import BLOCK_BYTES, Digest, free_bytes, local_error, make_folders
 from cs_archiver.tools.rsync import Rsync
 from cs_archiver.tools.threads import Work, in_thread
 from cs_archiver.tools.tree import Scan, hash_tree, scan_tree
@@ -66,6 +66,7 @@ class Copy:
         report.operation("Looking through the source")
         scan = await self._scan_source(job)
         before, total = scan.entries, scan.total
+        await in_thread(lambda _work: self._require_room(total.bytes))
         strategy = self._strategy_for(total.bytes)
         await report.log(
             f"Copying from the NAS: {total.files} files, {human_size(total.bytes)}, by {strategy.value}"
@@ -86,6 +87,15 @@ class Copy:
                 "folder_file_count": total.files,
             },
         )
+
+    def _require_room(self, size: int) -> None:
+        """The folder may have grown since it was discovered: better told now than after hours of copying."""
+        free = free_bytes(os.fspath(self._places.temp))
+        if free < size:
+            raise DiskFull(
+                f"the source now holds {human_size(size)}, the disk has {human_size(free)} free",
+                problem="disk-full",
+            )
 
     def _strategy_for(self, size: int) -> Strategy:
         if size < self._settings.shutil_below_bytes:
@@ -125,7 +135,7 @@ class Copy:
             await self._rsync.copy_tree(source, copy, on_bytes=on_bytes)
         else:
             await self._copy_by_dd(source, copy, entries, on_bytes=on_bytes)
-        return await self._hash(source, copy, entries, report)
+        return await self._hash(source, copy, scan, report)
 
     async def _copy_by_dd(
         self, source: bytes, copy: bytes, entries: Sequence[Seen], *, on_bytes: copier.OnBytes
@@ -146,15 +156,20 @@ class Copy:
         await in_thread(lambda _work: copier.set_times_and_modes(copy, large))
         await in_thread(lambda _work: copier.finish_folders(copy, entries))
 
-    async def _hash(
-        self, source: bytes, copy: bytes, entries: Sequence[Seen], report: Report
-    ) -> Mapping[bytes, Digest]:
+    async def _hash(self, source: bytes, copy: bytes, scan: Scan, report: Report) -> Mapping[bytes, Digest]:
         """Digests of a copy that a tool made; of its source too, unless the deletion will read that again."""
+        entries, total = scan.entries, scan.total.bytes
         report.operation("Computing digests")
         threads = self._settings.threads
-        digests = await in_thread(lambda work: hash_tree(copy, entries, threads=threads, work=work))
+
+        def on_bytes(count: int) -> None:
+            report.progress(bytes_done=count, bytes_total=total)
+
+        digests = await in_thread(lambda work: hash_tree(copy, entries, threads=threads, work=work), on_bytes)
         if self._settings.hash_source_at_once:
-            of_source = await in_thread(lambda work: hash_tree(source, entries, threads=threads, work=work))
+            of_source = await in_thread(
+                lambda work: hash_tree(source, entries, threads=threads, work=work), on_bytes
+            )
             differing = [path for path, digest in of_source.items() if digests.get(path) != digest]
             if differing:
                 raise Temporary(f"the copy of {shown(differing[0])!r} differs from the source")
@@ -204,8 +219,8 @@ def _require_archivable(scan: Scan, root: bytes, *, inode: int | None) -> None:
 
 
 def _empty_folder(working_folder: bytes, copy: bytes) -> None:
-    removal.remove_working_copy(working_folder)
     try:
+        removal.remove_working_copy(working_folder)
         make_folders(copy)
     except OSError as error:
         raise local_error(copy, error) from error
@@ -216,6 +231,11 @@ def _manifest(entries: Sequence[Seen], digests: Mapping[bytes, Digest]) -> list[
 
 
 def _sealed(entry: Seen, digest: Digest | None) -> Entry:
+    if not -(2**63) <= entry.mtime_ns < 2**63:
+        raise Permanent(
+            f"{shown(entry.path)!r} has a modification time outside the years 1678 to 2262: set another",
+            problem="unsupported-entries",
+        )
     crc32 = zlib.crc32(entry.target) if entry.target is not None else None
     sha256 = None
     if entry.kind is EntryKind.FILE:

@@ -9,7 +9,6 @@ from cs_archiver.db import folders as folder_rows
 from cs_archiver.db import jobs as job_rows
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Connection
-from cs_archiver.domain.deletion import facts_of, reasons_against
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.folders import archived_by
 from cs_archiver.domain.job import Job
@@ -19,10 +18,9 @@ from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import NeedsOperator, Permanent
 from cs_archiver.stages.places import Places
-from cs_archiver.stages.source import Approvals, SourceLook, temporary_marker_name
+from cs_archiver.stages.source import Approvals, SourceLook, marker_is_ours_or_absent, temporary_marker_name
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import removal
-from cs_archiver.tools.disk import write_durably
 from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.threads import in_thread
 from cs_archiver.tools.tree import FreshLook
@@ -61,17 +59,8 @@ class DeleteSource:
         await report.log("Going on with the deletion: the source is looked at and compared again first")
         manifest = await self._catalogue.manifest(job.manifest_id or 0)
         look = await self._source.look(job, manifest, report, deletion_begun=True)
-        facts = facts_of(
-            job,
-            await self._catalogue.passed_checks(job.id),
-            manifest_entries=len(manifest),
-            inode=look.inode,
-            differences=look.differences,
-            unreadable=look.unreadable,
-            content_checked=look.content_checked,
-            content_check_required=self._source.reads_content,
-        )
-        reasons = reasons_against(facts)
+        checks = await self._catalogue.passed_checks(job.id)
+        reasons = await self._source.reasons_to_keep(job, manifest, checks, look)
         if reasons:
             raise Permanent(
                 f"What is left of the source is kept: {'; '.join(reasons)}. The archive is safe at "
@@ -102,7 +91,8 @@ class DeleteSource:
             archived_on=archived_on,
             deleted=deleted,
         )
-        await in_thread(lambda _work: _write_marker(self._places.source(job), job, text))
+        source = self._places.source(job)
+        await in_thread(lambda _work: _write_marker(source, job, text))
 
     async def _remove_local_archive(self, job: Job, report: Report) -> None:
         archive = self._places.archive(job)
@@ -124,6 +114,12 @@ class DeleteSource:
 
 
 def _write_marker(folder: bytes, job: Job, text: bytes) -> None:
+    if not marker_is_ours_or_absent(folder, job):
+        raise Permanent(
+            f"somebody's own file stands in {shown(folder)!r} under the marker's name {job.marker_name!r}: it and "
+            f"everything not yet deleted is kept; the archive is safe at {job.globus_destination_path}",
+            problem="source-changed",
+        )
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
@@ -132,7 +128,7 @@ def _write_marker(folder: bytes, job: Job, text: bytes) -> None:
                     f"{shown(folder)!r} is not the folder that was copied: check the NAS mount",
                     problem="nas-unreachable",
                 )
-            write_durably(
+            removal.write_durably(
                 descriptor,
                 os.fsencode(job.marker_name),
                 text,

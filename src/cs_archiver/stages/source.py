@@ -3,9 +3,11 @@
 import os
 from collections.abc import Sequence
 
+from cs_archiver.domain.deletion import facts_of, reasons_against
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import Entry, shown
 from cs_archiver.domain.marker import is_marker_of
+from cs_archiver.domain.verification import Check
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Report
@@ -23,10 +25,6 @@ class SourceLook:
         self._places = places
         self._threads = threads
         self._read_content = read_content
-
-    @property
-    def reads_content(self) -> bool:
-        return self._read_content
 
     async def look(
         self, job: Job, manifest: Sequence[Entry], report: Report, *, deletion_begun: bool
@@ -56,9 +54,35 @@ class SourceLook:
 
         return await in_thread(look, lambda count: report.progress(bytes_done=count, bytes_total=total))
 
+    async def reasons_to_keep(
+        self, job: Job, manifest: Sequence[Entry], checks: Sequence[Check], look: FreshLook
+    ) -> list[str]:
+        """What the gate has against deleting the source; counted in a thread, for a manifest may be huge."""
+
+        def ask(_work: Work) -> list[str]:
+            return reasons_against(
+                facts_of(
+                    job,
+                    manifest,
+                    checks,
+                    inode=look.inode,
+                    differences=look.differences,
+                    unreadable=look.unreadable,
+                    content_checked=look.content_checked,
+                    content_check_required=self._read_content,
+                )
+            )
+
+        return await in_thread(ask)
+
 
 def temporary_marker_name(job: Job) -> bytes:
     return f".cs-archiver-{job.id}.tmp".encode()
+
+
+def marker_is_ours_or_absent(source: bytes, job: Job) -> bool:
+    name = os.fsencode(job.marker_name)
+    return name in _own_marker(source, job) or not os.path.lexists(os.path.join(source, name))
 
 
 def _own_marker(source: bytes, job: Job) -> frozenset[bytes]:

@@ -22,6 +22,8 @@ from cs_archiver.tools.disk import file_size
 from cs_archiver.tools.globus import Globus, SyncLevel, transfer_document
 from cs_archiver.tools.threads import in_thread
 
+_KNOWN_STATUSES = ("ACTIVE", "INACTIVE", "SUCCEEDED", "FAILED")
+
 
 @dataclass(frozen=True, slots=True)
 class UploadSettings:
@@ -123,8 +125,9 @@ class UploadArchive:
         told_fault = None
         while True:
             task = await self._globus.task(task_id)
-            await report.recovered()
             status = task.get("status")
+            if status in _KNOWN_STATUSES:
+                await report.recovered()
             if status == "SUCCEEDED":
                 return
             if status == "FAILED":

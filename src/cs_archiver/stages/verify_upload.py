@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cs_archiver.db.catalogue import Catalogue, Upload
-from cs_archiver.domain.deletion import facts_of, reasons_against
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import JobStatus
@@ -119,17 +118,7 @@ class VerifyUpload:
     async def _pass_the_gate(self, job: Job, checks: Sequence[Check], report: Report) -> None:
         manifest = await self._catalogue.manifest(job.manifest_id or 0)
         look = await self._source.look(job, manifest, report, deletion_begun=False)
-        facts = facts_of(
-            job,
-            checks,
-            manifest_entries=len(manifest),
-            inode=look.inode,
-            differences=look.differences,
-            unreadable=look.unreadable,
-            content_checked=look.content_checked,
-            content_check_required=self._source.reads_content,
-        )
-        reasons = reasons_against(facts)
+        reasons = await self._source.reasons_to_keep(job, manifest, checks, look)
         if reasons:
             raise Permanent(
                 f"The source is kept: {'; '.join(reasons)}. The archive as it was copied is safe at "

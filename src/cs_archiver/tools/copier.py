@@ -100,7 +100,8 @@ def _write(destination: bytes, reader: "_HashingReader", entry: Seen) -> None:
 
 def _require_unchanged(descriptor: int, entry: Seen) -> None:
     status = os.fstat(descriptor)
-    if (status.st_ino, status.st_size, status.st_mtime_ns) != (entry.inode, entry.size, entry.mtime_ns):
+    now = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    if now != (entry.inode, entry.size, entry.mtime_ns, entry.ctime_ns):  # ctime: a writer can restore the mtime
         raise Temporary(f"{shown(entry.path)!r} changed while it was copied", problem="source-changed")
 
 

@@ -1,5 +1,6 @@
 """Copies one large file with dd in blocks of 1 MiB: the strategy for folders of huge files."""
 
+import asyncio
 import os
 import re
 import stat
@@ -31,7 +32,7 @@ class Dd:
         no regular file, DiskFull, Temporary, also when `destination` exists.
         """
         require_absolute(source, destination)
-        _check_is_regular(source)
+        await asyncio.to_thread(_check_is_regular, source)  # a NAS may take its time to answer
         reader = ProgressReader(PROGRESS, first=b"\n")
 
         def consume(piece: bytes) -> None:

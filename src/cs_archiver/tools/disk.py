@@ -110,24 +110,6 @@ def make_folders(path: bytes) -> None:
     sync_folder(parent)
 
 
-def write_durably(folder: int, name: bytes, content: bytes, *, temporary_name: bytes) -> None:
-    """Write or replace a file so that after a crash it holds the old or the new content, never a part.
-
-    `folder` is the descriptor of its folder; a file left under `temporary_name` by a crash is replaced.
-    """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    descriptor = os.open(temporary_name, flags, 0o644, dir_fd=folder)
-    try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.rename(temporary_name, name, src_dir_fd=folder, dst_dir_fd=folder)
-    os.fsync(folder)
-
-
 def source_error(path: bytes, error: OSError) -> JobError:
     """What a failed read of the source means. A full local disk must never look like an unreadable source."""
     text = f"cannot read {shown(path)!r}: {error.strerror}"

@@ -15,7 +15,12 @@ class InstanceLock:
     def __init__(self, storage: Path) -> None:
         """Raises NeedsOperator when another service, or a tool it left behind, holds the lock."""
         path = storage / _NAME
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise NeedsOperator(
+                f"cannot open the lock file {path}: {error.strerror}: let the service's user write there"
+            ) from error
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

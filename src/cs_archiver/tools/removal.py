@@ -47,7 +47,8 @@ def delete_verified_source(approved: ApprovedDeletion, work: Work) -> Removed:
                     files += 1
                     size += entry.size if entry.kind is EntryKind.FILE else 0
         _remove_folders(root, approved.entries)
-        os.fsync(root)
+        with _mended_by_operator(b"."):
+            os.fsync(root)
     return Removed(files, size)
 
 
@@ -142,19 +143,53 @@ def _mended_by_operator(path: bytes) -> Iterator[None]:
 
 
 def remove_working_copy(path: bytes) -> None:
-    """Remove a folder of our own below the storage path, if it is there. Never given a path of the NAS."""
+    """Remove a folder of our own below the storage path, if it is there. Never given a path of the NAS.
+
+    Raises OSError; a link in its place is one, and what it leads to is left alone.
+    """
     if not os.path.lexists(path):
         return
-    for folder, folders, files in os.walk(path, topdown=True):
-        os.chmod(folder, 0o700)  # copies keep the modes of the source, which may forbid writing
-        del folders, files
+    if os.path.islink(path):
+        raise OSError(errno.ENOTDIR, "a link, where a folder of our own should be", path)
+    _make_changeable(path)
     for folder, folders, files in os.walk(path, topdown=False):
         for name in files:
             os.unlink(os.path.join(folder, name))
-        for name in folders:
-            child = os.path.join(folder, name)
+        for child in (os.path.join(folder, name) for name in folders):
             os.unlink(child) if os.path.islink(child) else os.rmdir(child)
     os.rmdir(path)
+
+
+def _make_changeable(path: bytes) -> None:
+    """Copies keep the modes of the source, which may forbid to enter or change a folder."""
+    os.chmod(path, 0o700)
+    for folder, folders, _files in os.walk(path, topdown=True):
+        for child in (os.path.join(folder, name) for name in folders):
+            if not os.path.islink(child):
+                os.chmod(child, 0o700)
+
+
+def write_durably(folder: int, name: bytes, content: bytes, *, temporary_name: bytes) -> None:
+    """Write or replace a file so that after a crash it holds the old or the new content, never a part.
+
+    `folder` is the descriptor of its folder. `temporary_name` is a name of our own: what stands under it, from a
+    crash, is given up, and nothing is ever written into it, since it could be another name of somebody's file.
+    """
+    with suppress(FileNotFoundError):
+        os.unlink(temporary_name, dir_fd=folder)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(temporary_name, flags, 0o644, dir_fd=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        os.rename(temporary_name, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary_name, dir_fd=folder)
+        raise
+    os.fsync(folder)
 
 
 def remove_file(path: bytes) -> int:

@@ -1,5 +1,6 @@
 """Copies the content of a folder with rsync: the strategy for folders of middling size."""
 
+import asyncio
 import os
 import re
 import stat
@@ -43,7 +44,7 @@ class Rsync:
         Raises Permanent if either is no folder or `destination` holds something, DiskFull, Temporary.
         """
         require_absolute(source, destination)
-        _check_folders(source, destination)
+        await asyncio.to_thread(_check_folders, source, destination)  # a NAS may take its time to answer
         reader = ProgressReader(PROGRESS, first=b"\r")
 
         def consume(piece: bytes) -> None:

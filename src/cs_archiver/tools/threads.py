@@ -55,7 +55,7 @@ async def in_thread(function: Callable[[Work], _T], on_bytes: Callable[[int], No
                 await asyncio.wait({future}, timeout=_REPORT_SECONDS)
                 if on_bytes is not None:
                     on_bytes(work.bytes_done)
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or on_bytes failed: either way the thread must end first
             work.stop()
             await _ended(future)
             raise
@@ -77,7 +77,7 @@ def for_each(
 ) -> None:
     """Call `function` for every item on several threads and hand each result to `done`, in the caller's thread.
 
-    The first error stops it: nothing new is begun, what is under way ends, and the error is raised.
+    The first error stops it: what is under way ends, what still waits is dropped, and the error is raised.
     """
     iterator = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="work") as executor:

@@ -1,5 +1,6 @@
 """Reads a folder on disk: what it holds, entry by entry, and the digests of its files."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -50,7 +51,8 @@ class _Found(NamedTuple):
 def scan_tree(root: bytes, *, threads: int, work: Work) -> Scan:
     """Everything below `root`, links not followed, other file systems not entered.
 
-    Raises Temporary, Permanent or NeedsOperator when the root itself cannot be read.
+    Raises Temporary or NeedsOperator when something vanishes meanwhile or the NAS is in trouble, and Permanent
+    when the root itself may not be read.
     """
     try:
         status = os.lstat(root)
@@ -82,16 +84,17 @@ class _Scanner:
         """One folder, or some of its names when it holds very many."""
         self._work.add(0)
         found = _Found([], [], [])
-        path = os.path.join(self._root, task.folder)
+        # No slash after the root: it would make the kernel follow a link put in its place.
+        path = os.path.join(self._root, task.folder) if task.folder else self._root
         try:
             descriptor = os.open(path, _FOLDER_FLAGS)
         except OSError as error:
-            found.unreadable.append(f"{shown(task.folder) or '.'!r}: {error.strerror}")
+            _note(found, task.folder, error)
             return found
         try:
             self._look_into(descriptor, task, found)
         except OSError as error:
-            found.unreadable.append(f"{shown(task.folder) or '.'!r}: {error.strerror}")
+            _note(found, task.folder, error)
         finally:
             os.close(descriptor)
         return found
@@ -114,11 +117,18 @@ class _Scanner:
         try:
             entry = _seen(descriptor, name, path)
         except OSError as error:
-            found.unreadable.append(f"{shown(path)!r}: {error.strerror}")
+            _note(found, path, error)
             return
         found.entries.append(entry)
         if entry.kind is EntryKind.DIR:
             found.tasks.append(_Task(path, None))
+
+
+def _note(found: _Found, path: bytes, error: OSError) -> None:
+    """What may not be read is listed; what vanished, or a NAS in trouble, ends the scan, for a later one."""
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        raise source_error(path or b".", error) from error
+    found.unreadable.append(f"{shown(path) or '.'!r}: {error.strerror}")
 
 
 def _seen(folder: int, name: bytes, path: bytes) -> Seen:

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from cs_archiver.bus import Bus
 from cs_archiver.db.jobs import Jobs
@@ -34,6 +35,10 @@ class JobReport:
         self._percent = job.progress_percent
         self._changed = True
         self._connection_retries = job.connection_retries
+
+    def newest(self, job: Job) -> Job:
+        """The job as it was read, with what became known since."""
+        return replace(job, progress_percent=self._percent, connection_retries=self._connection_retries)
 
     @property
     def percent(self) -> int:
@@ -75,7 +80,7 @@ class JobReport:
 
     async def _tick(self, stop: asyncio.Event) -> None:
         stored_at = time.monotonic()
-        stored = (self._percent, self._operation)
+        stored = (self._job.progress_percent, self._job.current_operation)
         while not stop.is_set():
             self._publish_if_changed()
             if time.monotonic() - stored_at >= _STORE_SECONDS and stored != (self._percent, self._operation):

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Awaitable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +31,8 @@ from cs_archiver.stages.stage import Advance, Stage
 from cs_archiver.workers.report import JobReport, log_line
 
 _LOOK_SECONDS = 5.0  # the bell is news, and news may be lost: look at the queue this often in any case
+
+_FIGURES = re.compile(r"[\d.]+")  # a wait whose figures alone changed is not told again
 
 _log = logging.getLogger(__name__)
 
@@ -85,12 +88,13 @@ class Worker:
             if advance is not None:
                 await self._advance(job, advance, report)
         except JobError as error:
-            await self._after(job, error)
+            await self._after(report.newest(job), error)
         except JobMovedMeanwhile:
             raise
         except Exception as error:  # noqa: BLE001  the one place: a bug in a stage must not end the worker
             _log.exception("job_id=%s unexpected error while %s", job.id, job.status)
-            await self._fail(job, Permanent(f"unexpected error: {error!r}", problem="unexpected-error"))
+            failure = Permanent(f"unexpected error: {error!r}", problem="unexpected-error")
+            await self._fail(report.newest(job), failure)
 
     async def _until_done_or_cancelled(self, job: Job, report: JobReport, bell: QueueBell) -> Advance | None:
         """What the stage came to; None once it has ended because somebody asked to cancel the job."""
@@ -102,7 +106,12 @@ class Worker:
             await asyncio.wait({stage, asked}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _end_tasks(asked, *([] if stage.done() else [stage]))
-        return None if stage.cancelled() else stage.result()
+        if not stage.cancelled():
+            return stage.result()
+        if asked.cancelled():
+            raise RuntimeError(f"the stage of {job.status} cancelled itself")
+        asked.result()  # raises what kept it from looking
+        return None
 
     async def _cancel_requested(self, job: Job, bell: QueueBell) -> None:
         while True:
@@ -119,7 +128,7 @@ class Worker:
             "error_problem": None,
         }
         if advance.to is JobStatus.AWAITING_UPLOAD:  # another kind of operation, with retries of its own
-            changes["retry_count"] = 0
+            changes |= {"retry_count": 0, "disk_was_full": 0}
         changes.update(advance.changes)
         moved = await self._queue.move(job, advance.to, changes, also=advance.also)
         self._publish(moved)
@@ -139,13 +148,13 @@ class Worker:
 
     async def _wait(self, job: Job, operation: str, problem: str, *, level: LogLevel = LogLevel.INFO) -> None:
         """Keep the state, say why, and look again after a while; told once, not every time."""
-        if job.current_operation != operation:
+        if _FIGURES.sub("", job.current_operation or "") != _FIGURES.sub("", operation):
             await self._tell(job, operation, level)
-        kept = job.error_problem if job.status is JobStatus.QUEUED else problem
         waiting = await self._queue.checkpoint(
             job,
+            progress_percent=job.progress_percent,
             current_operation=operation,
-            error_problem=kept,
+            error_problem=problem,
             not_before=now_text(after=timedelta(seconds=self._recheck_seconds)),
         )
         self._publish(waiting)
@@ -155,13 +164,19 @@ class Worker:
         if worker_of(job.status) is WorkerName.TRANSFER or job.status is JobStatus.AWAITING_UPLOAD:
             await self._wait(job, f"Held: {error}", error.problem, level=LogLevel.WARNING)
             return
-        await self._set_aside.clear(job)
+        await self._keep_going(job, self._set_aside.clear(job))
         await self._tell(job, f"{error}: waiting for disk space", LogLevel.WARNING)
+        changes: dict[str, object] = {
+            "progress_percent": job.progress_percent,
+            "current_operation": "Waiting for disk space",
+            "error_problem": error.problem,
+            "disk_was_full": 1,
+            "not_before": now_text(after=timedelta(seconds=self._recheck_seconds)),
+        }
         if job.status is JobStatus.QUEUED:
-            await self._wait(job, "Waiting for disk space", error.problem)
-            return
-        changes = {"current_operation": "Waiting for disk space", "error_problem": "disk-full"}
-        self._publish(await self._queue.move(job, JobStatus.QUEUED, changes))
+            self._publish(await self._queue.checkpoint(job, **changes))
+        else:
+            self._publish(await self._queue.move(job, JobStatus.QUEUED, changes))
 
     async def _retry(self, job: Job, error: Temporary) -> None:
         lost_connection = isinstance(error, ConnectionTrouble)
@@ -177,6 +192,7 @@ class Worker:
         await self._tell(job, text, LogLevel.WARNING)
         changes: dict[str, object] = {
             counter: again.number,
+            "progress_percent": job.progress_percent,
             "current_operation": text,
             "error_message": str(error),
             "error_problem": error.problem,
@@ -190,16 +206,20 @@ class Worker:
 
     async def _fail(self, job: Job, error: JobError) -> None:
         await self._tell(job, f"Job failed: {error}", LogLevel.ERROR)
-        try:
-            await self._set_aside.keep(job, str(error))
-        except JobError as problem:
-            await self._tell(job, f"Its local files stay where they are: {problem}", LogLevel.WARNING)
+        await self._keep_going(job, self._set_aside.keep(job, str(error)))
         changes = {
+            "progress_percent": job.progress_percent,
             "error_message": str(error),
             "error_problem": error.problem,
             "current_operation": step_name(JobStatus.FAILED),
         }
         self._publish(await self._queue.move(job, JobStatus.FAILED, changes))
+
+    async def _keep_going(self, job: Job, tidying: Awaitable[None]) -> None:
+        try:
+            await tidying
+        except JobError as problem:
+            await self._tell(job, f"Its local files stay where they are: {problem}", LogLevel.WARNING)
 
     async def _tell(self, job: Job, message: str, level: LogLevel = LogLevel.INFO) -> None:
         await log_line(self._jobs, self._bus, job.id, message, level)
