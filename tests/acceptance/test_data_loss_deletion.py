@@ -83,10 +83,7 @@ class Order:
 
     def _noted(self, name: str, really: Callable[..., Any]) -> Callable[..., Any]:
         def call(what: Any, *more: Any, **options: Any) -> Any:
-            if name == "fsync":
-                where = os.readlink(f"/proc/self/fd/{what}")
-            else:
-                where = path_of(what, options)
+            where = os.readlink(f"/proc/self/fd/{what}") if name == "fsync" else path_of(what, options)
             if where.startswith(self._below):
                 self.events.append(f"{name} {os.path.relpath(where, self._below)}")
             return really(what, *more, **options)
