@@ -163,12 +163,14 @@ CREATE TABLE uploads (
     id               INTEGER PRIMARY KEY AUTOINCREMENT,
     job_id           TEXT NOT NULL,
     destination_path TEXT NOT NULL,
+    archive_size     INTEGER NOT NULL,
     archive_sha256   TEXT NOT NULL,
     submission_id    TEXT NOT NULL UNIQUE,
     request          TEXT NOT NULL,
     created_at       TEXT NOT NULL,
     task_id          TEXT,
-    outcome          TEXT CHECK (outcome IN ('succeeded', 'failed'))
+    outcome          TEXT CHECK (outcome IN ('succeeded', 'failed')),
+    left_behind      TEXT                                     -- what a failed task left at the destination
 ) STRICT;
 CREATE INDEX uploads_by_job ON uploads (job_id, id);
 CREATE INDEX uploads_by_destination ON uploads (destination_path);

@@ -56,9 +56,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
         await asyncio.wait({stopping, workers}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if workers.done():
-            raise NeedsOperator(
-                "a worker ended; the log says why: start the service again"
-            ) from workers.exception()
+            raise NeedsOperator("a worker ended; the log says why: start the service again") from workers.exception()
         _log.info("stopping: tools are ended, a Globus task goes on by itself")
 
 

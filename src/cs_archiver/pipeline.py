@@ -69,6 +69,7 @@ def build_workers(parts: Parts) -> list[Worker]:
                 parts.globus,
                 Catalogue(parts.database),
                 SetAside(places),
+                collection=settings.globus.destination_endpoint,
                 poll_interval=timedelta(seconds=settings.upload.task_poll_interval_seconds),
             ),
             set_aside=SetAside(places),
@@ -120,9 +121,7 @@ def _transfer_stages(parts: Parts, places: Places) -> dict[JobStatus, Stage]:
     globus = settings.globus
     catalogue = Catalogue(parts.database)
     approvals = Approvals()
-    source = SourceLook(
-        places, threads=settings.copy.threads, read_content=settings.verification.recheck == "hash"
-    )
+    source = SourceLook(places, threads=settings.copy.threads, read_content=settings.verification.recheck == "hash")
     deadline_hours = settings.upload.task_deadline_hours
     upload = UploadSettings(
         source_collection=globus.source_endpoint,
@@ -143,6 +142,6 @@ def _transfer_stages(parts: Parts, places: Places) -> dict[JobStatus, Stage]:
         JobStatus.UPLOADING: UploadArchive(parts.globus, catalogue, Queue(parts.database), places, upload),
         JobStatus.UPLOAD_VERIFYING: VerifyUpload(parts.globus, catalogue, places, source, approvals, verify),
         JobStatus.DELETING_SOURCE: DeleteSource(
-            catalogue, places, source, approvals, collection=globus.destination_endpoint
+            parts.globus, catalogue, places, source, approvals, collection=globus.destination_endpoint
         ),
     }

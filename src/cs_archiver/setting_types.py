@@ -83,9 +83,7 @@ AbsolutePath = Annotated[
     Path,
     _expects('an absolute path in UTF-8 without ".."', lambda path: path.is_absolute() and _is_fixed_path(path)),
 ]
-SubFolder = Annotated[
-    Path, _expects('a path, absolute or below [storage] base_path, without ".."', _is_fixed_path)
-]
+SubFolder = Annotated[Path, _expects('a path, absolute or below [storage] base_path, without ".."', _is_fixed_path)]
 CollectionPath = Annotated[
     str, _expects('a path in the collection, starting with "/", without ".."', _is_collection_path)
 ]

@@ -176,7 +176,7 @@ async def test_a_retried_job_whose_archive_was_damaged_begins_anew(tmp_path: Pat
         assert kept.read_bytes() == damaged, "what failed is kept for a person to look at"
 
 
-async def test_a_stray_file_removed_lets_a_retry_finish_without_a_second_upload(tmp_path: Path) -> None:
+async def test_a_stray_file_removed_lets_a_retry_finish_and_the_archive_is_sent_again(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
         service.sandbox.faults.add(Operation.RUN, Hold("STUCK"))
         folder = fill(service.place.folder())
@@ -190,7 +190,8 @@ async def test_a_stray_file_removed_lets_a_retry_finish_without_a_second_upload(
         (folder / "stray.tmp").unlink()
         await service.call("POST", f"/api/jobs/{job_id}/retry")
         assert (await service.until(job_id, "completed"))["status"] == "completed"
-        assert len(service.sandbox.tasks) == 1
+        assert history_of(service, job_id).count("copying") == 1
+        assert len(service.sandbox.tasks) == 2, "who knows what happened to the first one meanwhile"
 
 
 async def test_only_failed_jobs_are_retried(tmp_path: Path) -> None:

@@ -23,9 +23,7 @@ def place(tmp_path: Path) -> Place:
 
 def run(*arguments: str, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     whole = {"PATH": os.environ["PATH"], **env}
-    return subprocess.run(
-        [*PROGRAM, *arguments], env=whole, capture_output=True, text=True, timeout=60, check=False
-    )
+    return subprocess.run([*PROGRAM, *arguments], env=whole, capture_output=True, text=True, timeout=60, check=False)
 
 
 class Started:

@@ -151,9 +151,7 @@ async def test_only_the_second_reading_is_skipped_when_it_is_switched_off(tmp_pa
         assert (await service.until(job_id))["status"] == "completed"
 
 
-async def test_a_folder_that_is_a_link_now_is_waited_for_and_never_followed(
-    service: Service, tmp_path: Path
-) -> None:
+async def test_a_folder_that_is_a_link_now_is_waited_for_and_never_followed(service: Service, tmp_path: Path) -> None:
     folder = plant(service.place.folder())
     kept = Kept(folder, tmp_path / "copies")
     elsewhere = folder.with_name("elsewhere")

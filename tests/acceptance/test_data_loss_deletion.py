@@ -91,9 +91,7 @@ class Order:
         return call
 
 
-async def test_the_marker_is_durable_before_the_first_unlink(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_marker_is_durable_before_the_first_unlink(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = plant(service.place.folder())
     async with held_at_globus(service, folder) as job_id:
         order = Order(monkeypatch, folder)

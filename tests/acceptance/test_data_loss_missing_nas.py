@@ -92,9 +92,7 @@ async def test_a_verified_job_waits_for_the_nas_before_it_deletes(service: Servi
 
 
 @OF_ROOT_ALONE
-async def test_a_file_system_mounted_over_a_queued_folder_is_not_archived(
-    service: Service, tmp_path: Path
-) -> None:
+async def test_a_file_system_mounted_over_a_queued_folder_is_not_archived(service: Service, tmp_path: Path) -> None:
     folder = plant(service.place.folder())
     kept = Kept(folder, tmp_path / "copies")
     async with held_in_the_queue(service, folder) as job_id:
@@ -125,7 +123,7 @@ async def test_an_empty_file_system_mounted_over_the_base_of_a_queued_job_is_not
 
 
 MOUNTS = {
-    "the folder": ("Production/2024/Project_Alpha", "the folder at this path is not the one that was copied"),
+    "the folder": ("Production/2024/Project_Alpha", "another file system is mounted over it"),
     "a folder in it": ("Production/2024/Project_Alpha/sub", "another file system is mounted here"),
 }
 
@@ -141,12 +139,10 @@ async def test_nothing_is_deleted_when_after_the_copy_a_file_system_is_mounted_o
     async with held_at_globus(service, folder) as job_id:
         with mounted_over(service.place.nas / relative):
             service.sandbox.faults.release()
-            job = await service.until(job_id)
+            await until_told(service, job_id, told)
             assert os.listdir(service.place.nas / relative) == []
-
-    assert job["status"] == "failed"
-    assert told in job["error_message"]
-    assert kept.losses() == []
+            assert (await service.job(job_id))["status"] in ("upload_verifying", "failed")
+            assert kept.losses() == []
 
 
 @OF_ROOT_ALONE

@@ -40,9 +40,7 @@ async def test_folders_with_odd_names_go_through_and_their_neighbours_stay(tmp_p
             assert files_in(folder) == [marker.name]
 
         assert [kept.losses() for kept in neighbours] == [[]] * len(neighbours)
-        assert sorted(os.listdir(service.place.remote / "-r" / "*")) == sorted(
-            f"{name}.tar.7z" for name in FOLDERS
-        )
+        assert sorted(os.listdir(service.place.remote / "-r" / "*")) == sorted(f"{name}.tar.7z" for name in FOLDERS)
         assert leftover.read_text() == "of another job"
         assert list(Path.cwd().glob("*hit*")) == []
 

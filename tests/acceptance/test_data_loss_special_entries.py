@@ -87,9 +87,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
 
 @pytest.mark.parametrize("make", SPECIAL)
-async def test_a_special_file_stops_the_job_before_it_copies(
-    make: Callable[[Path], None], service: Service
-) -> None:
+async def test_a_special_file_stops_the_job_before_it_copies(make: Callable[[Path], None], service: Service) -> None:
     folder = plant(service.place.folder())
     async with held_in_the_queue(service, folder) as job_id:
         make(folder / "sub" / "special one")

@@ -26,7 +26,7 @@ def precious(tmp_path: Path) -> Kept:
 
 def approve(folder: Path) -> ApprovedDeletion:
     scan = scan_tree(os.fsencode(folder), threads=1, work=Work())
-    return ApprovedDeletion(os.fsencode(folder), scan.inode, scan.entries)
+    return ApprovedDeletion(os.fsencode(folder), scan.inode, scan.device, scan.entries)
 
 
 def test_exactly_what_was_approved_is_deleted_and_the_folder_stays(folder: Path) -> None:

@@ -20,9 +20,7 @@ OF_ONE_CALL = 3  # the SDK sends a request that got no answer twice more
 
 def submission_ids(sandbox: Sandbox) -> list[str]:
     """Of every transfer that was sent, in order."""
-    return [
-        request.body["submission_id"] for request in sandbox.journal if request.operation is Operation.TRANSFER
-    ]
+    return [request.body["submission_id"] for request in sandbox.journal if request.operation is Operation.TRANSFER]
 
 
 async def test_a_transfer_whose_acceptance_was_never_heard_of_runs_once(tmp_path: Path) -> None:

@@ -155,9 +155,7 @@ async def test_one_byte_too_few_transferred_is_within_the_tolerance_and_refused_
     assert kept.losses() == []
 
 
-async def test_a_remote_file_that_lacks_its_last_byte_never_costs_the_source(
-    service: Service, tmp_path: Path
-) -> None:
+async def test_a_remote_file_that_lacks_its_last_byte_never_costs_the_source(service: Service, tmp_path: Path) -> None:
     folder = plant(service.place.folder())
     kept = Kept(folder, tmp_path / "copies")
     service.sandbox.faults.add(Operation.SUCCESSFUL_TRANSFERS, PERMISSION_DENIED, times=None)

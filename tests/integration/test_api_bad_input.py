@@ -107,18 +107,14 @@ async def test_body_is_json_whatever_its_type_is_called(api: Api) -> None:
 
 
 _TEXT = st.text(max_size=40)
-_KNOWN = st.sampled_from(
-    ["folder_path", "on_existing", "username", "password", "current_password", "new_password"]
-)
+_KNOWN = st.sampled_from(["folder_path", "on_existing", "username", "password", "current_password", "new_password"])
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | _TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXT | _KNOWN, inner, max_size=4),
     max_leaves=8,
 )
 _OBJECTS = st.dictionaries(_KNOWN | _TEXT, _VALUES, max_size=6)
-_STRINGS = st.fixed_dictionaries({"folder_path": _TEXT}) | st.fixed_dictionaries(
-    {"username": _TEXT, "password": _TEXT}
-)
+_STRINGS = st.fixed_dictionaries({"folder_path": _TEXT}) | st.fixed_dictionaries({"username": _TEXT, "password": _TEXT})
 _BODIES = st.binary(max_size=200) | (_VALUES | _OBJECTS | _STRINGS).map(lambda value: json.dumps(value).encode())
 
 
@@ -211,9 +207,7 @@ async def test_no_request_line_makes_a_500(api: Api, request_line: bytes) -> Non
         b"Cookie: \xff=;;=\r\nContent-Length: 2\r\n\r\n[]",
     ],
 )
-async def test_no_headers_or_broken_bodies_make_a_500(
-    api: Api, rest: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_no_headers_or_broken_bodies_make_a_500(api: Api, rest: bytes, caplog: pytest.LogCaptureFixture) -> None:
     token = (await api.token_of("ann")).encode()
     head = b"POST /api/jobs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
     if b"Authorization" not in rest:

@@ -198,9 +198,7 @@ async def test_each_strategy_makes_an_equal_copy_and_a_true_manifest(
     assert compare(world.source, world.copy) == []
     truth = truth_about(world.source)
     assert as_told(await world.manifest(advance)) == truth
-    size = sum(
-        path.lstat().st_size for path in world.source.rglob("*") if path.is_file() and not path.is_symlink()
-    )
+    size = sum(path.lstat().st_size for path in world.source.rglob("*") if path.is_file() and not path.is_symlink())
     files = sum(1 for kind, *_ in truth.values() if kind != "dir")
     assert advance.to is JobStatus.COMPRESSING
     assert (advance.changes["folder_size_bytes"], advance.changes["folder_file_count"]) == (size, files)
@@ -252,8 +250,9 @@ async def test_a_source_that_vanished_is_an_error(world: World) -> None:
     write(world.source, b"file", b"x")
     job = world.job()
     world.source.rename(world.root / "moved")
-    with pytest.raises(Temporary):
+    with pytest.raises(Permanent) as caught:
         await world.copier().run(job, Heard())
+    assert caught.value.problem == "source-missing"
 
 
 async def test_another_folder_at_the_path_sends_the_job_back_to_the_start(world: World) -> None:
@@ -569,7 +568,7 @@ def test_the_places_of_two_folders_of_one_name_are_apart(world: World) -> None:
 
 
 def test_an_approval_is_used_only_once_and_only_for_its_job() -> None:
-    approvals, look = Approvals(), FreshLook(1, [], [], [], content_checked=True)
+    approvals, look = Approvals(), FreshLook(1, 2, [], [], [], content_checked=True)
     job, other = a_job(), a_job()
     approvals.give(job, look)
     assert approvals.take(other) is None

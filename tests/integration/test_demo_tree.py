@@ -63,9 +63,7 @@ def test_the_size_is_about_150_mb(nas: Path) -> None:
 
 def test_nothing_is_there_but_the_folders_and_files_listed(nas: Path) -> None:
     listed = {os.fsencode(nas / path) for path in (*ARCHIVABLE, *LEFT_OUT)}
-    parents = {os.path.dirname(path) for path in listed} | {
-        os.path.dirname(os.path.dirname(path)) for path in listed
-    }
+    parents = {os.path.dirname(path) for path in listed} | {os.path.dirname(os.path.dirname(path)) for path in listed}
 
     assert all(os.path.lexists(path) for path in listed)
     for path in walk(nas):
@@ -87,9 +85,7 @@ def test_names_of_the_first_three_levels_are_plain_text_and_still_awkward() -> N
 def test_what_discovery_leaves_out_is_there_for_the_reason_it_is_left_out(nas: Path) -> None:
     year = nas / "Production/2024"
 
-    assert any(
-        name.endswith("-ARCHIVED-TO-GLOBUS.txt") for name in os.listdir(nas / "Production/2023/Harvest Report")
-    )
+    assert any(name.endswith("-ARCHIVED-TO-GLOBUS.txt") for name in os.listdir(nas / "Production/2023/Harvest Report"))
     assert ".archived" in os.listdir(nas / "Production/2023/Weather Loops")
     assert os.listdir(year / "Notes Only") == ["notes.txt"]
     assert not any(os.path.isfile(path) for path in walk(year / "Empty Rooms"))

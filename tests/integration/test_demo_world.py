@@ -36,9 +36,7 @@ def test_the_originals_are_an_equal_copy_that_shares_nothing(built: World) -> No
     assert compare(built.nas, built.originals) == []
     for path in ARCHIVABLE:
         inodes = {
-            (status.st_dev, status.st_ino)
-            for base in (built.nas, built.originals)
-            for status in [(base / path).stat()]
+            (status.st_dev, status.st_ino) for base in (built.nas, built.originals) for status in [(base / path).stat()]
         }
         assert len(inodes) == 2
     master = "Studio B/Rehearsals/Links and Odd Files/master.wav"
@@ -153,9 +151,7 @@ Change = Callable[[Path, Path, Path], object]
         (lambda _source, _archive, original: (original / "latest").unlink(), "latest: not in the original"),
     ],
 )
-def test_each_fault_of_an_archived_folder_is_found(
-    archived: tuple[World, Job], change: Change, fault: str
-) -> None:
+def test_each_fault_of_an_archived_folder_is_found(archived: tuple[World, Job], change: Change, fault: str) -> None:
     world, job = archived
     folder = Path(job.source_path)
 

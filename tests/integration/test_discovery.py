@@ -87,9 +87,7 @@ def test_folders_exactly_three_levels_down_are_listed_with_size_count_and_time(t
     plant(tmp_path, "Production/2024/Alpha/film.mov", content=b"x" * 1000)
     plant(tmp_path, "Production/2024/Alpha/media/deeper/clip.mov", content=b"y" * 234)
     plant(tmp_path, *two_files("Events/Open Day/Take 01"))
-    plant(
-        tmp_path, "loose.mov", "Production/loose.mov", "Production/2024/loose.mov", "Lonely/", "Production/Bare/"
-    )
+    plant(tmp_path, "loose.mov", "Production/loose.mov", "Production/2024/loose.mov", "Lonely/", "Production/Bare/")
     for path in (tmp_path / "Production/2024/Alpha").rglob("*"):
         os.utime(path, ns=(0, 1_000_000_000_000_000_000))
     os.utime(tmp_path / "Production/2024/Alpha", ns=(0, 1_100_000_000_000_000_000))
@@ -189,9 +187,7 @@ def test_folder_named_like_a_marker_leaves_its_parent_out_without_calling_it_arc
     plant(tmp_path, *two_files("A/B/C"), *two_files("A/B/C/C-ARCHIVED-TO-GLOBUS.txt"))
     (folder,) = found_in(tmp_path)
     assert not folder.is_archived
-    assert folder.left_out == (
-        "it holds a folder named like a marker file, 'C-ARCHIVED-TO-GLOBUS.txt': rename that"
-    )
+    assert folder.left_out == ("it holds a folder named like a marker file, 'C-ARCHIVED-TO-GLOBUS.txt': rename that")
 
 
 def test_empty_folders_and_single_txt_files_at_any_depth_are_left_out_and_litter_is_not_counted(
@@ -523,9 +519,7 @@ class _MeetingEntry:
         return self._entry.stat(follow_symlinks=follow_symlinks)
 
 
-def test_one_large_directory_is_looked_at_by_several_threads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_large_directory_is_looked_at_by_several_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(tmp_path, *(f"A/B/C/{number}" for number in range(2 * BATCH_ENTRIES)))
     together = threading.Barrier(2, timeout=20)
     real = os.scandir

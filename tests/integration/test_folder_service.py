@@ -202,9 +202,7 @@ async def test_failed_first_scan_is_tried_again_by_the_next_call(
     assert discovery.runs == 2
 
 
-async def test_event_loop_runs_on_while_a_scan_is_held_up(
-    service: FolderService, discovery: CountingDiscovery
-) -> None:
+async def test_event_loop_runs_on_while_a_scan_is_held_up(service: FolderService, discovery: CountingDiscovery) -> None:
     discovery.may_go_on.clear()
     scan = asyncio.create_task(service.listed(refresh=True))
     await until_begun(discovery)  # this very line would never return

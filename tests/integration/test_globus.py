@@ -286,9 +286,7 @@ async def test_a_submission_id_globus_never_issued_is_rejected_for_good(globus: 
         Overlay(members={"task_id": None}),
     ],
 )
-async def test_a_reply_that_does_not_say_accepted_is_no_success(
-    site: Site, globus: Globus, overlay: Overlay
-) -> None:
+async def test_a_reply_that_does_not_say_accepted_is_no_success(site: Site, globus: Globus, overlay: Overlay) -> None:
     document = await new_document(globus)
     site.sandbox.faults.add(Operation.TRANSFER, overlay)
     with pytest.raises(ConnectionTrouble):
@@ -412,9 +410,7 @@ async def test_a_wrong_secret_calls_the_operator_and_is_not_repeated_in_the_mess
     assert len(requests(site, Operation.TOKEN)) == 1
 
 
-async def test_credentials_that_were_refused_are_tried_again_with_the_next_call(
-    site: Site, globus: Globus
-) -> None:
+async def test_credentials_that_were_refused_are_tried_again_with_the_next_call(site: Site, globus: Globus) -> None:
     site.sandbox.faults.add(Operation.TOKEN, CATALOGUE["authentication_failed"])
     with pytest.raises(NeedsOperator):
         await globus.new_submission_id()
@@ -444,9 +440,7 @@ async def test_neither_logs_nor_errors_carry_tokens_secrets_or_whole_answers(
     assert "HTTP 401 AuthenticationFailed: Token is not active" in str(caught.value)
 
 
-async def test_an_access_token_that_is_no_header_is_not_repeated_in_the_message(
-    site: Site, globus: Globus
-) -> None:
+async def test_an_access_token_that_is_no_header_is_not_repeated_in_the_message(site: Site, globus: Globus) -> None:
     site.sandbox.faults.add(Operation.TOKEN, Overlay(members={"access_token": "nobody-may\nsee"}))
     with pytest.raises(ConnectionTrouble) as caught:
         await globus.stat(SOURCE, f"/{NAME}")
@@ -487,9 +481,7 @@ async def test_what_globus_says_is_not_there_is_absent(globus: Globus, path: str
         Answer(304, ""),
     ],
 )
-async def test_no_other_answer_is_taken_for_absence_or_for_a_file(
-    site: Site, globus: Globus, answer: Answer
-) -> None:
+async def test_no_other_answer_is_taken_for_absence_or_for_a_file(site: Site, globus: Globus, answer: Answer) -> None:
     site.sandbox.faults.add(Operation.STAT, answer, times=None)
     with pytest.raises(JobError):
         await globus.stat(DESTINATION, f"/{NAME}")
@@ -618,9 +610,7 @@ async def test_an_answer_that_lacks_what_was_asked_for_is_trouble(
         await CALLS[operation](globus, Given(task_id, document))
 
 
-async def test_a_request_is_tried_three_times_and_an_error_of_the_collection_once(
-    site: Site, globus: Globus
-) -> None:
+async def test_a_request_is_tried_three_times_and_an_error_of_the_collection_once(site: Site, globus: Globus) -> None:
     site.sandbox.faults.add(Operation.STAT, CATALOGUE["html_503"], times=None)
     with pytest.raises(ConnectionTrouble, match=r"looking up '/x\.tar' on .*: HTTP 503: Service Unavailable"):
         await globus.stat(SOURCE, f"/{NAME}")
@@ -640,9 +630,7 @@ async def test_globus_does_not_decide_how_long_a_thread_sleeps(site: Site, globu
     assert time.monotonic() - started < 8
 
 
-async def test_nobody_listening_is_connection_trouble(
-    unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_nobody_listening_is_connection_trouble(unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     client = Globus(access(f"http://127.0.0.1:{unused_tcp_port}"))
     with pytest.raises(ConnectionTrouble, match="Connection refused"):

@@ -209,9 +209,7 @@ async def test_a_cancelled_tool_and_its_children_are_gone_before_the_exception_g
 
 async def test_a_child_that_needs_time_to_end_is_waited_for(mark: str, tmp_path: Path) -> None:
     note = tmp_path / "note"
-    script = (
-        f"(trap 'sleep 0.3; echo done > {note}; exit' TERM; {sleeper(mark)} & echo ready; wait) & exec sleep 1000"
-    )
+    script = f"(trap 'sleep 0.3; echo done > {note}; exit' TERM; {sleeper(mark)} & echo ready; wait) & exec sleep 1000"
     output = bytearray()
     task = asyncio.create_task(Processes().run(["sh", "-c", script, mark], on_stdout=output.extend))
 

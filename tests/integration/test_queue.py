@@ -121,9 +121,7 @@ async def proven(database: Database, queue: Queue, *, passed: bool = True) -> Jo
     return job
 
 
-async def test_deletion_begins_only_with_passed_evidence_in_the_catalogue(
-    database: Database, queue: Queue
-) -> None:
+async def test_deletion_begins_only_with_passed_evidence_in_the_catalogue(database: Database, queue: Queue) -> None:
     job = await proven(database, queue)
     assert (await queue.move(job, JobStatus.DELETING_SOURCE)).status is JobStatus.DELETING_SOURCE
 

@@ -74,7 +74,7 @@ def approve(root: Path) -> ApprovedDeletion:
     scan = scan_tree(os.fsencode(root), threads=2, work=Work())
     assert scan.unreadable == []
     until_the_next_tick(root)
-    return ApprovedDeletion(os.fsencode(root), scan.inode, sorted(scan.entries))
+    return ApprovedDeletion(os.fsencode(root), scan.inode, scan.device, sorted(scan.entries))
 
 
 def delete(approved: ApprovedDeletion, work: Work | None = None) -> Removed:
@@ -387,9 +387,7 @@ def test_a_link_in_place_of_the_working_copy_is_not_followed(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("mode", [0o555, 0o500, 0o311, 0o000])
-def test_a_working_copy_goes_whatever_the_modes_its_folders_have_from_the_source(
-    open_root: Path, mode: int
-) -> None:
+def test_a_working_copy_goes_whatever_the_modes_its_folders_have_from_the_source(open_root: Path, mode: int) -> None:
     copy = open_root / "job"
     (copy / "closed" / "deeper").mkdir(parents=True)
     write(copy / "closed" / "deeper", b"file", b"x", mode=0o400)

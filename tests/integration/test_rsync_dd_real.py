@@ -129,9 +129,7 @@ async def until(fact: Callable[[], object], seconds: float = 20) -> None:
             await asyncio.sleep(0.005)
 
 
-async def copy_tree(
-    rsync: Rsync, source: Path, destination: Path, on_bytes: Callable[[int], None] = ignore
-) -> None:
+async def copy_tree(rsync: Rsync, source: Path, destination: Path, on_bytes: Callable[[int], None] = ignore) -> None:
     await rsync.copy_tree(os.fsencode(source), os.fsencode(destination), on_bytes=on_bytes)
 
 
@@ -266,9 +264,7 @@ async def test_a_killed_rsync_is_temporary_and_leaves_none_of_its_processes(
 
 
 @needs_rsync
-async def test_a_disk_that_fills_up_under_rsync_is_told_apart(
-    rsync: Rsync, source: Path, small_disk: Path
-) -> None:
+async def test_a_disk_that_fills_up_under_rsync_is_told_apart(rsync: Rsync, source: Path, small_disk: Path) -> None:
     (small_disk / "copy").mkdir()
 
     with pytest.raises(DiskFull, match="No space left on device"):
@@ -286,9 +282,7 @@ async def test_a_disk_out_of_inodes_is_a_full_disk(rsync: Rsync, tmp_path: Path,
 
 
 @pytest.mark.parametrize("size", [0, 1, 1_048_576, 5_000_001])
-async def test_dd_copies_the_content_and_reports_its_size(
-    size: int, dd: Dd, tmp_path: Path, destination: Path
-) -> None:
+async def test_dd_copies_the_content_and_reports_its_size(size: int, dd: Dd, tmp_path: Path, destination: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(random.Random(size).randbytes(size))
     reported: list[int] = []

@@ -112,8 +112,7 @@ async def test_mapped_collection_wants_consent_and_the_old_token_works_after_it(
 
         scopes = await site.run(consent_then_submit)
     assert scopes == [
-        "urn:globus:auth:scope:transfer.api.globus.org:all"
-        f"[*https://auth.globus.org/scopes/{DESTINATION}/data_access]"
+        f"urn:globus:auth:scope:transfer.api.globus.org:all[*https://auth.globus.org/scopes/{DESTINATION}/data_access]"
     ]
 
 

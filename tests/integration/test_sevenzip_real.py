@@ -173,9 +173,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-async def test_hostile_names_come_back_as_shown_name_says(
-    sevenzip: SevenZip, tmp_path: Path, archive: Path
-) -> None:
+async def test_hostile_names_come_back_as_shown_name_says(sevenzip: SevenZip, tmp_path: Path, archive: Path) -> None:
     root = os.fsencode(tmp_path / "hostile")
     os.mkdir(root)
     assert len(set(HOSTILE)) == len(HOSTILE) > 300
@@ -215,9 +213,7 @@ async def test_a_folder_of_any_name_is_packed_alone_and_stays(
     assert (tmp_path / "in" / name / "file").exists()
 
 
-async def test_testing_and_listing_take_only_the_archive_named(
-    sevenzip: SevenZip, folder: Path, archive: Path
-) -> None:
+async def test_testing_and_listing_take_only_the_archive_named(sevenzip: SevenZip, folder: Path, archive: Path) -> None:
     await pack(sevenzip, folder, archive.with_name("A*.7z"))
     archive.with_name("AX.7z").write_bytes(b"no archive")
 
@@ -253,9 +249,7 @@ async def test_the_archives_folder_is_not_made_up(sevenzip: SevenZip, folder: Pa
 
 
 @pytest.mark.parametrize("slash", [b"", b"/"])
-async def test_a_link_to_a_folder_is_not_packed(
-    slash: bytes, sevenzip: SevenZip, folder: Path, archive: Path
-) -> None:
+async def test_a_link_to_a_folder_is_not_packed(slash: bytes, sevenzip: SevenZip, folder: Path, archive: Path) -> None:
     link = folder.with_name("link")
     link.symlink_to(folder)
 
@@ -296,9 +290,7 @@ async def test_progress_rises_to_a_hundred(sevenzip: SevenZip, folder: Path, arc
     assert packing[-1] == testing[-1] == 100
 
 
-async def test_cancelling_leaves_no_process_and_no_archive(
-    sevenzip: SevenZip, folder: Path, archive: Path
-) -> None:
+async def test_cancelling_leaves_no_process_and_no_archive(sevenzip: SevenZip, folder: Path, archive: Path) -> None:
     (folder / "big.bin").write_bytes(random.Random(2).randbytes(40_000_000))
     started = asyncio.Event()
 

@@ -42,9 +42,7 @@ def scan(root: Path, *, threads: int = 4) -> Scan:
 def find(root: Path) -> dict[bytes, Listed]:
     """What find(1) says of everything below the folder: kind, size, mtime_ns, inode, mode, links, target."""
     form = r"%P\0%y\0%s\0%T@\0%i\0%m\0%n\0%l\0"
-    output = subprocess.run(
-        ["find", root, "-mindepth", "1", "-printf", form], check=True, capture_output=True
-    ).stdout
+    output = subprocess.run(["find", root, "-mindepth", "1", "-printf", form], check=True, capture_output=True).stdout
     fields = output.split(b"\0")[:-1]
     found: dict[bytes, Listed] = {}
     for path, kind, size, mtime, inode, mode, links, target in zip(*[iter(fields)] * 8, strict=True):
@@ -295,9 +293,7 @@ def test_only_regular_files_are_opened_and_nothing_hangs(tmp_path: Path, kind: s
 
 
 def test_the_free_space_is_that_of_an_ordinary_user(tmp_path: Path) -> None:
-    text = subprocess.run(
-        ["df", "--output=avail", "-B1", tmp_path], check=True, capture_output=True, text=True
-    ).stdout
+    text = subprocess.run(["df", "--output=avail", "-B1", tmp_path], check=True, capture_output=True, text=True).stdout
     assert abs(free_bytes(os.fsencode(tmp_path)) - int(text.split()[-1])) < 10**9
 
 
@@ -563,18 +559,27 @@ async def test_a_foreign_file_of_the_markers_name_is_a_difference(planted: Path)
         os.unlink(path)
 
 
-@pytest.mark.parametrize("instead", ["nothing", "a link", "a file"])
+@pytest.mark.parametrize("instead", ["a link", "a file"])
 async def test_a_source_that_is_no_folder_waits_for_the_nas_and_is_never_done(planted: Path, instead: str) -> None:
     job = a_job(folder_name=planted.name, source_path=str(planted))
     manifest = manifest_of(planted)
     moved = planted.rename(planted.with_name("moved away"))
     if instead == "a link":
         planted.symlink_to(moved)
-    elif instead == "a file":
+    else:
         planted.write_bytes(b"")
     with pytest.raises(NeedsOperator) as caught:
         await look_of(job, planted, manifest, deletion_begun=True)
     assert caught.value.problem == "nas-unreachable"
+
+
+async def test_a_source_renamed_by_hand_is_told_apart_from_a_nas_that_is_gone(planted: Path) -> None:
+    job = a_job(folder_name=planted.name, source_path=str(planted))
+    manifest = manifest_of(planted)
+    planted.rename(planted.with_name("moved away"))
+    with pytest.raises(Permanent) as caught:
+        await look_of(job, planted, manifest, deletion_begun=True)
+    assert caught.value.problem == "source-missing"
 
 
 def test_the_errors_of_opening_are_told_by_number(tmp_path: Path) -> None:

@@ -89,9 +89,7 @@ class House:
         storage = root / "storage"
         for name in ("temp", "archives", "failed"):
             (storage / name).mkdir(parents=True)
-        self.places = Places(
-            root / "nas", storage, storage / "temp", storage / "archives", storage / "failed", "/"
-        )
+        self.places = Places(root / "nas", storage, storage / "temp", storage / "archives", storage / "failed", "/")
 
     def worker(
         self,
@@ -123,9 +121,7 @@ class House:
             recheck_seconds=recheck_seconds,
         )
 
-    async def submit(
-        self, name: str = "Project_Alpha", *, status: JobStatus = JobStatus.QUEUED, **more: Any
-    ) -> Job:
+    async def submit(self, name: str = "Project_Alpha", *, status: JobStatus = JobStatus.QUEUED, **more: Any) -> Job:
         job = await rows.submit(self.database, name, **more)
         for state in WAY[1 : WAY.index(status) + 1]:
             job = await self.queue.move(job, state)
@@ -142,9 +138,7 @@ class House:
         return await self.until(job, lambda found: found.status in statuses)
 
     async def log_of(self, job: Job) -> list[str]:
-        return [
-            f"{line.level.value} {line.message}" for line in await self.jobs.logs(job.id, level=None, limit=99)
-        ]
+        return [f"{line.level.value} {line.message}" for line in await self.jobs.logs(job.id, level=None, limit=99)]
 
     async def history_of(self, job: Job) -> list[str]:
         return [line.to_status for line in await self.jobs.history(job.id)]
@@ -285,15 +279,11 @@ async def test_trouble_while_it_waits_for_space_does_not_forget_that_it_needs_tw
 
 
 @pytest.mark.parametrize(("disk_was_full", "expected"), [(0, "source-missing"), (1, "waiting-for-disk-space")])
-async def test_after_a_full_disk_a_job_needs_twice_its_size(
-    house: House, disk_was_full: int, expected: str
-) -> None:
+async def test_after_a_full_disk_a_job_needs_twice_its_size(house: House, disk_was_full: int, expected: str) -> None:
     globus = Globus(GlobusAccess("id", "secret", None, None, http_timeout_seconds=1))
     admit = Admit(globus, Catalogue(house.database), house.places, AdmitSettings("a", "b", 0.0, 0.0))
     size = int(free_bytes(os.fsencode(house.root)) * 0.7)
-    job = rows.a_job(
-        disk_was_full=disk_was_full, folder_size_bytes=size, source_path=str(house.root / "nas" / "gone")
-    )
+    job = rows.a_job(disk_was_full=disk_was_full, folder_size_bytes=size, source_path=str(house.root / "nas" / "gone"))
     (house.root / "nas").mkdir()
     try:
         with pytest.raises(JobError) as caught:
@@ -400,9 +390,7 @@ async def test_once_the_connection_recovered_its_failures_are_counted_from_zero(
         raise ConnectionTrouble("lost again")
 
     trouble = ConnectionTrouble("no answer")
-    stage = Scripted(
-        Temporary("counts on"), trouble, trouble, *[answers_then_fails] * 4, NEXT[JobStatus.UPLOADING]
-    )
+    stage = Scripted(Temporary("counts on"), trouble, trouble, *[answers_then_fails] * 4, NEXT[JobStatus.UPLOADING])
     job = await house.submit(status=JobStatus.UPLOADING)
     stages = advancing(uploading=stage, upload_verifying=Scripted(NotYet("enough")))
     worker = house.worker(stages, name=WorkerName.TRANSFER, connection_limit=2)
@@ -496,9 +484,7 @@ async def test_cancelling_the_worker_ends_the_stage_first(house: House) -> None:
 async def test_cancelling_at_any_moment_leaves_a_job_that_can_go_on(house: House) -> None:
     job = await house.submit()
     for turns in range(60):
-        task = asyncio.create_task(
-            house.worker(advancing(verifying=Scripted(Temporary("x", start_over=True)))).run()
-        )
+        task = asyncio.create_task(house.worker(advancing(verifying=Scripted(Temporary("x", start_over=True)))).run())
         for _ in range(turns):
             await asyncio.sleep(0)
         task.cancel()

@@ -35,9 +35,7 @@ def test_now_lies_between_before_and_after() -> None:
 
 
 def test_a_moment_later_is_later_by_just_that() -> None:
-    assert (
-        timedelta(seconds=299) < elapsed(now_text(), now_text(after=timedelta(minutes=5))) < timedelta(seconds=301)
-    )
+    assert timedelta(seconds=299) < elapsed(now_text(), now_text(after=timedelta(minutes=5))) < timedelta(seconds=301)
 
 
 def test_elapsed_is_negative_for_a_moment_that_is_past() -> None:

@@ -302,9 +302,7 @@ def test_a_secret_file_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
 
 def test_a_secret_is_given_once_only(tmp_path: Path) -> None:
     file = written(tmp_path, f'[globus]\nclient_secret_file = "{tmp_path}/secret"\n')
-    with pytest.raises(
-        ConfigError, match=r"\[globus\] client_secret_file: expected either this or client_secret, not"
-    ):
+    with pytest.raises(ConfigError, match=r"\[globus\] client_secret_file: expected either this or client_secret, not"):
         load(file, {"GLOBUS_CLIENT_SECRET": "hush"})
 
 
@@ -384,9 +382,7 @@ def test_what_globus_needs_must_be_given(variable: str, environment: dict[str, s
     settings = load(None, environment | {variable: ""})
     with pytest.raises(ConfigError) as caught:
         check_folders(settings)
-    assert (
-        str(caught.value) == f"config.toml: [globus] {key}: expected a value, here or in {variable}, found nothing"
-    )
+    assert str(caught.value) == f"config.toml: [globus] {key}: expected a value, here or in {variable}, found nothing"
 
 
 @pytest.mark.parametrize(

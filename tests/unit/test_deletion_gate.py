@@ -76,9 +76,7 @@ FOLDER = Entry(b"folder", EntryKind.DIR, 0, 1, 0o755, None, None, None)
 FILE = Entry(b"folder/file", EntryKind.FILE, 5, 1, 0o644, None, 9, b"x" * 32)
 
 
-def gathered(
-    *, files: int = 3, inode: int = 11, source_inode: int | None = 11, sha256: str | None = "ab"
-) -> Facts:
+def gathered(*, files: int = 3, inode: int = 11, source_inode: int | None = 11, sha256: str | None = "ab") -> Facts:
     return facts_of(
         a_job(source_inode=source_inode, archive_sha256=sha256),
         [FOLDER, *[FILE] * files],

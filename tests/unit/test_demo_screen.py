@@ -46,9 +46,7 @@ def test_the_panel_shows_both_workers_with_step_amount_and_rate() -> None:
 
 
 def test_the_panel_leaves_out_what_is_not_known_and_fits_the_terminal() -> None:
-    lines = workers_panel(
-        Workers(None, progress(None, None)), {"1": "第" * 80}, summary="s" * 80, tick=0, width=40
-    )
+    lines = workers_panel(Workers(None, progress(None, None)), {"1": "第" * 80}, summary="s" * 80, tick=0, width=40)
 
     assert lines[3] == "  ██████░░░░░░░░░░░░░░░░░░ 3.00 MB of …"
     assert all(display_width(line) < 40 for line in lines)
@@ -77,9 +75,7 @@ def test_the_table_gives_bytes_ratio_seconds_and_state_and_sums_up_what_was_arch
 
 def test_the_columns_stand_under_each_other_whatever_the_width_of_the_letters() -> None:
     lines = table(ROWS, width=120)
-    starts = {
-        display_width(re.split(r"State|completed$|failed|1 of", line)[0]) for line in lines if "─" not in line
-    }
+    starts = {display_width(re.split(r"State|completed$|failed|1 of", line)[0]) for line in lines if "─" not in line}
 
     assert len(starts) == 1
     assert {display_width(line) for line in lines if "─" in line} == {max(map(display_width, lines))}

@@ -64,9 +64,7 @@ def globus_answer(status: int, code: str) -> GlobusAPIError:
         (503, "ServiceUnavailable", ConnectionTrouble, "globus-unreachable"),
     ],
 )
-def test_a_code_of_globus_decides_what_to_do(
-    status: int, code: str, expected: type[JobError], problem: str
-) -> None:
+def test_a_code_of_globus_decides_what_to_do(status: int, code: str, expected: type[JobError], problem: str) -> None:
     failure = translated("reading it", globus_answer(status, code))
     assert (type(failure), failure.problem) == (expected, problem)
     assert str(failure).startswith(f"reading it: HTTP {status} {code}: as it was said (request aB3)")

@@ -129,9 +129,7 @@ def as_listed(entry: Entry) -> Listed:
 
 
 @given(st.lists(ENTRIES, max_size=8, unique_by=lambda entry: entry.path), st.data())
-def test_any_listing_is_accepted_only_if_it_is_the_manifests_own(
-    manifest: list[Entry], data: st.DataObject
-) -> None:
+def test_any_listing_is_accepted_only_if_it_is_the_manifests_own(manifest: list[Entry], data: st.DataObject) -> None:
     own = [Listed(ROOT, "dir", 0, None), *map(as_listed, manifest)]
     assert problem(data.draw(st.permutations(own)), manifest) is None
     index = data.draw(st.integers(0, len(own) - 1))

@@ -126,9 +126,7 @@ def test_files_are_rotated_and_all_together_stay_below_the_total(file: Path) -> 
     assert seen >= {"app.log", "app.log.1", "app.log.2", "app.log.3"}
     assert "event 299" in file.read_text()
     kept = [
-        int(match)
-        for path in old_files(file)
-        for match in re.findall(r"event (\d+)", (file.parent / path).read_text())
+        int(match) for path in old_files(file) for match in re.findall(r"event (\d+)", (file.parent / path).read_text())
     ]
     assert sorted(kept) == list(range(min(kept), max(kept) + 1))
     assert max(kept) >= 280

@@ -32,9 +32,7 @@ def test_trouble_with_the_connection_has_a_limit_of_its_own_in_every_state(statu
         (Operation.CONNECTION, 0, None),
     ],
 )
-def test_retries_are_counted_up_to_the_limit(
-    operation: Operation, retries_so_far: int, again: Again | None
-) -> None:
+def test_retries_are_counted_up_to_the_limit(operation: Operation, retries_so_far: int, again: Again | None) -> None:
     assert after_failure(POLICY, operation, retries_so_far=retries_so_far) == again
 
 

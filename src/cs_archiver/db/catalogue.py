@@ -32,12 +32,14 @@ class Upload:
     id: int
     job_id: str
     destination_path: str
+    archive_size: int
     archive_sha256: str
     submission_id: str
     request: dict[str, Any]
     created_at: str
     task_id: str | None
     outcome: str | None
+    left_behind: str | None
 
 
 class Catalogue:
@@ -77,6 +79,7 @@ class Catalogue:
         values = {
             "job_id": job.id,
             "destination_path": job.globus_destination_path,
+            "archive_size": job.archive_size_bytes,
             "archive_sha256": job.archive_sha256,
             "submission_id": submission_id,
             "request": json.dumps(request),
@@ -92,10 +95,14 @@ class Catalogue:
         await self._update_upload(upload, task_id=task_id)
         return await self._upload(upload.id)
 
-    async def set_outcome(self, upload: Upload, outcome: str) -> None:
-        await self._update_upload(upload, outcome=outcome)
+    async def set_succeeded(self, upload: Upload) -> None:
+        await self._update_upload(upload, outcome="succeeded")
 
-    async def _update_upload(self, upload: Upload, **values: str) -> None:
+    async def set_failed(self, upload: Upload, *, left_behind: str | None) -> None:
+        """`left_behind` describes what lies at the destination now; only exactly that may be replaced later."""
+        await self._update_upload(upload, outcome="failed", left_behind=left_behind)
+
+    async def _update_upload(self, upload: Upload, **values: str | None) -> None:
         async with self._database.write() as connection:
             await connection.execute(_UPLOADS.update().where(_UPLOADS.c.id == upload.id).values(values))
 
@@ -110,11 +117,17 @@ class Catalogue:
             row = (await connection.execute(query)).first()
         return None if row is None else _upload_of(row._mapping)
 
-    async def was_sent(self, path: str) -> bool:
-        """Whether a task of ours wrote to this destination; what it left may be replaced until it is verified."""
-        sent = select(_UPLOADS.c.id).where(_UPLOADS.c.destination_path == path, _UPLOADS.c.task_id.is_not(None))
+    async def is_leftover(self, path: str, what: str) -> bool:
+        """Whether a failed task of ours is known to have left exactly this at the destination."""
+        query = select(_UPLOADS.c.id).where(_UPLOADS.c.destination_path == path, _UPLOADS.c.left_behind == what)
         async with self._database.read() as connection:
-            return (await connection.execute(sent.limit(1))).first() is not None
+            return (await connection.execute(query.limit(1))).first() is not None
+
+    async def archive_of(self, job_id: str) -> str | None:
+        """Where the verified archive of this job lies, if it has one."""
+        query = select(_ARCHIVES.c.globus_path).where(_ARCHIVES.c.job_id == job_id)
+        async with self._database.read() as connection:
+            return await connection.scalar(query)
 
     async def active_job_for(self, path: str, *, other_than: str) -> str | None:
         """The id of another job that is on its way to this destination."""
@@ -182,6 +195,12 @@ def _archive_row(job: Job, upload: Upload, *, collection: str, verification_id: 
         "created_by": job.created_by,
         "archived_at": now_text(),
     }
+
+
+async def doubt_uploads(connection: AsyncConnection, job_id: str) -> None:
+    """What this job sent is sent again before it counts: a person retries it, who knows how much later."""
+    sent = _UPLOADS.update().where(_UPLOADS.c.job_id == job_id, _UPLOADS.c.outcome == "succeeded")
+    await connection.execute(sent.values(outcome="failed"))
 
 
 async def set_source_deleted(connection: AsyncConnection, job_id: str) -> None:

@@ -147,9 +147,7 @@ async def _next_seq(connection: AsyncConnection) -> int:
     return int((await connection.execute(query)).scalar_one())
 
 
-async def _set(
-    connection: AsyncConnection, job: Job, values: Mapping[str, Any], allowed: ColumnElement[bool]
-) -> Job:
+async def _set(connection: AsyncConnection, job: Job, values: Mapping[str, Any], allowed: ColumnElement[bool]) -> Job:
     inode = values.get("source_inode")
     if inode is not None and inode >= 2**63:  # some NAS use all 64 bits; SQLite's integers are signed
         values = {**values, "source_inode": inode - 2**64}

@@ -39,9 +39,7 @@ async def run_demo(folder: Path, *, port: int, hands_off: bool, echo: Echo) -> b
         logs.configure(settings.log, to_stderr=False)
         if hands_off:
             async with app.running(settings) as (address, _workers):
-                return await archive_everything(
-                    address, world, username="admin", password=ADMIN_PASSWORD, echo=echo
-                )
+                return await archive_everything(address, world, username="admin", password=ADMIN_PASSWORD, echo=echo)
         await app.serve(settings, on_ready=lambda address: _welcome(address, world, echo))
     return True
 

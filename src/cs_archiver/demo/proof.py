@@ -28,9 +28,7 @@ def faults_of_archived(world: World, job: Job) -> list[str]:
 def faults_of_the_rest(world: World) -> list[str]:
     """What has changed among the folders, files and links that archiving must not touch."""
     return [
-        f"{path}: {difference}"
-        for path in LEFT_OUT
-        for difference in compare(world.originals / path, world.nas / path)
+        f"{path}: {difference}" for path in LEFT_OUT for difference in compare(world.originals / path, world.nas / path)
     ]
 
 

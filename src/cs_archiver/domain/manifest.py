@@ -106,9 +106,7 @@ def _identity(entry: Seen | Entry) -> _Identity:
     return (entry.kind, entry.size, mtime_ns, entry.target)
 
 
-def _differences(
-    before: Mapping[bytes, _Identity], after: Mapping[bytes, _Identity], limit: int
-) -> list[Difference]:
+def _differences(before: Mapping[bytes, _Identity], after: Mapping[bytes, _Identity], limit: int) -> list[Difference]:
     found: list[Difference] = []
     for path, identity in before.items():
         other = after.get(path)

@@ -55,9 +55,7 @@ _AGAIN = (
     (_S.QUEUED, _S.AWAITING_UPLOAD),  # its verified archive is still there
 )
 _FAIL = tuple((state, _S.FAILED) for state in JobStatus if state in ACTIVE)
-_CANCEL = tuple(
-    (state, _S.CANCELLED) for state in JobStatus if state in ACTIVE and state is not _S.DELETING_SOURCE
-)
+_CANCEL = tuple((state, _S.CANCELLED) for state in JobStatus if state in ACTIVE and state is not _S.DELETING_SOURCE)
 
 CANCELLABLE = frozenset(start for start, _ in _CANCEL)
 

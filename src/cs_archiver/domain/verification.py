@@ -136,6 +136,8 @@ def _remote_checks(expected: Expected, observed: Observed) -> list[Check]:
     return [
         _equal(2, "remote name", name, remote.get("name")),
         _equal(2, "remote type", "file", remote.get("type")),
+        # Within a tolerance is not stored: a 7z that lacks its last byte cannot be opened.
+        _equal(1, "bytes at the destination", expected.size, remote.get("size")),
         _size_check(expected, remote.get("size")),
     ]
 

@@ -17,9 +17,7 @@ _NAMES = {
 }
 
 
-def problem(
-    request: web.Request, error: InvalidRequest, *, headers: Mapping[str, str] | None = None
-) -> web.Response:
+def problem(request: web.Request, error: InvalidRequest, *, headers: Mapping[str, str] | None = None) -> web.Response:
     """The answer to a request that is refused; a 401 says how to sign in."""
     document = {
         "type": f"/problems/{error.problem}",
@@ -33,9 +31,7 @@ def problem(
     all_headers = dict(headers or {})
     if error.status == HTTPStatus.UNAUTHORIZED:
         all_headers["WWW-Authenticate"] = "Bearer"
-    return web.Response(
-        text=json.dumps(document), status=error.status, content_type=_MEDIA_TYPE, headers=all_headers
-    )
+    return web.Response(text=json.dumps(document), status=error.status, content_type=_MEDIA_TYPE, headers=all_headers)
 
 
 class NotUnderstood(InvalidRequest):

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import asdict, dataclass, replace
 
 from cs_archiver.bus import Bus
-from cs_archiver.db import queue
+from cs_archiver.db import catalogue, queue
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs, LogLine, log
 from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, QueueUpdate, StepProgress
@@ -111,9 +111,7 @@ class JobService:
             message = f"{username} asked to cancel this job"
         async with self._database.write() as connection:
             if job.status in WAITING.values():
-                cancelled = await queue.move(
-                    connection, job, JobStatus.CANCELLED, {"current_operation": "Cancelled"}
-                )
+                cancelled = await queue.move(connection, job, JobStatus.CANCELLED, {"current_operation": "Cancelled"})
             else:
                 cancelled = await queue.request_cancel(connection, job, username=username)
             timestamp = await log(connection, job.id, LogLevel.WARNING, message)
@@ -133,7 +131,8 @@ class JobService:
             raise Conflict(
                 "deletion-has-begun",
                 f"Part of the source was deleted; its archive is safe at {job.globus_destination_path}. "
-                'To archive what is left, submit the folder again with "on_existing": "new_version".',
+                "To archive what is left, remove the marker file, refresh the folders, and submit this one again "
+                'with "on_existing": "new_version".',
             )
         message = f"Retried by {username}"
         async with self._database.write() as connection:
@@ -141,6 +140,7 @@ class JobService:
             if conflict is not None:
                 raise conflict
             queued = await queue.requeue(connection, job)
+            await catalogue.doubt_uploads(connection, job.id)
             timestamp = await log(connection, job.id, LogLevel.INFO, message)
         self._publish(queued, LogAdded(job.id, timestamp, LogLevel.INFO, message))
         return queued

@@ -47,6 +47,7 @@ class Admit:
         if await self._archive_is_still_there(job, report):
             await report.log("The verified archive of the earlier attempt is still there: on to the upload")
             return Advance(JobStatus.AWAITING_UPLOAD, {"started_at": now_text()})
+        await self._require_no_archive_yet(job)
         destination = await self._free_destination(job)
         archive_path = self._places.archive_for(job.level1, job.level2, destination.rsplit("/", 1)[-1])
         await in_thread(lambda _work: self._set_aside(job, os.fsencode(archive_path)))
@@ -122,9 +123,7 @@ class Admit:
         try:
             status = os.lstat(source)
         except FileNotFoundError as error:
-            raise Permanent(
-                f"the folder {shown(source)!r} is no longer there", problem="source-missing"
-            ) from error
+            raise Permanent(f"the folder {shown(source)!r} is no longer there", problem="source-missing") from error
         except OSError as error:
             raise source_error(source, error) from error
         if not stat.S_ISDIR(status.st_mode) or os.path.realpath(source) != os.path.join(
@@ -151,6 +150,15 @@ class Admit:
                     "ask its administrator to allow it; nothing is deleted on an unverified transfer",
                     problem="verification-disabled",
                 )
+
+    async def _require_no_archive_yet(self, job: Job) -> None:
+        path = await self._catalogue.archive_of(job.id)
+        if path is not None:
+            raise Permanent(
+                f"this job's archive is verified at {path}, and its local copy is gone: to archive the folder as it is "
+                "now, submit it again with on_existing=new_version",
+                problem="destination-exists",
+            )
 
     async def _free_destination(self, job: Job) -> str:
         """The job's destination, or with `new_version` the first of its versions that is free."""

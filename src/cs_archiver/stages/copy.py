@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cs_archiver.db.catalogue import Catalogue
+from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import (
     Entry,
@@ -21,6 +22,7 @@ from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import DiskFull, Permanent, Temporary
 from cs_archiver.stages.places import Places
+from cs_archiver.stages.source import require_nas
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import copier, removal
 from cs_archiver.tools.dd import Dd
@@ -68,9 +70,8 @@ class Copy:
         before, total = scan.entries, scan.total
         await in_thread(lambda _work: self._require_room(total.bytes))
         strategy = self._strategy_for(total.bytes)
-        await report.log(
-            f"Copying from the NAS: {total.files} files, {human_size(total.bytes)}, by {strategy.value}"
-        )
+        await report.log(f"Copying from the NAS: {total.files} files, {human_size(total.bytes)}, by {strategy.value}")
+        await _warn_of_links(before, report)
         report.operation(f"Copying {human_size(total.bytes)} from the NAS")
         digests = await self._copy(strategy, source, copy, scan, report)
         await in_thread(lambda _work: copier.set_time_and_mode(copy, mtime_ns=scan.mtime_ns, mode=scan.mode))
@@ -109,6 +110,7 @@ class Copy:
         root = self._places.source(job)
 
         def scan(work: Work) -> Scan:
+            require_nas(self._places, job)
             found = scan_tree(root, threads=self._settings.threads, work=work)
             _require_archivable(found, root, inode=job.source_inode)
             return found
@@ -167,9 +169,7 @@ class Copy:
 
         digests = await in_thread(lambda work: hash_tree(copy, entries, threads=threads, work=work), on_bytes)
         if self._settings.hash_source_at_once:
-            of_source = await in_thread(
-                lambda work: hash_tree(source, entries, threads=threads, work=work), on_bytes
-            )
+            of_source = await in_thread(lambda work: hash_tree(source, entries, threads=threads, work=work), on_bytes)
             differing = [path for path, digest in of_source.items() if digests.get(path) != digest]
             if differing:
                 raise Temporary(f"the copy of {shown(differing[0])!r} differs from the source")
@@ -179,9 +179,7 @@ class Copy:
         after = (await self._scan_source(job)).entries
         changed = await in_thread(lambda _work: changes(before, after))
         if changed:
-            raise Temporary(
-                f"the source changed while it was copied: {described(changed)}", problem="source-changed"
-            )
+            raise Temporary(f"the source changed while it was copied: {described(changed)}", problem="source-changed")
 
     async def _require_same(self, copy: bytes, before: Sequence[Seen]) -> None:
         scan = await in_thread(lambda work: scan_tree(copy, threads=self._settings.threads, work=work))
@@ -189,6 +187,20 @@ class Copy:
         if differing or scan.unreadable:
             what = described(differing) or "; ".join(scan.unreadable[:5])
             raise Temporary(f"the copy is not equal to the source: {what}", problem="copy-differs")
+
+
+async def _warn_of_links(entries: Sequence[Seen], report: Report) -> None:
+    leading_out = await in_thread(lambda _work: [entry.path for entry in entries if _leads_out(entry)])
+    if leading_out:
+        await report.log(
+            f"{len(leading_out)} links are absolute or go through '..', such as {shown(leading_out[0])!r}: the archive "
+            "holds them, but 7-Zip alters or refuses them when it extracts; their targets are kept in the manifest",
+            LogLevel.WARNING,
+        )
+
+
+def _leads_out(entry: Seen) -> bool:
+    return entry.target is not None and (entry.target.startswith(b"/") or b".." in entry.target.split(b"/"))
 
 
 def _offset(on_bytes: copier.OnBytes, done: int) -> copier.OnBytes:

@@ -17,10 +17,12 @@ from cs_archiver.domain.marker import Stored, marker_text
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import NeedsOperator, Permanent
+from cs_archiver.stages.destination import require_still_there
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.source import Approvals, SourceLook, marker_is_ours_or_absent, temporary_marker_name
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import removal
+from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.threads import in_thread
 from cs_archiver.tools.tree import FreshLook
@@ -30,8 +32,16 @@ class DeleteSource:
     """Goes on where a crash left it: what is already gone is done, and the rest is looked at and proven again."""
 
     def __init__(
-        self, catalogue: Catalogue, places: Places, source: SourceLook, approvals: Approvals, *, collection: str
+        self,
+        globus: Globus,
+        catalogue: Catalogue,
+        places: Places,
+        source: SourceLook,
+        approvals: Approvals,
+        *,
+        collection: str,
     ) -> None:
+        self._globus = globus
         self._catalogue = catalogue
         self._places = places
         self._source = source
@@ -41,10 +51,12 @@ class DeleteSource:
     async def run(self, job: Job, report: Report) -> Advance:
         look = self._approvals.take(job) or await self._look_again(job, report)
         try:
-            await self._write_marker(job, deleted=False)
+            await require_still_there(self._globus, self._collection, job)
+            await self._write_marker(job, look, deleted=False)
             await report.log(f"Marker written: {job.marker_name}; deletion of the source begins")
             await self._delete(job, look, report)
-            await self._write_marker(job, deleted=True)
+            await require_still_there(self._globus, self._collection, job)
+            await self._write_marker(job, look, deleted=True)
         except NeedsOperator:
             self._approvals.give(job, look)  # each entry is checked against it once more when it goes on
             raise
@@ -70,7 +82,7 @@ class DeleteSource:
         return look
 
     async def _delete(self, job: Job, look: FreshLook, report: Report) -> None:
-        approved = ApprovedDeletion(self._places.source(job), look.inode, look.seen)
+        approved = ApprovedDeletion(self._places.source(job), look.inode, look.device, look.seen)
         total = job.folder_size_bytes or 0
         report.operation(f"Deleting the source ({human_size(total)})")
         started = now_text()
@@ -83,7 +95,7 @@ class DeleteSource:
             f"begun at {started}, at {shown(approved.folder)}"
         )
 
-    async def _write_marker(self, job: Job, *, deleted: bool) -> None:
+    async def _write_marker(self, job: Job, look: FreshLook, *, deleted: bool) -> None:
         archived_on = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         text = marker_text(
             job,
@@ -92,16 +104,17 @@ class DeleteSource:
             deleted=deleted,
         )
         source = self._places.source(job)
-        await in_thread(lambda _work: _write_marker(source, job, text))
+        await in_thread(lambda _work: _write_marker(source, job, look, text))
 
     async def _remove_local_archive(self, job: Job, report: Report) -> None:
-        archive = self._places.archive(job)
-        size = await in_thread(lambda _work: removal.remove_file(archive))
-        await in_thread(
-            lambda _work: removal.remove_empty_folders(
-                os.path.dirname(archive), up_to=os.fsencode(self._places.archives)
-            )
-        )
+        archive, archives = self._places.archive(job), os.fsencode(self._places.archives)
+        try:
+            size = await in_thread(lambda _work: removal.remove_file(archive))
+        except OSError as error:
+            message = f"Local archive {job.archive_path} could not be removed ({error.strerror}): remove it yourself"
+            await report.log(message, LogLevel.WARNING)
+            return
+        await in_thread(lambda _work: removal.remove_empty_folders(os.path.dirname(archive), up_to=archives))
         if size:
             await report.log(
                 f"Local archive deleted: {job.archive_path}, {human_size(size)} ({size} bytes), at {now_text()}"
@@ -113,7 +126,7 @@ class DeleteSource:
         await folder_rows.set_left_out(connection, job.source_path, archived_by(os.fsencode(job.marker_name)))
 
 
-def _write_marker(folder: bytes, job: Job, text: bytes) -> None:
+def _write_marker(folder: bytes, job: Job, look: FreshLook, text: bytes) -> None:
     if not marker_is_ours_or_absent(folder, job):
         raise Permanent(
             f"somebody's own file stands in {shown(folder)!r} under the marker's name {job.marker_name!r}: it and "
@@ -123,7 +136,8 @@ def _write_marker(folder: bytes, job: Job, text: bytes) -> None:
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
-            if os.fstat(descriptor).st_ino != job.source_inode:
+            status = os.fstat(descriptor)
+            if (status.st_dev, status.st_ino) != (look.device, job.source_inode):
                 raise NeedsOperator(
                     f"{shown(folder)!r} is not the folder that was copied: check the NAS mount",
                     problem="nas-unreachable",

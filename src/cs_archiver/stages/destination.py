@@ -1,6 +1,12 @@
-"""Whether a destination at Globus is free: an archive there is never overwritten."""
+"""Whether a destination at Globus is free, and whether an archive is still there: nothing there is overwritten."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
 
 from cs_archiver.db.catalogue import Catalogue
+from cs_archiver.domain.job import Job
+from cs_archiver.errors import ConnectionTrouble, JobError, NeedsOperator, Permanent
 from cs_archiver.tools.globus import Globus
 
 
@@ -9,13 +15,48 @@ async def why_taken(
 ) -> str | None:
     """Why nothing may be written to this destination, or None when it is free.
 
-    What an earlier attempt of ours sent there without it ever being verified does not count (decisions, 7), nor
-    what `own_job_id` itself sent: it is only sent again after a later verification found it wrong.
+    Exactly what a failed task of ours left there does not count (decisions, 7): anything put there since does. Nor
+    does what `own_job_id` itself sent and had verified: it is only sent again, the same bytes.
     """
     owner = await catalogue.owner_of(collection, path)
     if owner is not None and owner != own_job_id:
         return f"the destination {path} holds the verified archive of job {owner}"
     remote = await globus.stat(collection, path)
-    if remote is None or owner is not None or await catalogue.was_sent(path):
+    if remote is None or owner is not None:
+        return None
+    if await catalogue.is_leftover(path, described(remote)):
         return None
     return f"the destination {path} already holds a {remote.get('type', 'file')} that is not ours"
+
+
+async def require_still_there(globus: Globus, collection: str, job: Job) -> None:
+    """Nothing more is deleted unless the verified archive is still at the destination, by kind and exact size.
+
+    Raises Permanent when it is not, and NeedsOperator when Globus does not say.
+    """
+    path = job.globus_destination_path
+    try:
+        remote = await globus.stat(collection, path)
+    except ConnectionTrouble as error:
+        raise NeedsOperator(f"cannot see whether the archive is still there: {error}", problem=error.problem) from error
+    expected = ("file", job.archive_size_bytes)
+    found = None if remote is None else (remote.get("type"), remote.get("size"))
+    if found != expected:
+        raise Permanent(
+            f"The verified archive is no longer at {path} (expected {expected}, found {found or 'nothing'}): what "
+            "is left of the source, and the local archive, are kept",
+            problem="archive-missing",
+        )
+
+
+async def left_behind(globus: Globus, collection: str, path: str) -> str | None:
+    """What a task that failed left there, described so that it is known again; None if nothing, or if unknown."""
+    try:
+        remote = await globus.stat(collection, path)
+    except JobError:
+        return None
+    return None if remote is None else described(remote)
+
+
+def described(remote: Mapping[str, Any]) -> str:
+    return json.dumps([remote.get(key) for key in ("type", "size", "last_modified")])

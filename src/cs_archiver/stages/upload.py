@@ -14,7 +14,7 @@ from cs_archiver.domain.job import Job
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import ConnectionTrouble, NeedsOperator, Permanent, Temporary
-from cs_archiver.stages.destination import why_taken
+from cs_archiver.stages.destination import left_behind, why_taken
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.stages.transfer import ended
@@ -72,7 +72,7 @@ class UploadArchive:
             await report.log(f"Globus accepted the transfer as task {upload.task_id}")
         await self._queue.checkpoint(job, globus_task_id=upload.task_id)
         await self._poll_until_done(upload, job, report)
-        await self._catalogue.set_outcome(upload, "succeeded")
+        await self._catalogue.set_succeeded(upload)
         await report.log(f"Upload complete ({human_size(job.archive_size_bytes or 0)})")
         return Advance(JobStatus.UPLOAD_VERIFYING)
 
@@ -114,7 +114,12 @@ class UploadArchive:
         if upload is not None and upload.outcome is None:
             if upload.task_id is not None:
                 await ended(self._globus, upload.task_id, poll_interval=self._settings.poll_interval)
-            await self._catalogue.set_outcome(upload, "failed")
+            await self._set_failed(upload)
+
+    async def _set_failed(self, upload: Upload) -> None:
+        collection = self._settings.destination_collection
+        left = await left_behind(self._globus, collection, upload.destination_path)
+        await self._catalogue.set_failed(upload, left_behind=left)
 
     def _deadline(self) -> str | None:
         deadline = self._settings.deadline
@@ -131,7 +136,7 @@ class UploadArchive:
             if status == "SUCCEEDED":
                 return
             if status == "FAILED":
-                await self._catalogue.set_outcome(upload, "failed")
+                await self._set_failed(upload)
                 raise Temporary(f"Globus task {task_id} failed: {_reason(task)}", problem="transfer-failed")
             if status == "INACTIVE":
                 raise NeedsOperator(
@@ -176,7 +181,7 @@ class UploadArchive:
         report.operation("Cancelling the Globus task: it took too long")
         if await ended(self._globus, task_id, poll_interval=self._settings.poll_interval) == "SUCCEEDED":
             return
-        await self._catalogue.set_outcome(upload, "failed")
+        await self._set_failed(upload)
         raise Temporary(f"the upload was cancelled after {hours:g} h", problem="transfer-timed-out")
 
 

@@ -58,9 +58,7 @@ class Verify:
             raise Temporary("the copy has no manifest", start_over=True)
         manifest = await self._catalogue.manifest(job.manifest_id)
         listed = await self._seven_zip.list(partial)
-        problem = await in_thread(
-            lambda _work: listing_problem(manifest, listed, root=os.fsencode(job.folder_name))
-        )
+        problem = await in_thread(lambda _work: listing_problem(manifest, listed, root=os.fsencode(job.folder_name)))
         if problem is not None:
             raise Temporary(
                 f"the archive does not hold what was copied: {problem}",

@@ -17,6 +17,7 @@ from cs_archiver.domain.verification import (
     verify,
 )
 from cs_archiver.errors import Permanent, Temporary
+from cs_archiver.stages.destination import left_behind
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.source import Approvals, SourceLook
 from cs_archiver.stages.stage import Advance, Report
@@ -55,13 +56,16 @@ class VerifyUpload:
         upload = await self._catalogue.latest_upload(job.id)
         if upload is None or job.manifest_id is None or job.archive_sha256 is None:
             raise Permanent("this job has no upload to verify", problem="nothing-uploaded")
+        await self._source.require_there(job)  # first: a job held for days must not verify again and again
         checks = await self._verify(job, upload, report)
         await self._catalogue.add_evidence(
             job, upload, checks, passed=passed(checks), collection=self._settings.destination_collection
         )
         await _tell(checks, report)
         if not passed(checks):
-            await self._catalogue.set_outcome(upload, "failed")
+            collection = self._settings.destination_collection
+            left = await left_behind(self._globus, collection, upload.destination_path)
+            await self._catalogue.set_failed(upload, left_behind=left)
             raise Temporary(
                 f"Upload verification failed - {failures(checks)}",
                 problem="verification-failed",
@@ -122,7 +126,8 @@ class VerifyUpload:
         if reasons:
             raise Permanent(
                 f"The source is kept: {'; '.join(reasons)}. The archive as it was copied is safe at "
-                f"{job.globus_destination_path}.",
+                f"{job.globus_destination_path}. Put the source back as it was and retry, or submit the folder again "
+                "with on_existing=new_version.",
                 problem="source-changed",
             )
         await report.log("Source is unchanged since it was copied: deletion authorised")

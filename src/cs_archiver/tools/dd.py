@@ -40,9 +40,7 @@ class Dd:
             if copied_bytes is not None:
                 on_bytes(copied_bytes)
 
-        finished = await self._processes.run(
-            argv_to_copy(self._executable, source, destination), on_stderr=consume
-        )
+        finished = await self._processes.run(argv_to_copy(self._executable, source, destination), on_stderr=consume)
         if finished.returncode != 0:
             raise copy_failure(self._executable, finished)
 

@@ -93,9 +93,7 @@ class Discovery:
 class _Walk:
     """One walk over the share: enters what may be entered, and keeps what was found out about each folder."""
 
-    def __init__(
-        self, base: str, device: int, patterns: Patterns, crew: "Crew", on_progress: Progress | None
-    ) -> None:
+    def __init__(self, base: str, device: int, patterns: Patterns, crew: "Crew", on_progress: Progress | None) -> None:
         self.patterns = patterns
         self.crew = crew
         self.found: list[Folder] = []
@@ -317,6 +315,4 @@ def _stat_base(base: str) -> os.stat_result:
 
 
 def _unusable(base: str, why: str) -> NeedsOperator:
-    return NeedsOperator(
-        f"QNAP_BASE_PATH {base}: {why}: check the path and the mount", problem="source-unavailable"
-    )
+    return NeedsOperator(f"QNAP_BASE_PATH {base}: {why}: check the path and the mount", problem="source-unavailable")

@@ -52,9 +52,7 @@ _REMEDIES: Final[Mapping[str, _Remedy]] = {
     "EndpointNotFound": _Remedy("globus-collection-unknown", "check the ids of the two collections in [globus]"),
     "GCDisconnected": _OFFLINE,
     "GCPaused": _OFFLINE,
-    "OperationPaused": _Remedy(
-        "globus-collection-paused", "ask the administrator of the collection to end the pause"
-    ),
+    "OperationPaused": _Remedy("globus-collection-paused", "ask the administrator of the collection to end the pause"),
 }
 
 

@@ -27,6 +27,7 @@ class ApprovedDeletion:
 
     folder: bytes
     inode: int
+    device: int
     entries: Sequence[Seen]
 
 
@@ -79,7 +80,8 @@ def _opened(approved: ApprovedDeletion) -> Iterator[int]:
     with _mended_by_operator(b"."):
         root = os.open(approved.folder, _FOLDER_FLAGS)
     try:
-        if os.fstat(root).st_ino != approved.inode:
+        status = os.fstat(root)
+        if (status.st_dev, status.st_ino) != (approved.device, approved.inode):
             raise Permanent(
                 f"{shown(approved.folder)!r} is not the folder that was verified: nothing more is deleted",
                 problem="source-changed",

@@ -52,9 +52,7 @@ class Rsync:
             if copied_bytes is not None:
                 on_bytes(copied_bytes)
 
-        finished = await self._processes.run(
-            argv_to_copy(self._executable, source, destination), on_stdout=consume
-        )
+        finished = await self._processes.run(argv_to_copy(self._executable, source, destination), on_stdout=consume)
         if finished.returncode != 0:
             raise copy_failure(self._executable, finished)
 

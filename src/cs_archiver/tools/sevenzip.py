@@ -196,9 +196,7 @@ class ListingParser:
 def _entry(block: bytes) -> Listed:
     match = _ENTRY.match(block)
     if match is None:
-        raise Permanent(
-            f"7z lists an entry that is no file, folder or link, or in an unknown form: {block[:300]!r}"
-        )
+        raise Permanent(f"7z lists an entry that is no file, folder or link, or in an unknown form: {block[:300]!r}")
     crc = match["crc"]
     return Listed(
         path=match["path"],
@@ -222,9 +220,7 @@ def _check_places(folder: bytes, archive: bytes) -> None:
         raise Permanent(f"{os.fsdecode(archive)!r} exists already, and nothing is packed into an existing file")
     if not os.path.isdir(os.path.dirname(archive)):
         # 7z would create it, on the local disk if the storage is not mounted.
-        raise NeedsOperator(
-            f"the folder for the archive {os.fsdecode(archive)!r} is missing: is its disk mounted?"
-        )
+        raise NeedsOperator(f"the folder for the archive {os.fsdecode(archive)!r} is missing: is its disk mounted?")
     try:
         # With a slash at its end the name of a link would stand for what it points to.
         mode = os.lstat(folder.rstrip(b"/")).st_mode

@@ -30,6 +30,7 @@ class Scan:
     """What a folder holds, and the folder itself. `unreadable` says what could not be looked at and why."""
 
     inode: int
+    device: int
     mode: int
     mtime_ns: int
     total: Totals = _NOTHING
@@ -59,7 +60,7 @@ def scan_tree(root: bytes, *, threads: int, work: Work) -> Scan:
     except OSError as error:
         raise source_error(root, error) from error
     scanner = _Scanner(root, status.st_dev, work)
-    scan = Scan(status.st_ino, stat.S_IMODE(status.st_mode), status.st_mtime_ns)
+    scan = Scan(status.st_ino, status.st_dev, stat.S_IMODE(status.st_mode), status.st_mtime_ns)
     level: list[_Task] = [_Task(b"", None)]
 
     def collect(found: _Found) -> None:
@@ -178,6 +179,7 @@ class FreshLook:
     """A source folder compared with its manifest just now. `seen` is exactly what was looked at."""
 
     inode: int
+    device: int
     seen: Sequence[Seen]
     differences: Sequence[Difference]
     unreadable: Sequence[str]
@@ -203,7 +205,7 @@ def look_again(
     differences = [*_compared(manifest, before.entries, gone_is_fine=gone_is_fine)]
     unreadable = [*before.unreadable]
     if differences or unreadable or not read_content:
-        return FreshLook(before.inode, before.entries, differences, unreadable, content_checked=False)
+        return FreshLook(before.inode, before.device, before.entries, differences, unreadable, content_checked=False)
     digests = hash_tree(root, before.entries, threads=threads, work=work)
     wanted = {entry.path: entry for entry in manifest}
     differences = [
@@ -214,7 +216,9 @@ def look_again(
     after = _scan_without(root, ignore, threads=threads, work=work)
     differences += _compared(manifest, after.entries, gone_is_fine=gone_is_fine)
     differences += _touched(before.entries, after.entries)
-    return FreshLook(after.inode, after.entries, differences, after.unreadable, content_checked=not differences)
+    return FreshLook(
+        after.inode, after.device, after.entries, differences, after.unreadable, content_checked=not differences
+    )
 
 
 def _scan_without(root: bytes, ignore: frozenset[bytes], *, threads: int, work: Work) -> Scan:

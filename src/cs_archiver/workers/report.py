@@ -100,9 +100,7 @@ class JobReport:
 
     async def _store(self) -> None:
         try:
-            await self._queue.checkpoint(
-                self._job, progress_percent=self._percent, current_operation=self._operation
-            )
+            await self._queue.checkpoint(self._job, progress_percent=self._percent, current_operation=self._operation)
         except (JobMovedMeanwhile, NeedsOperator) as error:
             # Progress in the database is a convenience: not storing it must not disturb the job.
             _log.warning("job_id=%s its progress was not stored: %s", self._job.id, error)

@@ -225,9 +225,7 @@ class Worker:
         await log_line(self._jobs, self._bus, job.id, message, level)
 
     def _publish(self, job: Job) -> None:
-        self._bus.publish(
-            JobUpdate(job.id, job.status, job.progress_percent, job.current_operation, StepProgress())
-        )
+        self._bus.publish(JobUpdate(job.id, job.status, job.progress_percent, job.current_operation, StepProgress()))
         self._bus.publish(QueueUpdate())
 
 

@@ -29,7 +29,5 @@ async def me(request: web.Request) -> web.Response:
 async def change_password(request: web.Request) -> web.Response:
     query_of(request, Query)
     change = await body_of(request, PasswordChange)
-    session = await request.app[ACCOUNTS].change_password(
-        request[USER], change.current_password, change.new_password
-    )
+    session = await request.app[ACCOUNTS].change_password(request[USER], change.current_password, change.new_password)
     return web.json_response(render.session(session))
