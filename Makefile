@@ -49,7 +49,8 @@ test: setup-tests ## All tests but the fault suite
 	@$(BIN)/python -m pytest -q -n 2 -m "not faults and not slow"
 
 test-faults: setup-tests ## Crashes, outages and hostile input
-	@$(BIN)/python -m pytest -q -m "faults"
+	@.ci/tools strace
+	@$(BIN)/python -m pytest -q -n 2 -m "faults"
 
 check: setup-tests ## Format, lint, types, layers
 	@$(BIN)/ruff format --check $(SOURCES)
