@@ -46,7 +46,7 @@ serve: setup ## Run the service with /etc/cs-archiver/config.toml and the enviro
 	@$(BIN)/cs-archiver serve
 
 test: setup-tests ## All tests but the fault suite
-	@$(BIN)/python -m pytest -q -n 2 -m "not faults and not slow"
+	@$(BIN)/python -m pytest -q -n 2 -m "not faults"
 
 test-faults: setup-tests ## Crashes, outages and hostile input
 	@.ci/tools strace

@@ -1,5 +1,4 @@
--- The whole current schema of CS Archiver. Numbered migrations in src/cs_archiver/db/migrations lead here from
--- older versions. Times are UTC ISO 8601 text ending in Z; sizes are bytes; paths of entries are raw bytes (BLOB).
+-- The whole current schema of CS Archiver, which is its first. Times are UTC ISO 8601 text ending in Z; sizes are bytes; paths of entries are raw bytes (BLOB).
 
 CREATE TABLE users (
     id                   INTEGER PRIMARY KEY AUTOINCREMENT,

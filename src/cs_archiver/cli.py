@@ -88,9 +88,9 @@ def _settings(config_file: Path | None) -> Settings:
     try:
         settings = config.load(config_file, os.environ)
         config.check_folders(settings)
+        logs.configure(settings.log)
     except ConfigError as error:
         _end(error, _EXIT_CONFIG)
-    logs.configure(settings.log)
     return settings
 
 

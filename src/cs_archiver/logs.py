@@ -10,6 +10,7 @@ from pathlib import Path
 from cs_archiver.settings import Log, Origin
 
 _DAY_SECONDS = 86400
+_TALKATIVE = ("aiosqlite", "globus_sdk", "urllib3")  # at DEBUG they tell SQL parameters and tokens
 
 
 def configure(log: Log, *, to_stderr: bool = True) -> None:
@@ -27,6 +28,8 @@ def configure(log: Log, *, to_stderr: bool = True) -> None:
     for handler in handlers:
         handler.setFormatter(OneLine())
     logging.basicConfig(level=log.level, handlers=handlers, force=True)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(log.level)))
 
 
 class OneLine(logging.Formatter):

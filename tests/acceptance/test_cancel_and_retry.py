@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cs_archiver.sandbox import Operation, Sandbox
-from cs_archiver.sandbox.faults import Fail, Hold, SlowCancel
+from cs_archiver.sandbox.faults import Answer, Fail, Hold, SlowCancel
 from tests.support.service import Place, Service, history_of, query, running_service, sandbox_settings, service_in
 
 
@@ -214,3 +214,24 @@ async def test_a_half_deleted_source_is_never_archived_over_its_whole_archive(tm
         assert again["globus_destination_path"].endswith("Project_Alpha.v2.tar.7z")
         first = query(service, "SELECT archive_size_bytes FROM archives WHERE job_id = ?", job["job_id"])
         assert service.place.archive_of(folder).stat().st_size == first[0][0]
+
+
+async def test_a_waiting_job_whose_task_still_runs_is_cancelled_with_its_task(tmp_path: Path) -> None:
+    async with running_service(tmp_path, MAX_CONNECTION_ERROR_RETRIES="0", RETRY_DELAY_SECONDS="60") as service:
+        service.sandbox.faults.add(Operation.RUN, Hold("STUCK"), times=None)
+        folder = fill(service.place.folder())
+        await service.discover()
+        job_id = await service.submit(folder)
+        async with asyncio.timeout(20):
+            while not (await service.job(job_id))["globus_task_id"]:
+                await asyncio.sleep(0.02)
+        service.sandbox.faults.add(Operation.TASK, Answer(503, "<html>away</html>"), times=3)
+        await service.until(job_id, "failed")
+        assert [task.status for task in service.sandbox.tasks.values()] == ["ACTIVE"]
+        gone = service.place.nas.rename(service.place.nas.with_name("unmounted"))  # holds it in the queue
+        await service.call("POST", f"/api/jobs/{job_id}/retry")
+        assert (await cancel(service, job_id))[0] == 204
+        await service.until(job_id, "cancelled")
+        assert [task.status for task in service.sandbox.tasks.values()] == ["FAILED"]
+        gone.rename(service.place.nas)
+        assert os.listdir(folder) == ["clip.mov"]

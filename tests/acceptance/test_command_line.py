@@ -109,6 +109,14 @@ def test_a_sound_configuration_is_said_to_be_fine(place: Place) -> None:
     assert (ended.returncode, ended.stdout) == (0, "The configuration is fine.\n")
 
 
+def test_a_log_file_that_cannot_be_opened_is_one_line(place: Place) -> None:
+    (place.root / "app.log").symlink_to(place.root / "nowhere" / "app.log")
+    ended = run("serve", env=environment(place, NOWHERE, LOG_FILE=str(place.root / "app.log")))
+    assert ended.returncode == 2
+    assert "[log] file: expected" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
 def test_an_occupied_port_is_one_line(place: Place, started: Started, tmp_path: Path) -> None:
     port = started.line.strip().rpartition(":")[2]
     other = Place(tmp_path / "other").make()
@@ -130,8 +138,8 @@ def test_a_damaged_database_is_refused_and_left_as_it_is(place: Place) -> None:
 def test_the_sandbox_command_says_how_to_reach_it_and_ends_on_a_signal(tmp_path: Path) -> None:
     collection = f"5c000000-0000-4000-8000-000000000009={tmp_path}"
     sandbox = Started({}, "globus-sandbox", "--port", str(free_port()), "--collection", collection)
-    assert sandbox.line.startswith("Globus sandbox at http://127.0.0.1:")
     code, errors = sandbox.stop(signal.SIGINT)
+    assert sandbox.line.startswith("Globus sandbox at http://127.0.0.1:")
     assert code == 130
     assert "Traceback" not in errors
 

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.faults import Answer, Hold, LoseReply
 from tests.support.service import (
@@ -168,3 +170,47 @@ async def test_a_service_stopped_while_copying_begins_again_from_the_queue(tmp_p
         async with service_in(place, sandbox) as service:
             assert (await service.until(job_id, seconds=120))["status"] == "completed"
             assert history_of(service, job_id)[:5] == ["queued", "copying", "compressing", "queued", "copying"]
+
+
+async def test_a_collection_that_does_not_show_our_disk_holds_the_job_before_it_copies(tmp_path: Path) -> None:
+    async with running_service(tmp_path, GLOBUS_SOURCE_BASE_PATH="/wrong") as service:
+        folder = fill(service.place.folder())
+        await service.discover()
+        job = await until_operation(service, await service.submit(folder), "Held: a file written to")
+        assert "GLOBUS_SOURCE_BASE_PATH" in job["current_operation"]
+        assert os.listdir(service.place.storage / "temp") == []
+        assert os.listdir(service.place.storage / "archives") == [], "the probe is gone"
+
+
+async def test_the_archive_is_durable_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    fsync, link = os.fsync, os.link
+
+    def noted_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        events.append("fsync " + os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+
+    def noted_link(source: bytes, destination: bytes, **options: Any) -> None:
+        events.append("named " + os.path.basename(os.fsdecode(destination)))
+        link(source, destination, **options)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "link", noted_link)
+    async with running_service(tmp_path) as service:
+        assert (await service.archive(fill(service.place.folder())))["status"] == "completed"
+    named = events.index("named Project_Alpha.tar.7z")
+    durable = events.index("fsync Project_Alpha.tar.7z.partial")
+    assert durable < events.index("fsync 2024", durable) < named < events.index("fsync 2024", named)
+
+
+async def test_an_empty_base_path_is_no_empty_nas(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service:
+        fill(service.place.folder())
+        known = await service.discover()
+        mounted = service.place.nas.rename(service.place.nas.with_name("was mounted here"))
+        service.place.nas.mkdir()
+        status, body = await service.call("GET", "/api/folders?refresh=true")
+        assert (status, body["type"]) == (503, "/problems/source-unavailable")
+        assert (await service.call("GET", "/api/folders"))[1] == known
+        service.place.nas.rmdir()
+        mounted.rename(service.place.nas)

@@ -39,9 +39,7 @@ class ServiceProcess:
                 if b"is ready" in line:
                     return True
                 _, errors = await self._process.communicate()
-                if (
-                    b"another CS Archiver" not in errors
-                ):  # a tool of the last life may hold the lock a moment longer
+                if b"another CS Archiver" not in errors:  # a tool of the last life may hold the lock a moment longer
                     return False
 
     @property

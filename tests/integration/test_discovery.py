@@ -244,18 +244,17 @@ def test_unusable_names_of_any_level_are_reported_and_shown_legibly(tmp_path: Pa
         os.makedirs(os.path.join(bytes(tmp_path), path))
     plant(tmp_path, *two_files("n" * 240 + "/" + "m" * 240 + "/C"))
     reasons = left_out_in(tmp_path)
-    assert set(reasons) == {"lf\\n1", "A/caf\\xe92", "A/B/tab\\t3", "A/B/back\\slash", "A/B/" + "n" * 240}
+    assert set(reasons) == {"lf\\n1", "A/caf\\xe92", "A/B/tab\\t3", "A/B/back\\\\slash", "A/B/" + "n" * 240}
     assert reasons["A/caf\\xe92"] == "its name is not valid UTF-8: rename it"
     assert "U+000A" in reasons["lf\\n1"]
     assert "too long" in reasons["A/B/" + "n" * 240]
     assert listed_in(tmp_path) == ["n" * 240 + "/" + "m" * 240 + "/C"]
 
 
-def test_names_that_are_shown_alike_are_reported_once(tmp_path: Path) -> None:
+def test_names_that_look_alike_are_told_apart(tmp_path: Path) -> None:
     for name in (b"x\n", b"x\\n"):
         os.makedirs(os.path.join(bytes(tmp_path), b"A/B", name))
-    assert list(left_out_in(tmp_path)) == ["A/B/x\\n"]
-    assert len(found_in(tmp_path)) == 1
+    assert sorted(left_out_in(tmp_path)) == ["A/B/x\\\\n", "A/B/x\\n"]
 
 
 def test_the_newest_time_of_any_entry_counts(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """A worker on a real queue: what it does with whatever comes of a stage, and that nothing ends it."""
 
 import asyncio
+import contextlib
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -658,3 +660,15 @@ async def test_after_a_crash_only_work_on_this_machine_goes_back_to_the_queue(ho
         log = await house.log_of(job)
         assert log == ([f"WARNING Interrupted while {status}: starts again from the queue"] if interrupted else [])
     assert await requeue_interrupted(house.queue, house.jobs) == 0
+
+
+async def test_a_worker_waits_while_the_database_is_locked_and_then_goes_on(house: House) -> None:
+    job = await house.submit()
+    with contextlib.closing(sqlite3.connect(house.root / "cs.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        stages = advancing(copying=Scripted(NotYet("waits here")))
+        async with at_work(house.worker(stages)) as running:
+            await asyncio.wait([running], timeout=6)  # longer than the busy_timeout of the connections
+            assert not running.done()
+            other.execute("ROLLBACK")
+            await house.until_in(job, JobStatus.COPYING)

@@ -3,7 +3,7 @@
 import re
 
 from cs_archiver.demo.client import Progress, Workers
-from cs_archiver.demo.screen import Panel, Row, bar, display_width, fit, human_size, table, workers_panel
+from cs_archiver.demo.screen import Panel, Row, bar, display_width, fit, table, workers_panel
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 ROWS = [
@@ -113,13 +113,3 @@ def test_widths_count_terminal_columns() -> None:
     assert display_width("a\u200bb") == 2
     assert fit("第一部", 5) == "第一…"
     assert fit("short", 5) == "short"
-
-
-def test_sizes_are_in_the_units_of_the_dashboard() -> None:
-    assert [human_size(size) for size in (0, 1023, 1024, 1024**3, 5 * 1024**5)] == [
-        "0 B",
-        "1023 B",
-        "1.00 KB",
-        "1.00 GB",
-        "5120.00 TB",
-    ]

@@ -5,7 +5,6 @@ import pytest
 from cs_archiver.db.accounts import User
 from cs_archiver.domain.folders import Folder
 from cs_archiver.server.auth import Who, reason_to_refuse
-from cs_archiver.server.render import human_size
 from cs_archiver.services.jobs import destination_of
 
 
@@ -35,23 +34,6 @@ def test_who_is_refused_and_why(who: Who, is_admin: bool, must_change: bool, pro
 
 def test_hash_of_a_password_is_not_shown_with_its_user() -> None:
     assert "hash" not in repr(_user(is_admin=False, must_change=False)).replace("password_hash", "")
-
-
-@pytest.mark.parametrize(
-    ("size_bytes", "text"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1024, "1.00 KB"),
-        (1536, "1.50 KB"),
-        (1024**2 - 1, "1.00 MB"),
-        (1024**3, "1.00 GB"),
-        (1024**4 * 5 // 2, "2.50 TB"),
-        (1024**6, "1024.00 PB"),
-    ],
-)
-def test_sizes_read_in_steps_of_1024(size_bytes: int, text: str) -> None:
-    assert human_size(size_bytes) == text
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,11 @@ class Catalogue:
         assert found is not None  # noqa: S101  inserted above; nothing deletes uploads
         return found
 
+    async def has_open_upload(self, job_id: str) -> bool:
+        """Whether a task of this job may still be running at Globus."""
+        upload = await self.latest_upload(job_id)
+        return upload is not None and upload.outcome is None
+
     async def set_task(self, upload: Upload, task_id: str) -> Upload:
         await self._update_upload(upload, task_id=task_id)
         return await self._upload(upload.id)

@@ -28,7 +28,7 @@ class DatabaseUnhealthy(NeedsOperator):
 
 
 class Database:
-    """Opened by `open`, which creates or upgrades the schema; every transaction goes through read or write."""
+    """Opened by `open`, which creates the schema; every transaction goes through read or write."""
 
     def __init__(self, writer: AsyncEngine, readers: AsyncEngine) -> None:
         self._writer = writer

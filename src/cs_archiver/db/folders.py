@@ -57,6 +57,11 @@ class Folders:
             row = (await connection.execute(select(_FOLDERS).where(_FOLDERS.c.path == path))).first()
         return None if row is None else Folder(**row._mapping)
 
+    async def is_known(self) -> bool:
+        """Whether the last discovery found anything at all."""
+        async with self._database.read() as connection:
+            return (await connection.execute(select(_FOLDERS.c.path).limit(1))).first() is not None
+
     async def was_scanned(self) -> bool:
         async with self._database.read() as connection:
             return (await connection.execute(select(tables.scans.c.id).limit(1))).first() is not None

@@ -1,4 +1,4 @@
-"""Brings the database to the current schema: creates it, upgrades it, or refuses it."""
+"""Creates the schema in an empty database, and refuses one that is damaged or of a newer version."""
 
 import re
 import sqlite3

@@ -14,8 +14,9 @@ import click
 from cs_archiver.demo import proof
 from cs_archiver.demo.client import Api, ApiError, Folder, Job, JobLine, Workers, connect
 from cs_archiver.demo.compare import printable
-from cs_archiver.demo.screen import Panel, Row, human_size, table, workers_panel
+from cs_archiver.demo.screen import Panel, Row, table, workers_panel
 from cs_archiver.demo.world import World
+from cs_archiver.domain.sizes import human_size
 
 _POLL_SECONDS = 0.3
 _STALL_SECONDS = 300.0

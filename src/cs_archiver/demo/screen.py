@@ -8,6 +8,7 @@ from typing import NamedTuple
 import click
 
 from cs_archiver.demo.client import Progress, Workers
+from cs_archiver.domain.sizes import human_size
 
 _BAR_WIDTH = 24
 _PULSE_WIDTH = 6
@@ -79,16 +80,6 @@ def table(rows: Sequence[Row], *, width: int, colour: bool = False) -> list[str]
     return [lines[0], rule, *lines[1:-1], rule, lines[-1]]
 
 
-def human_size(size_bytes: float) -> str:
-    """Bytes as in the dashboard: `850 B`, `1.00 GB`; a kilobyte is 1024 bytes."""
-    units = ("B", "KB", "MB", "GB", "TB")
-    for unit in units:
-        if size_bytes < 1024 or unit == units[-1]:
-            break
-        size_bytes /= 1024
-    return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.2f} {unit}"
-
-
 def display_width(text: str) -> int:
     """Terminal columns the text takes: two for wide characters, none for combining ones."""
     return sum(_columns(char) for char in text)
@@ -118,7 +109,7 @@ def _amounts(progress: Progress) -> str:
     if progress.bytes_done is not None and progress.bytes_total is not None:
         parts.append(f"{human_size(progress.bytes_done)} of {human_size(progress.bytes_total)}")
     if progress.rate_bytes_per_second is not None:
-        parts.append(f"{human_size(progress.rate_bytes_per_second)}/s")
+        parts.append(f"{human_size(int(progress.rate_bytes_per_second))}/s")
     return "  ".join(parts)
 
 

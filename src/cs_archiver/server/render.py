@@ -1,13 +1,15 @@
 """The shapes of the answers, key by key as clients know them (PRD, section 5)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from cs_archiver.clock import now_text
 from cs_archiver.db.accounts import User
-from cs_archiver.db.jobs import LogLine
+from cs_archiver.db.jobs import HistoryLine, LogLine
 from cs_archiver.domain.events import StepProgress
 from cs_archiver.domain.folders import Folder
 from cs_archiver.domain.job import Job
+from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.space import GIB
 from cs_archiver.domain.states import JobStatus, WorkerName, step_name
 from cs_archiver.services.accounts import Session
@@ -15,8 +17,6 @@ from cs_archiver.services.jobs import JobView, QueueView
 from cs_archiver.services.status import DiskSpace, SystemStatus
 
 Json = dict[str, Any]
-
-_UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
 
 def user(account: User) -> Json:
@@ -51,8 +51,17 @@ def left_out_folder(found: Folder) -> Json:
     }
 
 
+def total(rows: Sequence[object]) -> dict[str, str]:
+    """The header of a list that is answered whole."""
+    return {"X-Total-Count": str(len(rows))}
+
+
 def retried_job(job: Job) -> Json:
     return {"job_id": job.id, "status": job.status, "retry_count": job.retry_count}
+
+
+def history_line(line: HistoryLine) -> Json:
+    return {"from_status": line.from_status, "to_status": line.to_status, "at": line.at}
 
 
 def submitted_job(job: Job) -> Json:
@@ -126,14 +135,6 @@ def system_status(status: SystemStatus) -> Json:
 
 def health() -> Json:
     return {"status": "healthy", "timestamp": now_text()}
-
-
-def human_size(size_bytes: int) -> str:
-    """`512 B`, `1.00 GB`: steps of 1024."""
-    value, unit = float(size_bytes), 0
-    while round(value, 2) >= 1024 and unit < len(_UNITS) - 1:
-        value, unit = value / 1024, unit + 1
-    return f"{value:.2f} {_UNITS[unit]}" if unit else f"{size_bytes} B"
 
 
 def _current(view: JobView | None) -> Json | None:

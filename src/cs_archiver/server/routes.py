@@ -30,6 +30,7 @@ ROUTES = (
     Route("GET", "/api/jobs/{job_id}", jobs.one, Who.USER),
     Route("DELETE", "/api/jobs/{job_id}", jobs.cancel, Who.USER),
     Route("POST", "/api/jobs/{job_id}/retry", jobs.retry, Who.USER),
+    Route("GET", "/api/jobs/{job_id}/history", jobs.history, Who.USER),
     Route("GET", "/api/jobs/{job_id}/logs", jobs.logs, Who.USER),
     Route("GET", "/api/queue", jobs.queue, Who.USER),
     Route("GET", "/api/system/status", system.status, Who.USER),

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from cs_archiver.clock import now_text
 from cs_archiver.db.folders import Folders
 from cs_archiver.domain.folders import SYMBOLIC_LINK, Folder, is_passed_over
-from cs_archiver.errors import ArchiverError, Conflict, InvalidRequest, NotFound
+from cs_archiver.errors import ArchiverError, Conflict, InvalidRequest, NeedsOperator, NotFound
 from cs_archiver.tools.discovery import Discovery
 
 logger = logging.getLogger(__name__)
@@ -74,6 +74,11 @@ class FolderService:
     async def _scan_once(self) -> None:
         started_at, started = now_text(), time.monotonic()
         found = await asyncio.get_running_loop().run_in_executor(self._executor, self._discovery.run)
+        if not found and await self._folders.is_known():
+            raise NeedsOperator(
+                "QNAP_BASE_PATH is empty, and it was not: check the mount; the last list of folders is kept",
+                problem="source-unavailable",
+            )
         await self._folders.replace(found, started_at=started_at)
         listed = sum(folder.left_out is None for folder in found)
         seconds = time.monotonic() - started

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, replace
 
 from cs_archiver.bus import Bus
 from cs_archiver.db import catalogue, queue
+from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Database
-from cs_archiver.db.jobs import Jobs, LogLine, log
+from cs_archiver.db.jobs import HistoryLine, Jobs, LogLine, log
 from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, QueueUpdate, StepProgress
 from cs_archiver.domain.folders import Folder
 from cs_archiver.domain.job import Job, OnExisting
@@ -66,6 +67,7 @@ class JobService:
     ) -> None:
         self._database = database
         self._jobs = Jobs(database)
+        self._catalogue = Catalogue(database)
         self._folders = folders
         self._bus = bus
         self._destination_base_path = destination_base_path
@@ -107,10 +109,11 @@ class JobService:
 
     async def _cancel(self, job: Job, username: str) -> None:
         message = f"Cancelled by {username}: the source is untouched"
-        if job.status not in WAITING.values():
+        at_once = job.status in WAITING.values() and not await self._catalogue.has_open_upload(job.id)
+        if not at_once:
             message = f"{username} asked to cancel this job"
         async with self._database.write() as connection:
-            if job.status in WAITING.values():
+            if at_once:
                 cancelled = await queue.move(connection, job, JobStatus.CANCELLED, {"current_operation": "Cancelled"})
             else:
                 cancelled = await queue.request_cancel(connection, job, username=username)
@@ -162,6 +165,11 @@ class JobService:
         view = await self.get(job_id)
         return await self._jobs.logs(view.job.id, level=level, limit=limit)
 
+    async def history(self, job_id: str) -> list[HistoryLine]:
+        """Every state the job was in, in order. Raises NotFound as `get` does."""
+        view = await self.get(job_id)
+        return await self._jobs.history(view.job.id)
+
     async def queue(self) -> QueueView:
         active = await self._jobs.in_line(ACTIVE)  # one query, so that no job is missed or shown twice
         current = {
@@ -187,7 +195,7 @@ class JobService:
         reason = await self._destination_is_taken(destination)
         if reason is not None:
             hint = 'To archive it beside that one, send "on_existing": "new_version".'
-            raise Conflict("destination-exists", f"{reason} {hint}", destination=destination)
+            raise Conflict("destination-exists", f"{reason}. {hint}", destination=destination)
 
     def _row(self, folder: Folder, on_existing: OnExisting, username: str) -> dict[str, object]:
         return {

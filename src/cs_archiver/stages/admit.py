@@ -2,6 +2,7 @@
 
 import os
 import stat
+import uuid
 from dataclasses import dataclass
 
 from cs_archiver.clock import now_text
@@ -20,6 +21,7 @@ from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.threads import Work, in_thread
 
 _MOST_VERSIONS = 1000
+_PROBE_BYTES = 33
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Admit:
         inode = await in_thread(lambda _work: self._require_source(job))
         report.operation("Checking the Globus collections")
         await self._require_collections()
+        await self._require_mapping()
         if await self._archive_is_still_there(job, report):
             await report.log("The verified archive of the earlier attempt is still there: on to the upload")
             return Advance(JobStatus.AWAITING_UPLOAD, {"started_at": now_text()})
@@ -151,6 +154,26 @@ class Admit:
                     problem="verification-disabled",
                 )
 
+    async def _require_mapping(self) -> None:
+        """The source collection really shows our archives: a file written here is seen there, with its size."""
+        name = f".cs-archiver-probe-{uuid.uuid4()}"
+        probe = os.fsencode(self._places.archives / name)
+        content = os.urandom(_PROBE_BYTES)
+        try:
+            await in_thread(lambda _work: _write(probe, content))
+            path = self._places.as_collection_path(os.fsdecode(probe))
+            seen = await self._globus.stat(self._settings.source_collection, path)
+        except OSError as error:
+            raise local_error(probe, error) from error
+        finally:
+            await in_thread(lambda _work: removal.remove_file(probe))
+        if seen is None or seen.get("size") != len(content):
+            raise NeedsOperator(
+                f"a file written to {self._places.archives} is not seen at {path} through the source collection: check "
+                "GLOBUS_SOURCE_BASE_PATH, and which folders the collection shares",
+                problem="collection-mapping",
+            )
+
     async def _require_no_archive_yet(self, job: Job) -> None:
         path = await self._catalogue.archive_of(job.id)
         if path is not None:
@@ -198,3 +221,8 @@ def _restore(job: Job, kept: bytes, archive: bytes, work: Work) -> bool:
     except OSError as error:
         raise local_error(archive, error) from error
     return False
+
+
+def _write(path: bytes, content: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(content)

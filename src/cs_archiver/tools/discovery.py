@@ -48,9 +48,7 @@ class Discovery:
         at the end than at the beginning; Temporary after `stop`.
         """
         found = self._walk(_Walk.visit_base, on_progress)
-        # Two unusable names may be shown alike, but never like a usable one: what is shown has a backslash.
-        distinct = {folder.path: folder for folder in found}.values()
-        return sorted(distinct, key=lambda folder: (folder.level1, folder.level2, folder.name, folder.path))
+        return sorted(found, key=lambda folder: (folder.level1, folder.level2, folder.name, folder.path))
 
     def look_at(self, level1: str, level2: str, name: str) -> Folder:
         """One folder anew; or the one above it that cannot be entered, with the reason.

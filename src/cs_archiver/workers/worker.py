@@ -67,12 +67,20 @@ class Worker:
         """Until cancelled. A stage that is cancelled ends its tools before this returns."""
         with QueueBell.listening(self._bus) as bell:
             while True:
-                job = await self._queue.next_for(self.name)
-                wait_seconds = _LOOK_SECONDS if job is None else _seconds_until(job.not_before)
-                if job is None or wait_seconds > 0:
-                    await bell.wait(min(wait_seconds, _LOOK_SECONDS))
-                else:
-                    await self._serve(job, bell)
+                try:
+                    await self._take_turn(bell)
+                except NeedsOperator as error:
+                    # The database itself: nothing can be recorded, so nothing is begun until it works again.
+                    _log.error("worker %s waits: %s", self.name, error)
+                    await bell.wait(self._recheck_seconds)
+
+    async def _take_turn(self, bell: QueueBell) -> None:
+        job = await self._queue.next_for(self.name)
+        wait_seconds = _LOOK_SECONDS if job is None else _seconds_until(job.not_before)
+        if job is None or wait_seconds > 0:
+            await bell.wait(min(wait_seconds, _LOOK_SECONDS))
+        else:
+            await self._serve(job, bell)
 
     async def _serve(self, job: Job, bell: QueueBell) -> None:
         try:

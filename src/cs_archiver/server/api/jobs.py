@@ -5,6 +5,7 @@ from aiohttp import hdrs, web
 from cs_archiver.server import render
 from cs_archiver.server.keys import JOBS, USER
 from cs_archiver.server.parsing import body_of, query_of
+from cs_archiver.server.render import total
 from cs_archiver.server.schemas import JobsQuery, LogsQuery, NewJob, Query
 
 
@@ -42,11 +43,17 @@ async def retry(request: web.Request) -> web.Response:
     return web.json_response(render.retried_job(job))
 
 
+async def history(request: web.Request) -> web.Response:
+    query_of(request, Query)
+    lines = await request.app[JOBS].history(request.match_info["job_id"])
+    return web.json_response([render.history_line(line) for line in lines], headers=total(lines))
+
+
 async def logs(request: web.Request) -> web.Response:
     query = query_of(request, LogsQuery)
     job_id = request.match_info["job_id"]
     lines = await request.app[JOBS].logs(job_id, level=query.level, limit=query.limit)
-    return web.json_response([render.log_line(line) for line in lines])
+    return web.json_response([render.log_line(line) for line in lines], headers=total(lines))
 
 
 async def queue(request: web.Request) -> web.Response:
