@@ -277,7 +277,7 @@ async def test_trouble_while_it_waits_for_space_does_not_forget_that_it_needs_tw
     stage = Scripted(ConnectionTrouble("no answer"), Temporary("storage busy"), NotYet("not enough yet"))
     async with at_work(house.worker(advancing(copying=Scripted(DiskFull("full")), queued=stage))):
         job = await house.until(job, lambda found: found.current_operation == "not enough yet")
-    assert [run.disk_was_full for run in stage.runs] == [1] * 3
+    assert {run.disk_was_full for run in stage.runs} == {1}
 
 
 @pytest.mark.parametrize(("disk_was_full", "expected"), [(0, "source-missing"), (1, "waiting-for-disk-space")])
