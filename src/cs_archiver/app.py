@@ -37,6 +37,9 @@ from cs_archiver.workers.recovery import requeue_interrupted
 from cs_archiver.workers.worker import Worker
 
 _SHUTDOWN_SECONDS = 5.0
+# A full collection looks at every entry of a manifest, and with 100,000 of them holds up the loop for 100 ms:
+# so full ones are made a thousand times rarer than the small ones that catch nearly all garbage.
+_GC_THRESHOLDS = (5_000, 10, 1_000)
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +83,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[N
         address = await _serve_http(parts, stack)
         stack.push_async_callback(requeue_interrupted, Queue(database), Jobs(database))
         gc.collect()
+        gc.set_threshold(*_GC_THRESHOLDS)
         gc.freeze()  # what lives as long as the process need not be looked at by every collection
         workers = asyncio.create_task(_run(build_workers(parts)), name="workers")
         stack.push_async_callback(_cancelled, workers)
