@@ -138,7 +138,7 @@ async def test_all_who_ask_at_the_same_time_share_one_scan(
     service: FolderService, discovery: CountingDiscovery
 ) -> None:
     discovery.may_go_on.clear()
-    asking = [asyncio.create_task(names_listed(service, refresh=number > 0)) for number in range(5)]
+    asking = [asyncio.create_task(names_listed(service, refresh=True)) for _ in range(5)]
     await until_begun(discovery)
     asking += [asyncio.create_task(names_listed(service, refresh=True)) for _ in range(5)]
     await asyncio.sleep(0)
