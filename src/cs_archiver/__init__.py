@@ -5,7 +5,8 @@ The way of one job, in walking order:
     server/api/jobs.py     a person asks for a folder to be archived
     services/jobs.py       the wish is checked and becomes a row in the queue
     workers/worker.py      two workers claim jobs, run the stage of each state, record what came of it
-    stages/                one verb a file: admit, copy, compress, verify, upload, verify_upload, delete_source
+    stages/                one verb a file: admit, copy, compress, verify, upload, verify_upload, delete_source;
+                           cancel in place of any of them
     domain/                what is decided, as pure functions: states, retry, verification, the deletion gate
     tools/                 what is done: rsync, dd, 7z, Globus, the disk
     db/queue.py            the only place where a job changes its state

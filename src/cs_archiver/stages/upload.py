@@ -60,10 +60,10 @@ class UploadArchive:
 
     async def run(self, job: Job, report: Report) -> Advance:
         upload = await self._catalogue.latest_upload(job.id)
-        if _is_sent(upload, job):
+        if _is_of_this_archive(upload, job, outcome="succeeded"):
             await report.log("This archive was uploaded before: it is verified again, not sent again")
             return Advance(JobStatus.UPLOAD_VERIFYING)
-        if not _is_under_way(upload, job):
+        if not _is_of_this_archive(upload, job, outcome=None):
             await self._end(upload)
             upload = await self._store_submission(job, report)
         if upload.task_id is None:
@@ -185,18 +185,10 @@ class UploadArchive:
         raise Temporary(f"the upload was cancelled after {hours:g} h", problem="transfer-timed-out")
 
 
-def _is_sent(upload: Upload | None, job: Job) -> TypeGuard[Upload]:
+def _is_of_this_archive(upload: Upload | None, job: Job, *, outcome: str | None) -> TypeGuard[Upload]:
     return (
         upload is not None
-        and (upload.outcome, upload.archive_sha256) == ("succeeded", job.archive_sha256)
-        and upload.destination_path == job.globus_destination_path
-    )
-
-
-def _is_under_way(upload: Upload | None, job: Job) -> TypeGuard[Upload]:
-    return (
-        upload is not None
-        and (upload.outcome, upload.archive_sha256) == (None, job.archive_sha256)
+        and (upload.outcome, upload.archive_sha256) == (outcome, job.archive_sha256)
         and upload.destination_path == job.globus_destination_path
     )
 
