@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
     if output is not None:  # a process of pytest-xdist hands its counts to the one that prints
-        output["fault_tally"] = dict(session.config.stash[_TALLY])
+        output["fault_tally"] = session.config.stash[_TALLY]
 
 
 @pytest.hookimpl(optionalhook=True)
