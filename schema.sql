@@ -164,6 +164,7 @@ CREATE TABLE uploads (
     destination_path TEXT NOT NULL,
     archive_size     INTEGER NOT NULL,
     archive_sha256   TEXT NOT NULL,
+    compares         INTEGER REFERENCES uploads (id),         -- a second look at what that one sent
     submission_id    TEXT NOT NULL UNIQUE,
     request          TEXT NOT NULL,
     created_at       TEXT NOT NULL,

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
 from cs_archiver.domain.folders import Patterns
 from cs_archiver.errors import JobError, NeedsOperator
-from cs_archiver.pipeline import Parts, build_workers, places_of
+from cs_archiver.pipeline import Parts, build_retention, build_workers, places_of
 from cs_archiver.server.application import Services, build
 from cs_archiver.services.accounts import AccountService, HashCost, load_or_create_secret
 from cs_archiver.services.folders import FolderService
@@ -31,9 +31,11 @@ from cs_archiver.stages.set_aside import SetAside
 from cs_archiver.tools.discovery import Discovery
 from cs_archiver.tools.globus import Globus, GlobusAccess
 from cs_archiver.tools.lock import InstanceLock
+from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.process import Processes
 from cs_archiver.tools.sevenzip import SevenZip
-from cs_archiver.workers.recovery import requeue_interrupted
+from cs_archiver.workers.recovery import doubt_older_database, requeue_interrupted
+from cs_archiver.workers.retention import Retention
 from cs_archiver.workers.worker import Worker
 
 _SHUTDOWN_SECONDS = 5.0
@@ -79,22 +81,24 @@ async def running(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[N
         globus = Globus(_access(settings))
         stack.push_async_callback(globus.close)
         parts = Parts(settings, database, Bus(), globus, processes)
+        notice = await doubt_older_database(Catalogue(database), SentMark(storage.base_path))
         await requeue_interrupted(Queue(database), Jobs(database))
-        address = await _serve_http(parts, stack)
+        address = await _serve_http(parts, stack, notices=[notice] if notice else [])
         stack.push_async_callback(requeue_interrupted, Queue(database), Jobs(database))
         gc.collect()
         gc.set_threshold(*_GC_THRESHOLDS)
         gc.freeze()  # what lives as long as the process need not be looked at by every collection
-        workers = asyncio.create_task(_run(build_workers(parts)), name="workers")
+        workers = asyncio.create_task(_run(build_workers(parts), build_retention(parts)), name="workers")
         stack.push_async_callback(_cancelled, workers)
         yield address, workers
 
 
-async def _run(workers: list[Worker]) -> None:
+async def _run(workers: list[Worker], retention: Retention) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             for worker in workers:
                 group.create_task(worker.run(), name=f"worker {worker.name}")
+            group.create_task(retention.run(), name="retention")
     except BaseExceptionGroup:
         _log.critical("a worker ended: the service stops", exc_info=True)
         raise
@@ -105,10 +109,10 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
     await asyncio.wait({task})
 
 
-async def _serve_http(parts: Parts, stack: AsyncExitStack) -> str:
+async def _serve_http(parts: Parts, stack: AsyncExitStack, *, notices: Sequence[str]) -> str:
     settings = parts.settings
     app = build(
-        await _services(parts, stack),
+        await _services(parts, stack, notices),
         public_url=settings.server.public_url,
         is_globus_sandbox=settings.globus.is_custom_service,
     )
@@ -123,7 +127,7 @@ async def _serve_http(parts: Parts, stack: AsyncExitStack) -> str:
     return settings.server.public_url or site.name
 
 
-async def _services(parts: Parts, stack: AsyncExitStack) -> Services:
+async def _services(parts: Parts, stack: AsyncExitStack, notices: Sequence[str]) -> Services:
     settings, database = parts.settings, parts.database
     accounts = _accounts(settings, database)
     stack.callback(accounts.close)
@@ -141,9 +145,10 @@ async def _services(parts: Parts, stack: AsyncExitStack) -> Services:
         discard_files=SetAside(places_of(settings)).discard,
     )
     status = StatusService(
-        Jobs(database),
+        database,
         storage_path=settings.storage.base_path,
         is_globus_sandbox=settings.globus.is_custom_service,
+        notices=notices,
     )
     stack.callback(status.close)
     return Services(accounts, folders, jobs, status)

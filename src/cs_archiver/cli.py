@@ -1,8 +1,10 @@
 """The command line: parse, call, return an exit code."""
 
 import asyncio
+import logging
 import os
 import sys
+import threading
 from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +45,7 @@ def serve(config_file: Path | None) -> None:
     """Run the server and both workers until SIGTERM."""
     settings = _settings(config_file)
     _run(app.serve(settings, on_ready=lambda address: click.echo(f"CS Archiver is ready at {address}")))
+    _leave_hanging_threads()
 
 
 @main.command("check-config")
@@ -103,6 +106,14 @@ def _run(work: Coroutine[object, object, _T]) -> _T:
         _end(error, _EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _leave_hanging_threads() -> None:
+    """End now, in good order, although a thread still waits for a NAS that may never answer."""
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def _end(error: ArchiverError, code: int) -> NoReturn:

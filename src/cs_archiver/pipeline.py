@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from cs_archiver.bus import Bus
 from cs_archiver.db.catalogue import Catalogue
@@ -16,18 +17,25 @@ from cs_archiver.stages.cancel import Cancel
 from cs_archiver.stages.compress import Compress
 from cs_archiver.stages.copy import Copy, CopySettings
 from cs_archiver.stages.delete_source import DeleteSource
+from cs_archiver.stages.nas import Nas
+from cs_archiver.stages.outage import why_out_of_reach
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.set_aside import SetAside
 from cs_archiver.stages.source import Approvals, SourceLook
 from cs_archiver.stages.stage import Stage
-from cs_archiver.stages.upload import StartUpload, UploadArchive, UploadSettings
+from cs_archiver.stages.transfer import Transfers, TransferSettings
+from cs_archiver.stages.upload import StartUpload, UploadArchive
 from cs_archiver.stages.verify import Verify
 from cs_archiver.stages.verify_upload import VerifySettings, VerifyUpload
 from cs_archiver.tools.dd import Dd
 from cs_archiver.tools.globus import Globus
+from cs_archiver.tools.mark import SentMark
+from cs_archiver.tools.nas import NasProbe
 from cs_archiver.tools.process import Processes
 from cs_archiver.tools.rsync import Rsync
 from cs_archiver.tools.sevenzip import Compression, SevenZip
+from cs_archiver.workers.aftermath import Aftermath
+from cs_archiver.workers.retention import Retention
 from cs_archiver.workers.worker import Worker
 
 
@@ -53,10 +61,25 @@ def build_workers(parts: Parts) -> list[Worker]:
         settings.retry.delay_seconds,
     )
     places = places_of(settings)
+    nas = Nas(places, NasProbe(settings.qnap.base_path, timeout_seconds=settings.qnap.timeout_seconds))
     stages = {
-        WorkerName.LOCAL: _local_stages(parts, places),
-        WorkerName.TRANSFER: _transfer_stages(parts, places),
+        WorkerName.LOCAL: _local_stages(parts, places, nas),
+        WorkerName.TRANSFER: _transfer_stages(parts, places, nas),
     }
+    globus = settings.globus
+    reached = (
+        (globus.source_endpoint, settings.source_base_path),
+        (globus.destination_endpoint, globus.destination_base_path),
+    )
+    aftermath = Aftermath(
+        queue=Queue(parts.database),
+        jobs=Jobs(parts.database),
+        bus=parts.bus,
+        policy=policy,
+        set_aside=SetAside(places),
+        outage=partial(why_out_of_reach, parts.globus, reached),
+        recheck_seconds=settings.disk_space.check_interval_seconds,
+    )
     return [
         Worker(
             name,
@@ -64,19 +87,19 @@ def build_workers(parts: Parts) -> list[Worker]:
             queue=Queue(parts.database),
             jobs=Jobs(parts.database),
             bus=parts.bus,
-            policy=policy,
-            cancel=Cancel(
-                parts.globus,
-                Catalogue(parts.database),
-                SetAside(places),
-                collection=settings.globus.destination_endpoint,
-                poll_interval=timedelta(seconds=settings.upload.task_poll_interval_seconds),
-            ),
-            set_aside=SetAside(places),
+            cancel=Cancel(Catalogue(parts.database), SetAside(places), _transfers(parts, places)),
+            aftermath=aftermath,
             recheck_seconds=settings.disk_space.check_interval_seconds,
+            longest_wait_seconds=max(settings.disk_space.check_interval_seconds, settings.retry.delay_seconds),
         )
         for name in WorkerName
     ]
+
+
+def build_retention(parts: Parts) -> Retention:
+    days = parts.settings.storage.failed_keep_days
+    keep = timedelta(days=days) if days else None
+    return Retention(Jobs(parts.database), SetAside(places_of(parts.settings)), keep=keep)
 
 
 def places_of(settings: Settings) -> Places:
@@ -91,7 +114,7 @@ def places_of(settings: Settings) -> Places:
     )
 
 
-def _local_stages(parts: Parts, places: Places) -> dict[JobStatus, Stage]:
+def _local_stages(parts: Parts, places: Places, nas: Nas) -> dict[JobStatus, Stage]:
     settings = parts.settings
     catalogue = Catalogue(parts.database)
     seven_zip = SevenZip(parts.processes)
@@ -107,41 +130,59 @@ def _local_stages(parts: Parts, places: Places) -> dict[JobStatus, Stage]:
         dd_below_bytes=settings.copy.large_below_bytes,
         threads=settings.copy.threads,
         hash_source_at_once=settings.verification.recheck == "metadata",
+        marker_patterns=settings.discovery.marker_patterns,
     )
     return {
-        JobStatus.QUEUED: Admit(parts.globus, catalogue, places, admit),
-        JobStatus.COPYING: Copy(Rsync(parts.processes), Dd(parts.processes), catalogue, places, copy),
+        JobStatus.QUEUED: Admit(parts.globus, catalogue, places, nas, admit),
+        JobStatus.COPYING: Copy(Rsync(parts.processes), Dd(parts.processes), catalogue, places, nas, copy),
         JobStatus.COMPRESSING: Compress(seven_zip, places, Compression(settings.compression.mode)),
         JobStatus.VERIFYING: Verify(seven_zip, catalogue, places),
     }
 
 
-def _transfer_stages(parts: Parts, places: Places) -> dict[JobStatus, Stage]:
+def _transfer_stages(parts: Parts, places: Places, nas: Nas) -> dict[JobStatus, Stage]:
     settings = parts.settings
     globus = settings.globus
     catalogue = Catalogue(parts.database)
     approvals = Approvals()
-    source = SourceLook(places, threads=settings.copy.threads, read_content=settings.verification.recheck == "hash")
-    deadline_hours = settings.upload.task_deadline_hours
-    upload = UploadSettings(
-        source_collection=globus.source_endpoint,
-        destination_collection=globus.destination_endpoint,
-        sync_level=globus.sync_level,
-        external_checksum=globus.external_checksum == "SHA256",
-        poll_interval=timedelta(seconds=settings.upload.task_poll_interval_seconds),
-        task_timeout=timedelta(hours=settings.upload.task_timeout_hours),
-        deadline=timedelta(hours=deadline_hours) if deadline_hours else None,
+    source = SourceLook(
+        places, nas, threads=settings.copy.threads, read_content=settings.verification.recheck == "hash"
     )
+    transfers = _transfers(parts, places)
     verify = VerifySettings(
         source_collection=globus.source_endpoint,
         destination_collection=globus.destination_endpoint,
         size_tolerance_percent=settings.verification.size_tolerance_percent,
+        compare_again=settings.verification.compare_again,
     )
     return {
         JobStatus.AWAITING_UPLOAD: StartUpload(),
-        JobStatus.UPLOADING: UploadArchive(parts.globus, catalogue, Queue(parts.database), places, upload),
-        JobStatus.UPLOAD_VERIFYING: VerifyUpload(parts.globus, catalogue, places, source, approvals, verify),
+        JobStatus.UPLOADING: UploadArchive(
+            parts.globus,
+            catalogue,
+            Queue(parts.database),
+            places,
+            transfers,
+            collection=globus.destination_endpoint,
+            sync_level=globus.sync_level,
+        ),
+        JobStatus.UPLOAD_VERIFYING: VerifyUpload(
+            parts.globus, catalogue, places, nas, source, approvals, transfers, verify
+        ),
         JobStatus.DELETING_SOURCE: DeleteSource(
-            parts.globus, catalogue, places, source, approvals, collection=globus.destination_endpoint
+            parts.globus, catalogue, places, nas, source, approvals, collection=globus.destination_endpoint
         ),
     }
+
+
+def _transfers(parts: Parts, places: Places) -> Transfers:
+    globus, upload = parts.settings.globus, parts.settings.upload
+    settings = TransferSettings(
+        source_collection=globus.source_endpoint,
+        destination_collection=globus.destination_endpoint,
+        external_checksum=globus.external_checksum == "SHA256",
+        poll_interval=timedelta(seconds=upload.task_poll_interval_seconds),
+        task_timeout=timedelta(hours=upload.task_timeout_hours),
+        deadline=timedelta(hours=upload.task_deadline_hours) if upload.task_deadline_hours else None,
+    )
+    return Transfers(parts.globus, Catalogue(parts.database), places, SentMark(places.storage), settings)

@@ -72,6 +72,7 @@ class Security(Section):
 
 class Qnap(Section):
     base_path: AbsolutePath = Path("/mnt/qnap/CitySpace Tech Team")
+    timeout_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 20.0
 
 
 class Storage(Section):
@@ -79,6 +80,7 @@ class Storage(Section):
     temp_path: SubFolder = Path("temp")
     archives_path: SubFolder = Path("archives")
     failed_path: SubFolder = Path("failed")
+    failed_keep_days: Annotated[float, Field(ge=0, le=36_500)] = 30.0
 
     @property
     def temp_dir(self) -> Path:
@@ -185,6 +187,7 @@ class Compression(Section):
 class Verification(Section):
     recheck: Literal["hash", "metadata"] = "hash"
     size_tolerance_percent: Annotated[float, Field(ge=0, le=10)] = 1.0
+    compare_again: bool = True
 
 
 class DiskSpace(Section):

@@ -6,21 +6,16 @@ from pathlib import Path
 
 from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.faults import Hang, Hold, LoseReply
-from tests.support.service import (
-    Place,
-    query,
-    running_service,
-    sandbox_settings,
-    service_in,
-)
+from tests.support.service import Place, query, running_service, sandbox_settings, service_in, uploads
 from tests.support.tampering import Kept, eventually, plant, until_at_work, until_told
 
 OF_ONE_CALL = 3  # the SDK sends a request that got no answer twice more
 
 
 def submission_ids(sandbox: Sandbox) -> list[str]:
-    """Of every transfer that was sent, in order."""
-    return [request.body["submission_id"] for request in sandbox.journal if request.operation is Operation.TRANSFER]
+    """Of every upload that was sent, in order."""
+    sent = [request.body for request in sandbox.journal if request.operation is Operation.TRANSFER]
+    return [body["submission_id"] for body in sent if "comparison" not in body["label"]]
 
 
 async def test_a_transfer_whose_acceptance_was_never_heard_of_runs_once(tmp_path: Path) -> None:
@@ -34,7 +29,7 @@ async def test_a_transfer_whose_acceptance_was_never_heard_of_runs_once(tmp_path
         assert job["status"] == "completed"
         sent = submission_ids(service.sandbox)
         assert len(sent) == OF_ONE_CALL + 1
-        assert len(set(sent)) == len(service.sandbox.tasks) == 1
+        assert len(set(sent)) == len(uploads(service.sandbox)) == 1
         assert kept.losses_in(service.place.archive_of(folder), tmp_path / "scratch") == []
 
 
@@ -51,7 +46,7 @@ async def test_the_submission_is_stored_before_it_is_sent(tmp_path: Path) -> Non
         assert stored == [(job_id, submission_ids(service.sandbox)[0], None)]
         service.sandbox.faults.clear()
         assert (await service.until(job_id))["status"] == "completed"
-        assert len(service.sandbox.tasks) == 1
+        assert len(uploads(service.sandbox)) == 1
 
 
 async def stopped_after(place: Place, sandbox: Sandbox, folder: Path, told: str, **overrides: str) -> str:
@@ -75,7 +70,7 @@ async def test_a_restart_before_the_task_was_noted_sends_the_same_submission(tmp
         async with service_in(place, sandbox) as service:
             assert (await service.until(job_id))["status"] == "completed"
 
-        assert len(set(submission_ids(sandbox))) == len(sandbox.tasks) == 1
+        assert len(set(submission_ids(sandbox))) == len(uploads(sandbox)) == 1
 
 
 async def test_a_restart_during_the_upload_follows_the_same_task(tmp_path: Path) -> None:
@@ -90,7 +85,7 @@ async def test_a_restart_during_the_upload_follows_the_same_task(tmp_path: Path)
         async with service_in(place, sandbox) as service:
             assert (await service.until(job_id))["status"] == "completed"
 
-        assert len(submission_ids(sandbox)) == len(sandbox.tasks) == 1
+        assert len(submission_ids(sandbox)) == len(uploads(sandbox)) == 1
 
 
 async def test_a_restart_right_after_the_task_succeeded_does_not_send_it_again(tmp_path: Path) -> None:
@@ -101,7 +96,7 @@ async def test_a_restart_right_after_the_task_succeeded_does_not_send_it_again(t
         job_id = await stopped_after(place, sandbox, folder, "Globus accepted the transfer as task")
         await until_at_work(sandbox)
         sandbox.faults.release()
-        [task] = sandbox.tasks.values()
+        [task] = uploads(sandbox)
         await eventually(lambda: not task.is_unfinished, what="the end of the task")
         with closing(sqlite3.connect(place.database)) as database, database:
             database.execute("UPDATE uploads SET outcome = 'succeeded'")  # the last it wrote before it was killed
@@ -109,4 +104,4 @@ async def test_a_restart_right_after_the_task_succeeded_does_not_send_it_again(t
         async with service_in(place, sandbox) as service:
             assert (await service.until(job_id))["status"] == "completed"
 
-        assert len(sandbox.tasks) == 1
+        assert len(uploads(sandbox)) == 1

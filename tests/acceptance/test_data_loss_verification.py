@@ -21,6 +21,7 @@ from tests.support.service import (
     running_service,
     sandbox_settings,
     service_in,
+    uploads,
 )
 from tests.support.tampering import Kept, files_in, held_at_globus, plant, until_told
 
@@ -41,6 +42,7 @@ LIES: dict[str, tuple[TaskEffect, str]] = {
         Outcome("HISTORY_DELETED"),
         "files Globus lists as transferred: expected 1, found 0",
     ),
+    "one bit of it is another": (Outcome("FLIPPED_BIT"), "comparison files_transferred: expected 0, found 1"),
     "nothing was verified": (Outcome("VERIFY_OFF"), "task verify_checksum: expected True, found False"),
 }
 FAILURES: dict[str, tuple[TaskEffect, str]] = {
@@ -87,7 +89,7 @@ async def test_the_source_is_kept_when_globus_says_again_and_again_that(
     assert job["status"] == "failed"
     assert told in job["error_message"]
     assert kept.losses() == []
-    assert len(service.sandbox.tasks) == 2
+    assert len(uploads(service.sandbox)) == 2
     evidence = evidence_of(service, job["job_id"])
     assert [passed for passed, _ in evidence] == ([0, 0] if trouble in LIES else [])
     assert all(any(told in line for line in failed_checks(checks)) for _, checks in evidence)
@@ -232,7 +234,7 @@ async def test_globus_is_asked_to_verify_against_the_archives_own_sha256(service
 
     job = await service.archive(folder)
 
-    [sent] = [request.body for request in service.sandbox.journal if request.operation is Operation.TRANSFER]
+    sent = next(request.body for request in service.sandbox.journal if request.operation is Operation.TRANSFER)
     [(digest,)] = query(service, "SELECT archive_sha256 FROM archives WHERE job_id = ?", job["job_id"])
     assert (sent["verify_checksum"], sent["skip_source_errors"]) == (True, False)
     assert (sent["DATA"][0]["external_checksum"], sent["DATA"][0]["checksum_algorithm"]) == (digest, "SHA256")

@@ -9,14 +9,7 @@ import pytest
 
 from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.faults import Answer, Hold, LoseReply
-from tests.support.service import (
-    Place,
-    Service,
-    history_of,
-    running_service,
-    sandbox_settings,
-    service_in,
-)
+from tests.support.service import Place, Service, history_of, running_service, sandbox_settings, service_in, uploads
 
 
 def fill(folder: Path, size: int = 300_000) -> Path:
@@ -92,7 +85,7 @@ async def test_an_upload_over_its_time_is_cancelled_and_sent_again(tmp_path: Pat
         log = "\n".join(await service.log_of(job["job_id"]))
         assert "cancelling the Globus task" in log
         assert "Retry 1/5" in log
-        statuses = [record.status for record in service.sandbox.tasks.values()]
+        statuses = [record.status for record in uploads(service.sandbox)]
         assert sorted(statuses) == ["FAILED", "SUCCEEDED"]
 
 
@@ -110,7 +103,7 @@ async def test_an_upload_that_never_moves_fails_after_its_retries_and_keeps_the_
 async def test_the_deadline_of_the_configuration_is_asked_of_globus(tmp_path: Path) -> None:
     async with running_service(tmp_path, UPLOAD_TASK_DEADLINE_HOURS="48") as service:
         assert (await service.archive(fill(service.place.folder())))["status"] == "completed"
-        (sent,) = (entry.body for entry in service.sandbox.journal if entry.path == "/v0.10/transfer")
+        sent = next(entry.body for entry in service.sandbox.journal if entry.path == "/v0.10/transfer")
         assert sent["deadline"] is not None
 
 
@@ -141,7 +134,7 @@ async def test_a_lost_reply_to_the_submission_leads_to_one_task(tmp_path: Path) 
         service.sandbox.faults.add(Operation.TRANSFER, LoseReply())
         job = await service.archive(fill(service.place.folder()))
         assert job["status"] == "completed"
-        assert len(service.sandbox.tasks) == 1
+        assert len(uploads(service.sandbox)) == 1
 
 
 async def test_a_service_stopped_during_the_upload_goes_on_with_the_same_task(tmp_path: Path) -> None:
@@ -156,7 +149,7 @@ async def test_a_service_stopped_during_the_upload_goes_on_with_the_same_task(tm
         sandbox.faults.clear()
         async with service_in(place, sandbox) as service:
             assert (await service.until(job_id))["status"] == "completed"
-            assert len(sandbox.tasks) == 1
+            assert len(uploads(sandbox)) == 1
 
 
 async def test_a_service_stopped_while_copying_begins_again_from_the_queue(tmp_path: Path) -> None:

@@ -23,12 +23,14 @@ from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import DiskFull, NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.compress import Compress
 from cs_archiver.stages.copy import Copy, CopySettings, Strategy
+from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.set_aside import SetAside
 from cs_archiver.stages.source import Approvals
 from cs_archiver.stages.stage import Advance
 from cs_archiver.stages.verify import Verify
 from cs_archiver.tools.dd import Dd
+from cs_archiver.tools.nas import NasProbe
 from cs_archiver.tools.process import Processes
 from cs_archiver.tools.rsync import Rsync
 from cs_archiver.tools.sevenzip import Compression, SevenZip
@@ -82,6 +84,10 @@ class Heard:
         self.bytes.append((bytes_done, bytes_total))
 
 
+def nas_of(places: Places) -> Nas:
+    return Nas(places, NasProbe(places.nas, timeout_seconds=10))
+
+
 class World:
     """A NAS, a local disk, a database, and one job between them."""
 
@@ -110,9 +116,11 @@ class World:
         return a_job(**{**row, **values})
 
     def copier(self, strategy: Strategy = Strategy.SHUTIL, *, hash_source_at_once: bool = False) -> Copy:
-        settings = CopySettings(*THRESHOLDS[strategy], threads=3, hash_source_at_once=hash_source_at_once)
+        settings = CopySettings(
+            *THRESHOLDS[strategy], threads=3, hash_source_at_once=hash_source_at_once, marker_patterns=("*.done",)
+        )
         processes = Processes()
-        return Copy(Rsync(processes), Dd(processes), self.catalogue, self.places, settings)
+        return Copy(Rsync(processes), Dd(processes), self.catalogue, self.places, nas_of(self.places), settings)
 
     @property
     def copy(self) -> Path:
@@ -223,11 +231,23 @@ async def test_each_strategy_makes_an_equal_copy_and_a_true_manifest(
 async def test_the_size_of_the_folder_chooses_the_strategy(world: World, size: int, strategy: Strategy) -> None:
     write(world.source, b"file", b"x" * size)
     heard, processes = Heard(), Processes()
-    settings = CopySettings(100, 200, 300, threads=2, hash_source_at_once=False)
+    settings = CopySettings(100, 200, 300, threads=2, hash_source_at_once=False, marker_patterns=())
     if strategy is Strategy.RSYNC and shutil.which("rsync") is None:
         pytest.skip("rsync is not installed")
-    await Copy(Rsync(processes), Dd(processes), world.catalogue, world.places, settings).run(world.job(), heard)
+    nas = nas_of(world.places)
+    copy = Copy(Rsync(processes), Dd(processes), world.catalogue, world.places, nas, settings)
+    await copy.run(world.job(), heard)
     assert heard.lines[0].endswith(f"by {strategy.value}")
+
+
+async def test_a_folder_that_was_archived_meanwhile_is_not_copied(world: World) -> None:
+    (world.source / "sub").mkdir()
+    (world.source / "sub" / "inner.done").write_text("no marker: it is not at the top")
+    (world.source / "a.mov").write_text("new")
+    await world.copier().run(world.job(), Heard())
+    (world.source / "Alpha.done").write_text("Job ID: of another job")
+    with pytest.raises(Permanent, match=r"already archived: it holds the marker file 'Alpha\.done'"):
+        await world.copier().run(world.job(), Heard())
 
 
 async def test_a_copy_is_repeated_from_nothing(world: World) -> None:

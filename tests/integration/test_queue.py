@@ -115,7 +115,7 @@ async def proven(database: Database, queue: Queue, *, passed: bool = True) -> Jo
     job = await queue.checkpoint(
         job, manifest_id=manifest_id, archive_sha256="aa", archive_size_bytes=32, globus_task_id="task"
     )
-    upload = await catalogue.add_upload(job, submission_id="submission", request={"DATA": []})
+    upload = await catalogue.add_upload(job, submission_id="submission", request={"DATA": []}, compares=None)
     upload = await catalogue.set_task(upload, "task")
     await catalogue.add_evidence(job, upload, PASSED, passed=passed, collection="collection")
     return job

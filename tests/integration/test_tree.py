@@ -22,9 +22,11 @@ from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import Entry, EntryKind
 from cs_archiver.domain.marker import Stored, marker_text
 from cs_archiver.errors import NeedsOperator, Permanent, Temporary
+from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.source import SourceLook, temporary_marker_name
 from cs_archiver.tools.disk import digest_of_file, free_bytes, open_regular
+from cs_archiver.tools.nas import NasProbe
 from cs_archiver.tools.threads import Stopped, Work
 from cs_archiver.tools.tree import FreshLook, Scan, hash_tree, look_again, scan_tree
 from tests.support.jobs import a_job
@@ -534,7 +536,8 @@ def places(root: Path) -> Places:
 
 
 async def look_of(job: Job, root: Path, manifest: list[Entry], *, deletion_begun: bool) -> FreshLook:
-    source = SourceLook(places(root), threads=2, read_content=True)
+    nas = Nas(places(root), NasProbe(root.parent, timeout_seconds=10))
+    source = SourceLook(places(root), nas, threads=2, read_content=True)
     return await source.look(job, manifest, Silent(), deletion_begun=deletion_begun)
 
 

@@ -32,12 +32,15 @@ from cs_archiver.errors import (
     Temporary,
 )
 from cs_archiver.stages.admit import Admit, AdmitSettings
+from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.set_aside import SetAside
 from cs_archiver.stages.stage import Advance, Report, Stage
 from cs_archiver.tools.disk import free_bytes
 from cs_archiver.tools.globus import Globus, GlobusAccess
+from cs_archiver.tools.nas import NasProbe
 from cs_archiver.workers import report as report_module
+from cs_archiver.workers.aftermath import Aftermath
 from cs_archiver.workers.recovery import requeue_interrupted
 from cs_archiver.workers.worker import Worker
 from tests.support import jobs as rows
@@ -88,6 +91,7 @@ class House:
         self.queue = Queue(database)
         self.jobs = Jobs(database)
         self.bus = Bus()
+        self.outage_reason: str | None = None
         storage = root / "storage"
         for name in ("temp", "archives", "failed"):
             (storage / name).mkdir(parents=True)
@@ -117,11 +121,22 @@ class House:
             queue=self.queue,
             jobs=self.jobs,
             bus=self.bus,
-            policy=policy,
             cancel=CancelAtOnce(),
-            set_aside=SetAside(self.places),
+            aftermath=Aftermath(
+                queue=self.queue,
+                jobs=self.jobs,
+                bus=self.bus,
+                policy=policy,
+                set_aside=SetAside(self.places),
+                outage=self.outage,
+                recheck_seconds=recheck_seconds,
+            ),
             recheck_seconds=recheck_seconds,
+            longest_wait_seconds=max(delay_seconds, recheck_seconds),
         )
+
+    async def outage(self) -> str | None:
+        return self.outage_reason
 
     async def submit(self, name: str = "Project_Alpha", *, status: JobStatus = JobStatus.QUEUED, **more: Any) -> Job:
         job = await rows.submit(self.database, name, **more)
@@ -283,10 +298,11 @@ async def test_trouble_while_it_waits_for_space_does_not_forget_that_it_needs_tw
 @pytest.mark.parametrize(("disk_was_full", "expected"), [(0, "source-missing"), (1, "waiting-for-disk-space")])
 async def test_after_a_full_disk_a_job_needs_twice_its_size(house: House, disk_was_full: int, expected: str) -> None:
     globus = Globus(GlobusAccess("id", "secret", None, None, http_timeout_seconds=1))
-    admit = Admit(globus, Catalogue(house.database), house.places, AdmitSettings("a", "b", 0.0, 0.0))
+    nas = Nas(house.places, NasProbe(house.places.nas, timeout_seconds=10))
+    admit = Admit(globus, Catalogue(house.database), house.places, nas, AdmitSettings("a", "b", 0.0, 0.0))
     size = int(free_bytes(os.fsencode(house.root)) * 0.7)
     job = rows.a_job(disk_was_full=disk_was_full, folder_size_bytes=size, source_path=str(house.root / "nas" / "gone"))
-    (house.root / "nas").mkdir()
+    (house.root / "nas" / "another folder").mkdir(parents=True)
     try:
         with pytest.raises(JobError) as caught:
             await admit.run(job, report_module.JobReport(job, bus=house.bus, jobs=house.jobs, queue=house.queue))
@@ -382,8 +398,38 @@ async def test_trouble_with_the_connection_has_a_counter_and_a_limit_of_its_own(
     worker = house.worker(advancing(uploading=stage), name=WorkerName.TRANSFER, limits=1, connection_limit=2)
     async with at_work(worker):
         job = await house.until_in(job, JobStatus.FAILED)
-    assert [(run.retry_count, run.connection_retries) for run in stage.runs] == [(0, 0), (1, 0), (1, 1), (1, 2)]
-    assert job.error_message == "after 2 retries: no answer"
+    runs = [(run.retry_count, run.connection_retries) for run in stage.runs]
+    assert runs == [(0, 0), (1, 0), (1, 1), (1, 2), (1, 3)], "one more once Globus was seen to answer"
+    assert job.error_message == "after 3 retries: no answer"
+
+
+async def test_an_outage_of_globus_holds_the_job_instead_of_failing_it(house: House) -> None:
+    house.outage_reason = "no route to host"
+    stage = Scripted(*[ConnectionTrouble("no answer")] * 20, NEXT[JobStatus.UPLOADING])
+    job = await house.submit(status=JobStatus.UPLOADING)
+    worker = house.worker(advancing(uploading=stage), name=WorkerName.TRANSFER, connection_limit=2)
+    async with at_work(worker):
+        held = await house.until(job, lambda found: str(found.current_operation).startswith("Held"))
+        assert held.current_operation == "Held: Globus is out of reach: no route to host"
+        job = await house.until_in(job, JobStatus.UPLOAD_VERIFYING)
+    assert len(stage.runs) == 21
+    assert max(run.connection_retries for run in stage.runs) == 2
+
+
+async def test_an_outage_that_ends_after_the_last_retry_does_not_fail_the_job(house: House) -> None:
+    stage = Scripted(*[ConnectionTrouble("no answer")] * 3, NEXT[JobStatus.UPLOADING])
+    job = await house.submit(status=JobStatus.UPLOADING)
+    worker = house.worker(advancing(uploading=stage), name=WorkerName.TRANSFER, connection_limit=2)
+    async with at_work(worker):
+        await house.until_in(job, JobStatus.UPLOAD_VERIFYING)
+    assert len(stage.runs) == 4
+
+
+async def test_a_clock_that_was_set_back_holds_up_nobody(house: House) -> None:
+    job = await house.submit()
+    await house.queue.checkpoint(job, not_before="2099-01-01T00:00:00.000Z")
+    async with at_work(house.worker(advancing())):
+        await house.until_in(job, JobStatus.AWAITING_UPLOAD)
 
 
 async def test_once_the_connection_recovered_its_failures_are_counted_from_zero(house: House) -> None:

@@ -17,7 +17,6 @@ from cs_archiver.bus import Bus
 from cs_archiver.db.accounts import Accounts
 from cs_archiver.db.database import Database
 from cs_archiver.db.folders import Folders
-from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
 from cs_archiver.domain.folders import Patterns
 from cs_archiver.domain.job import Job
@@ -128,7 +127,7 @@ async def running_api(
     discovery = Discovery(bytes(nas), Patterns(("*-ARCHIVED-TO-GLOBUS.txt",), (".DS_Store",)), threads=2)
     folders = FolderService(discovery, Folders(database))
     await folders.listed(refresh=True)
-    status = StatusService(Jobs(database), storage_path=storage or tmp_path, is_globus_sandbox=is_globus_sandbox)
+    status = StatusService(database, storage_path=storage or tmp_path, is_globus_sandbox=is_globus_sandbox, notices=[])
     jobs = JobService(
         database,
         folders,

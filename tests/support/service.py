@@ -14,6 +14,7 @@ import aiohttp
 
 from cs_archiver import app, config
 from cs_archiver.sandbox import Sandbox, SandboxSettings
+from cs_archiver.sandbox.tasks import Task
 from cs_archiver.settings import Settings
 
 SOURCE = "5c000000-0000-4000-8000-000000000001"
@@ -208,3 +209,8 @@ def query(service: Service, statement: str, *values: object) -> list[tuple[Any, 
 def history_of(service: Service, job_id: str) -> list[str]:
     rows = query(service, "SELECT to_status FROM job_history WHERE job_id = ? ORDER BY id", job_id)
     return [status for (status,) in rows]
+
+
+def uploads(sandbox: Sandbox) -> list[Task]:
+    """The tasks that were to send an archive; the comparisons that follow them are not among these."""
+    return [task for task in sandbox.tasks.values() if "comparison" not in (task.request.label or "")]

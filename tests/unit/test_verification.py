@@ -18,6 +18,7 @@ from cs_archiver.domain.verification import (
     passed,
     size_difference,
     verify,
+    verify_comparison,
 )
 
 SHA256 = "ab" * 32
@@ -60,6 +61,7 @@ TRANSFER: dict[str, Any] = {
     "checksum": SHA256,
 }
 REMOTE: dict[str, Any] = {"name": "Alpha.tar.7z", "type": "file", "size": 1_000_000}
+COMPARISON = {**TASK, "files_transferred": 0, "files_skipped": 1, "bytes_transferred": 0}
 OBSERVED = Observed(TASK, [TRANSFER], REMOTE, (), 1_000_000, SHA256)
 
 LOOKALIKES: list[tuple[object, list[object]]] = [
@@ -138,6 +140,23 @@ def test_one_wrong_value_in_the_task_document_fails_that_check_alone(field: str,
 def test_no_other_value_than_the_expected_one_passes_in_the_task_document(field: str, value: object) -> None:
     assume(type(value) is not type(TASK[field]) or value != TASK[field])
     assert failed_names(with_task({**TASK, field: value})) == [f"task {field}"]
+
+
+def test_a_comparison_that_found_nothing_to_send_passes() -> None:
+    assert passed(verify_comparison(EXPECTED, COMPARISON))
+
+
+def test_a_comparison_that_had_to_send_the_file_fails() -> None:
+    names = failed_names(verify_comparison(EXPECTED, TASK))
+    assert names == ["comparison files_transferred", "comparison files_skipped", "comparison bytes_transferred"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, bad) for field in COMPARISON for bad in wrong_values(COMPARISON[field])]
+)
+def test_one_wrong_value_in_the_comparison_fails_that_check_alone(field: str, value: object) -> None:
+    assert failed_names(verify_comparison(EXPECTED, {**COMPARISON, field: value})) == [f"comparison {field}"]
+    assert failed_names(verify_comparison(EXPECTED, without(COMPARISON, field))) == [f"comparison {field}"]
 
 
 def test_other_fields_of_the_task_document_do_not_matter() -> None:

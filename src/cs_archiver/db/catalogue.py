@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,13 +27,17 @@ _CHUNK = 1000  # rows a statement: keeps each turn of the event loop short
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One submission to Globus. `request` is the stored transfer document, sent again as it is after a crash."""
+    """One submission to Globus. `request` is the stored transfer document, sent again as it is after a crash.
+
+    `compares` is the id of the upload whose content this one only looks at once more; None for an upload itself.
+    """
 
     id: int
     job_id: str
     destination_path: str
     archive_size: int
     archive_sha256: str
+    compares: int | None
     submission_id: str
     request: dict[str, Any]
     created_at: str
@@ -74,27 +78,33 @@ class Catalogue:
                 path, kind, *rest = row
                 yield Entry(path, EntryKind(kind), *rest)
 
-    async def add_upload(self, job: Job, *, submission_id: str, request: Mapping[str, Any]) -> Upload:
-        """Store a submission before it is sent."""
+    async def add_upload(
+        self, job: Job, *, submission_id: str, request: Mapping[str, Any], compares: Upload | None
+    ) -> Upload:
+        """Store a submission before it is sent. What earlier ones left there is no longer known once it runs."""
         values = {
             "job_id": job.id,
             "destination_path": job.globus_destination_path,
             "archive_size": job.archive_size_bytes,
             "archive_sha256": job.archive_sha256,
+            "compares": None if compares is None else compares.id,
             "submission_id": submission_id,
             "request": json.dumps(request),
             "created_at": now_text(),
         }
         async with self._database.write() as connection:
-            await connection.execute(_UPLOADS.insert().values(values))
-        found = await self.latest_upload(job.id)
-        assert found is not None  # noqa: S101  inserted above; nothing deletes uploads
-        return found
+            if compares is None:
+                there = _UPLOADS.c.destination_path == job.globus_destination_path
+                await connection.execute(_UPLOADS.update().where(there).values(left_behind=None))
+            insert = _UPLOADS.insert().values(values).returning(_UPLOADS.c.id)
+            upload_id = int((await connection.execute(insert)).scalar_one())
+        return await self._upload(upload_id)
 
-    async def has_open_upload(self, job_id: str) -> bool:
-        """Whether a task of this job may still be running at Globus."""
-        upload = await self.latest_upload(job_id)
-        return upload is not None and upload.outcome is None
+    async def open_uploads(self, job_id: str) -> list[Upload]:
+        """Submissions of this job, comparisons too, whose task may still be running at Globus."""
+        query = _select_uploads().where(_UPLOADS.c.job_id == job_id, _UPLOADS.c.outcome.is_(None))
+        async with self._database.read() as connection:
+            return [_upload_of(row._mapping) for row in await connection.execute(query.order_by(_UPLOADS.c.id))]
 
     async def set_task(self, upload: Upload, task_id: str) -> Upload:
         await self._update_upload(upload, task_id=task_id)
@@ -117,7 +127,9 @@ class Catalogue:
         return _upload_of(row._mapping)
 
     async def latest_upload(self, job_id: str) -> Upload | None:
-        query = _select_uploads().where(_UPLOADS.c.job_id == job_id).order_by(_UPLOADS.c.id.desc()).limit(1)
+        """The newest submission that sent the job's archive; comparisons do not count."""
+        of_job = (_UPLOADS.c.job_id == job_id) & _UPLOADS.c.compares.is_(None)
+        query = _select_uploads().where(of_job).order_by(_UPLOADS.c.id.desc()).limit(1)
         async with self._database.read() as connection:
             row = (await connection.execute(query)).first()
         return None if row is None else _upload_of(row._mapping)
@@ -133,6 +145,29 @@ class Catalogue:
         query = select(_ARCHIVES.c.globus_path).where(_ARCHIVES.c.job_id == job_id)
         async with self._database.read() as connection:
             return await connection.scalar(query)
+
+    async def newest_submission(self) -> int:
+        """The highest number that a submission ever had in this database; 0 without any."""
+        query = text("SELECT seq FROM sqlite_sequence WHERE name = 'uploads'")
+        async with self._database.read() as connection:
+            return int(await connection.scalar(query) or 0)
+
+    async def doubt_everything_sent(self, *, go_on_after: int) -> None:
+        """Forget what failed tasks left, end what was under way; the next submission follows `go_on_after`."""
+        async with self._database.write() as connection:
+            under_way = _UPLOADS.update().where(_UPLOADS.c.outcome.is_(None))
+            await connection.execute(under_way.values(outcome="failed"))
+            await connection.execute(_UPLOADS.update().values(left_behind=None))
+            await connection.execute(text("DELETE FROM sqlite_sequence WHERE name = 'uploads'"))
+            sequence = text("INSERT INTO sqlite_sequence (name, seq) VALUES ('uploads', :number)")
+            await connection.execute(sequence, {"number": go_on_after})
+
+    async def open_comparison(self, upload: Upload) -> Upload | None:
+        """The second look at this upload that is still under way."""
+        query = _select_uploads().where(_UPLOADS.c.compares == upload.id, _UPLOADS.c.outcome.is_(None))
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).first()
+        return None if row is None else _upload_of(row._mapping)
 
     async def active_job_for(self, path: str, *, other_than: str) -> str | None:
         """The id of another job that is on its way to this destination."""

@@ -1,12 +1,12 @@
 """The one SQLite file: a single writer connection, query-only readers, and the transactions on both."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cs_archiver.db import schema
@@ -23,6 +23,9 @@ _WRITER_PRAGMAS = (*_COMMON_PRAGMAS, "journal_mode = WAL", "synchronous = FULL")
 _READER_PRAGMAS = (*_COMMON_PRAGMAS, "query_only = ON", "wal_autocheckpoint = 0")
 
 
+_OF_THE_STATEMENT = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
+
+
 class DatabaseUnhealthy(NeedsOperator):
     """SQLite cannot read or write its file; what was to be committed is not."""
 
@@ -31,6 +34,7 @@ class Database:
     """Opened by `open`, which creates the schema; every transaction goes through read or write."""
 
     def __init__(self, writer: AsyncEngine, readers: AsyncEngine) -> None:
+        self.trouble: str | None = None  # why the last attempt to write failed, for people
         self._writer = writer
         self._readers = readers
 
@@ -53,9 +57,14 @@ class Database:
 
         Raises DatabaseUnhealthy when the file cannot be written: locked, full, read-only or damaged.
         """
-        with _told_apart():
-            async with self._writer.begin() as connection:
-                yield connection
+        try:
+            with _told_apart():
+                async with self._writer.begin() as connection:
+                    yield connection
+        except DatabaseUnhealthy as error:
+            self.trouble = str(error)
+            raise
+        self.trouble = None
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -63,6 +72,14 @@ class Database:
         with _told_apart():
             async with self._readers.connect() as connection:
                 yield connection
+
+    async def look(self) -> str | None:
+        """Why it cannot be written now, or None."""
+        if self.trouble is not None:
+            with suppress(DatabaseUnhealthy):
+                async with self.write():
+                    pass
+        return self.trouble
 
     async def close(self) -> None:
         # Readers first: the last connection to close checkpoints, and that must be the writer.
@@ -74,9 +91,11 @@ class Database:
 def _told_apart() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
+    except _OF_THE_STATEMENT:
+        raise
+    except DatabaseError as error:
         raise DatabaseUnhealthy(
-            f"the database cannot be used ({error.orig}): check its disk and permissions",
+            f"the database is unhealthy ({error.orig}): check its disk and permissions; nothing is deleted meanwhile",
             problem="database-unhealthy",
         ) from error
 

@@ -109,7 +109,7 @@ class JobService:
 
     async def _cancel(self, job: Job, username: str) -> None:
         message = f"Cancelled by {username}: the source is untouched"
-        at_once = job.status in WAITING.values() and not await self._catalogue.has_open_upload(job.id)
+        at_once = job.status in WAITING.values() and not await self._catalogue.open_uploads(job.id)
         if not at_once:
             message = f"{username} asked to cancel this job"
         async with self._database.write() as connection:

@@ -1,14 +1,16 @@
 """How the system is doing: disk, workers, counts, and what a person should look at."""
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
-from cs_archiver.domain.states import BUSY, JobStatus, WorkerName, worker_of
+from cs_archiver.domain.states import ACTIVE, BUSY, JobStatus, WorkerName, worker_of
 
 _WARN_ABOVE_PERCENT_USED = 80.0
 _DISK_PATIENCE_SECONDS = 3.0
@@ -38,8 +40,13 @@ class SystemStatus:
 class StatusService:
     """Answers within seconds even if the disk does not."""
 
-    def __init__(self, jobs: Jobs, *, storage_path: Path, is_globus_sandbox: bool) -> None:
-        self._jobs = jobs
+    def __init__(
+        self, database: Database, *, storage_path: Path, is_globus_sandbox: bool, notices: Sequence[str]
+    ) -> None:
+        """`notices` are warnings that hold for as long as the service runs."""
+        self._database = database
+        self._jobs = Jobs(database)
+        self._notices = notices
         self._storage_path = storage_path
         self._is_globus_sandbox = is_globus_sandbox
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="disk-space")
@@ -50,7 +57,11 @@ class StatusService:
 
     async def read(self) -> SystemStatus:
         disk, warnings = await self._disk()
-        busy = await self._jobs.in_line(frozenset().union(*BUSY.values()))
+        trouble = await self._database.look()
+        warnings = [*self._notices, *([f"Database unhealthy: {trouble}."] if trouble else []), *warnings]
+        active = await self._jobs.in_line(ACTIVE)
+        warnings += [f"{job.folder_name}: {job.current_operation}" for job in active if job.error_problem]
+        busy = [job for job in active if worker_of(job.status)]
         in_hand: dict[WorkerName, str | None] = {
             worker: next((job.id for job in busy if worker_of(job.status) is worker), None) for worker in BUSY
         }

@@ -13,6 +13,7 @@ from cs_archiver.domain.space import GIB, required_bytes
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import NeedsOperator, NotYet, Permanent
 from cs_archiver.stages.destination import why_taken
+from cs_archiver.stages.nas import Nas, require_writable
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import removal
@@ -35,14 +36,16 @@ class AdmitSettings:
 class Admit:
     """Safe to repeat: it only looks, and clears what an earlier attempt of the same job left behind."""
 
-    def __init__(self, globus: Globus, catalogue: Catalogue, places: Places, settings: AdmitSettings) -> None:
+    def __init__(self, globus: Globus, catalogue: Catalogue, places: Places, nas: Nas, settings: AdmitSettings) -> None:
         self._globus = globus
         self._catalogue = catalogue
         self._places = places
+        self._nas = nas
         self._settings = settings
 
     async def run(self, job: Job, report: Report) -> Advance:
         await in_thread(lambda _work: self._make_ready(job))
+        await self._nas.require(job)
         inode = await in_thread(lambda _work: self._require_source(job))
         report.operation("Checking the Globus collections")
         await self._require_collections()
@@ -93,9 +96,9 @@ class Admit:
             raise local_error(os.fsencode(self._places.storage), error) from error
 
     def _set_aside(self, job: Job, archive: bytes) -> None:
-        """A finished archive of an attempt never recorded, or somebody's file: kept, but out of the way."""
+        """A finished archive of an attempt never recorded, or somebody's file: kept for good, but out of the way."""
         try:
-            removal.set_aside(archive, self._places.failed_folder(job))
+            removal.set_aside(archive, os.path.join(self._places.failed_folder(job), b"found"))
         except OSError as error:
             raise local_error(archive, error) from error
 
@@ -114,29 +117,16 @@ class Admit:
             )
 
     def _require_source(self, job: Job) -> int:
-        base = os.fsencode(self._places.nas)
-        try:
-            base_device = os.stat(base).st_dev
-        except OSError as error:
-            raise NeedsOperator(
-                f"the NAS base path {shown(base)!r} is not there ({error.strerror}): mount the NAS",
-                problem="nas-unreachable",
-            ) from error
-        source = self._places.source(job)
+        base, source = os.fsencode(self._places.nas), self._places.source(job)
+        require_writable(self._places, job)
         try:
             status = os.lstat(source)
-        except FileNotFoundError as error:
-            raise Permanent(f"the folder {shown(source)!r} is no longer there", problem="source-missing") from error
         except OSError as error:
             raise source_error(source, error) from error
         if not stat.S_ISDIR(status.st_mode) or os.path.realpath(source) != os.path.join(
             os.path.realpath(base), os.path.relpath(source, base)
         ):
             raise Permanent(f"{shown(source)!r} is a link, or no folder", problem="source-not-a-folder")
-        if status.st_dev != base_device:
-            raise Permanent(
-                f"{shown(source)!r} is on another file system than the NAS base path", problem="source-elsewhere"
-            )
         return status.st_ino
 
     async def _require_collections(self) -> None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.domain.events import LogLevel
+from cs_archiver.domain.folders import archived_by, matches
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import (
     Entry,
@@ -21,8 +22,8 @@ from cs_archiver.domain.manifest import (
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import DiskFull, Permanent, Temporary
+from cs_archiver.stages.nas import Nas, require_nas
 from cs_archiver.stages.places import Places
-from cs_archiver.stages.source import require_nas
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import copier, removal
 from cs_archiver.tools.dd import Dd
@@ -50,32 +51,39 @@ class CopySettings:
     dd_below_bytes: int
     threads: int
     hash_source_at_once: bool  # because it will not be read again before the deletion
+    marker_patterns: tuple[str, ...]
 
 
 class Copy:
     """Safe to repeat: each run begins in an empty working folder, and only a whole copy is sealed."""
 
-    def __init__(self, rsync: Rsync, dd: Dd, catalogue: Catalogue, places: Places, settings: CopySettings) -> None:
+    def __init__(
+        self, rsync: Rsync, dd: Dd, catalogue: Catalogue, places: Places, nas: Nas, settings: CopySettings
+    ) -> None:
         self._rsync = rsync
         self._dd = dd
         self._catalogue = catalogue
         self._places = places
+        self._nas = nas
         self._settings = settings
+        self._markers = settings.marker_patterns
 
     async def run(self, job: Job, report: Report) -> Advance:
         source, copy = self._places.source(job), self._places.copy(job)
         await in_thread(lambda _work: _empty_folder(self._places.working_folder(job), copy))
-        report.operation("Looking through the source")
-        scan = await self._scan_source(job)
+        await self._nas.require(job)
+        async with self._nas.watched(report, "Looking through the source"):
+            scan = await self._scan_source(job)
         before, total = scan.entries, scan.total
         await in_thread(lambda _work: self._require_room(total.bytes))
         strategy = self._strategy_for(total.bytes)
         await report.log(f"Copying from the NAS: {total.files} files, {human_size(total.bytes)}, by {strategy.value}")
         await _warn_of_links(before, report)
-        report.operation(f"Copying {human_size(total.bytes)} from the NAS")
-        digests = await self._copy(strategy, source, copy, scan, report)
+        async with self._nas.watched(report, f"Copying {human_size(total.bytes)} from the NAS"):
+            digests = await self._copy(strategy, source, copy, scan, report)
         await in_thread(lambda _work: copier.set_time_and_mode(copy, mtime_ns=scan.mtime_ns, mode=scan.mode))
-        await self._require_unchanged(job, before)
+        async with self._nas.watched(report, "Looking whether the source changed while it was copied"):
+            await self._require_unchanged(job, before)
         await self._require_same(copy, before)
         manifest = await in_thread(lambda _work: _manifest(before, digests))
         manifest_id = await self._catalogue.seal_manifest(job, manifest, total)
@@ -113,9 +121,20 @@ class Copy:
             require_nas(self._places, job)
             found = scan_tree(root, threads=self._settings.threads, work=work)
             _require_archivable(found, root, inode=job.source_inode)
+            self._require_no_marker(found, root)
             return found
 
         return await in_thread(scan)
+
+    def _require_no_marker(self, scan: Scan, root: bytes) -> None:
+        """It came since the job was asked for, or the job is of an older database: this was archived before."""
+        for entry in scan.entries:
+            if entry.kind is EntryKind.FILE and b"/" not in entry.path and matches(entry.path, self._markers):
+                raise Permanent(
+                    f"{shown(root)!r} is {archived_by(entry.path)}: remove that, then retry, if what is there now is "
+                    "to be archived as well",
+                    problem="already-archived",
+                )
 
     async def _copy(
         self, strategy: Strategy, source: bytes, copy: bytes, scan: Scan, report: Report

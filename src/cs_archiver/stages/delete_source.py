@@ -18,6 +18,7 @@ from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import NeedsOperator, Permanent
 from cs_archiver.stages.destination import require_still_there
+from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.source import Approvals, SourceLook, marker_is_ours_or_absent, temporary_marker_name
 from cs_archiver.stages.stage import Advance, Report
@@ -36,6 +37,7 @@ class DeleteSource:
         globus: Globus,
         catalogue: Catalogue,
         places: Places,
+        nas: Nas,
         source: SourceLook,
         approvals: Approvals,
         *,
@@ -44,12 +46,16 @@ class DeleteSource:
         self._globus = globus
         self._catalogue = catalogue
         self._places = places
+        self._nas = nas
         self._source = source
         self._approvals = approvals
         self._collection = collection
 
     async def run(self, job: Job, report: Report) -> Advance:
-        look = self._approvals.take(job) or await self._look_again(job, report)
+        await self._nas.require(job)
+        look = self._approvals.take(job)
+        if look is None or look.device != await self._nas.device(job):  # a NAS mounted anew has another number
+            look = await self._look_again(job, report)
         try:
             await require_still_there(self._globus, self._collection, job)
             await self._write_marker(job, look, deleted=False)
@@ -84,12 +90,12 @@ class DeleteSource:
     async def _delete(self, job: Job, look: FreshLook, report: Report) -> None:
         approved = ApprovedDeletion(self._places.source(job), look.inode, look.device, look.seen)
         total = job.folder_size_bytes or 0
-        report.operation(f"Deleting the source ({human_size(total)})")
         started = now_text()
-        removed = await in_thread(
-            lambda work: removal.delete_verified_source(approved, work),
-            lambda count: report.progress(bytes_done=count, bytes_total=total),
-        )
+        async with self._nas.watched(report, f"Deleting the source ({human_size(total)})"):
+            removed = await in_thread(
+                lambda work: removal.delete_verified_source(approved, work),
+                lambda count: report.progress(bytes_done=count, bytes_total=total),
+            )
         await report.log(
             f"Source deleted: {removed.files} files, {human_size(removed.bytes)} ({removed.bytes} bytes), "
             f"begun at {started}, at {shown(approved.folder)}"

@@ -1,6 +1,7 @@
 """What becomes of a job's local files when it fails (kept for a person to look at) or must make room."""
 
 import os
+import uuid
 
 from cs_archiver.clock import now_text
 from cs_archiver.domain.job import Job
@@ -26,6 +27,31 @@ class SetAside:
         """Remove the working copy and the partial archive: their source is untouched."""
         await in_thread(lambda _work: self._clear(job))
 
+    async def kept_jobs(self) -> list[str]:
+        """The ids of the jobs that left something in the folder for failed jobs."""
+        return await in_thread(lambda _work: self._kept_jobs())
+
+    async def forget(self, job: Job) -> None:
+        """Remove what was kept of a failed job, but not what was found in its way: that may be somebody else's."""
+        await in_thread(lambda _work: self._forget(job))
+
+    def _kept_jobs(self) -> list[str]:
+        folder = os.fsencode(self._places.failed)
+        try:
+            return [os.fsdecode(name) for name in os.listdir(folder) if _is_job_id(name)]
+        except OSError as problem:
+            raise local_error(folder, problem) from problem
+
+    def _forget(self, job: Job) -> None:
+        folder = self._places.failed_folder(job)
+        try:
+            for name in os.listdir(folder):
+                if name == b"error.log" or name.endswith((b".tar.7z", b".tar.7z.partial")):
+                    removal.remove_file(os.path.join(folder, name))
+            removal.remove_empty_folders(folder, up_to=os.fsencode(self._places.failed))
+        except OSError as problem:
+            raise local_error(folder, problem) from problem
+
     def _clear(self, job: Job, *, archive_too: bool = False) -> None:
         folder = self._places.working_folder(job)
         try:
@@ -49,3 +75,10 @@ class SetAside:
             removal.remove_working_copy(self._places.working_folder(job))
         except OSError as problem:
             raise local_error(folder, problem) from problem
+
+
+def _is_job_id(name: bytes) -> bool:
+    try:
+        return str(uuid.UUID(os.fsdecode(name))) == os.fsdecode(name)
+    except ValueError:
+        return False

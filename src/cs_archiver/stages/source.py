@@ -1,15 +1,14 @@
 """A fresh look at the source before and during its deletion, and the approvals that rest on one."""
 
 import os
-import stat
 from collections.abc import Sequence
 
 from cs_archiver.domain.deletion import facts_of, reasons_against
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import Entry, shown
+from cs_archiver.domain.manifest import Entry
 from cs_archiver.domain.marker import is_marker_of
 from cs_archiver.domain.verification import Check
-from cs_archiver.errors import NeedsOperator, Permanent
+from cs_archiver.stages.nas import Nas, require_nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Report
 from cs_archiver.tools.disk import open_regular
@@ -22,20 +21,18 @@ _MARKER_BYTES_READ = 4096
 class SourceLook:
     """Compares a source with its manifest; with `read_content` every file is read and hashed again."""
 
-    def __init__(self, places: Places, *, threads: int, read_content: bool) -> None:
+    def __init__(self, places: Places, nas: Nas, *, threads: int, read_content: bool) -> None:
         self._places = places
+        self._nas = nas
         self._threads = threads
         self._read_content = read_content
 
-    async def require_there(self, job: Job) -> None:
-        """Raises NeedsOperator when the source cannot be found."""
-        await in_thread(lambda _work: require_nas(self._places, job))
-
     async def look(self, job: Job, manifest: Sequence[Entry], report: Report, *, deletion_begun: bool) -> FreshLook:
         """Raises NeedsOperator when the folder cannot be found: that may be the NAS, and is never "done"."""
+        await self._nas.require(job)
         source = self._places.source(job)
         total = job.folder_size_bytes
-        report.operation("Comparing the source with the manifest" + (", file by file" if self._read_content else ""))
+        doing = "Comparing the source with the manifest" + (", file by file" if self._read_content else "")
 
         def look(work: Work) -> FreshLook:
             require_nas(self._places, job)
@@ -49,7 +46,8 @@ class SourceLook:
                 work=work,
             )
 
-        return await in_thread(look, lambda count: report.progress(bytes_done=count, bytes_total=total))
+        async with self._nas.watched(report, doing):
+            return await in_thread(look, lambda count: report.progress(bytes_done=count, bytes_total=total))
 
     async def reasons_to_keep(
         self, job: Job, manifest: Sequence[Entry], checks: Sequence[Check], look: FreshLook
@@ -71,33 +69,6 @@ class SourceLook:
             )
 
         return await in_thread(ask)
-
-
-def require_nas(places: Places, job: Job) -> None:
-    """The source is a folder on the NAS's own file system; it was there before.
-
-    Raises Permanent when it was renamed or removed by hand, and NeedsOperator when the NAS itself is not there.
-    """
-    source = places.source(job)
-    try:
-        base = os.stat(places.nas)
-        shelf = os.stat(os.path.dirname(source))
-        if shelf.st_dev == base.st_dev and not os.path.lexists(source):
-            raise Permanent(
-                f"the source {shown(source)!r} was renamed or removed by hand, while the NAS is there",
-                problem="source-missing",
-            )
-        status = os.lstat(source)
-    except OSError as error:
-        why = error.strerror or str(error)
-    else:
-        if stat.S_ISDIR(status.st_mode) and status.st_dev == base.st_dev:
-            return
-        why = "it is no folder" if status.st_dev == base.st_dev else "another file system is mounted over it"
-    raise NeedsOperator(
-        f"the source {shown(source)!r} is not there: check the NAS mount; nothing is deleted ({why})",
-        problem="nas-unreachable",
-    )
 
 
 def temporary_marker_name(job: Job) -> bytes:

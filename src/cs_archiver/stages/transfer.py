@@ -1,16 +1,195 @@
-"""Ending a Globus task: asked to stop, then watched until it really has, so that nothing writes afterwards."""
+"""A submission to Globus, from its stored request to the end of its task; nothing is sent that is not stored."""
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from cs_archiver.tools.globus import Globus
+from cs_archiver.clock import elapsed, now_text
+from cs_archiver.db.catalogue import Catalogue, Upload
+from cs_archiver.domain.events import LogLevel
+from cs_archiver.domain.job import Job
+from cs_archiver.domain.sizes import human_size
+from cs_archiver.errors import ConnectionTrouble, NeedsOperator, Temporary
+from cs_archiver.stages.destination import left_behind
+from cs_archiver.stages.places import Places
+from cs_archiver.stages.stage import Report
+from cs_archiver.tools.globus import Globus, SyncLevel, transfer_document
+from cs_archiver.tools.mark import SentMark
+from cs_archiver.tools.threads import in_thread
+
+_KNOWN_STATUSES = ("ACTIVE", "INACTIVE", "SUCCEEDED", "FAILED")
+_DESTINATION_FULL = ("QUOTA_EXCEEDED", "NO_SPACE_LEFT")
 
 
-async def ended(globus: Globus, task_id: str, *, poll_interval: timedelta) -> str:
-    """Cancel a task and wait for its end; gives back SUCCEEDED (it was quicker) or FAILED."""
-    await globus.cancel(task_id)
-    while True:
-        status = str((await globus.task(task_id)).get("status"))
-        if status in ("SUCCEEDED", "FAILED"):
-            return status
-        await asyncio.sleep(poll_interval.total_seconds())
+@dataclass(frozen=True, slots=True)
+class TransferSettings:
+    """`deadline` None leaves it to Globus, which extends its own while there is progress."""
+
+    source_collection: str
+    destination_collection: str
+    external_checksum: bool
+    poll_interval: timedelta
+    task_timeout: timedelta
+    deadline: timedelta | None
+
+
+class Transfers:
+    """Stores, sends and follows submissions. Each step may be repeated: Globus runs a submission once."""
+
+    def __init__(
+        self, globus: Globus, catalogue: Catalogue, places: Places, mark: SentMark, settings: TransferSettings
+    ) -> None:
+        self._globus = globus
+        self._catalogue = catalogue
+        self._places = places
+        self._mark = mark
+        self._settings = settings
+
+    async def store(self, job: Job, *, sync_level: SyncLevel | None, compares: Upload | None = None) -> Upload:
+        """Claim a submission id and store the whole request under it, before anything is sent."""
+        submission_id = await self._globus.new_submission_id()
+        what = "job" if compares is None else "comparison for job"
+        request = transfer_document(
+            submission_id=submission_id,
+            label=f"CS Archiver {what} {job.id} {submission_id[:8]}",
+            source_collection=self._settings.source_collection,
+            destination_collection=self._settings.destination_collection,
+            source_path=self._places.as_collection_path(job.archive_path or ""),
+            destination_path=job.globus_destination_path,
+            sha256=job.archive_sha256 if self._settings.external_checksum else None,
+            sync_level=sync_level,
+            deadline=self._deadline(),
+        )
+        return await self._catalogue.add_upload(job, submission_id=submission_id, request=request, compares=compares)
+
+    async def send(self, upload: Upload, report: Report) -> Upload:
+        """Hand it to Globus, unless that was done; gives it back with the id of its task."""
+        if upload.task_id is not None:
+            return upload
+        report.operation("Submitting the transfer to Globus")
+        upload = await self._submit(upload)
+        await report.log(f"Globus accepted the transfer as task {upload.task_id}")
+        return upload
+
+    async def until_succeeded(self, upload: Upload, job: Job, report: Report, *, doing: str) -> Mapping[str, Any]:
+        """The document of the task once it has succeeded, and that it has is stored.
+
+        Raises Temporary when it failed or took too long and is over, NeedsOperator while a person has to help.
+        """
+        task = await self._poll(upload, job, report, doing)
+        await self._catalogue.set_succeeded(upload)
+        return task
+
+    async def end(self, upload: Upload) -> str:
+        """Cancel what may still be writing and wait for its end; gives back SUCCEEDED (it was quicker) or FAILED."""
+        if upload.task_id is None:
+            # It may have reached Globus without the answer reaching us: only sending it again tells.
+            upload = await self._submit(upload)
+        status = await self._ended(upload.task_id or "")
+        await self.set_failed(upload)
+        return status
+
+    async def set_failed(self, upload: Upload) -> None:
+        """What lies at the destination now may be replaced later, if it is still exactly that.
+
+        Not after a comparison: what lies there then is the archive itself.
+        """
+        left = None
+        if upload.compares is None:
+            left = await left_behind(self._globus, self._settings.destination_collection, upload.destination_path)
+        await self._catalogue.set_failed(upload, left_behind=left)
+
+    async def _submit(self, upload: Upload) -> Upload:
+        # The mark first: an older database in the place of this one must know that it is older.
+        await in_thread(lambda _work: self._mark.raise_to(upload.id))
+        return await self._catalogue.set_task(upload, await self._globus.submit(upload.request))
+
+    def _deadline(self) -> str | None:
+        deadline = self._settings.deadline
+        return None if deadline is None else now_text(after=deadline)
+
+    async def _poll(self, upload: Upload, job: Job, report: Report, doing: str) -> Mapping[str, Any]:
+        told_fault = None
+        while True:
+            task = await self._globus.task(upload.task_id or "")
+            if task.get("status") in _KNOWN_STATUSES:
+                await report.recovered()
+            if task.get("status") == "SUCCEEDED":
+                return task
+            await self._require_active(task, upload)
+            _show(task, job, report, doing)
+            told_fault = await self._tell_new_fault(task, told_fault, report)
+            if elapsed(upload.created_at, now_text()) > self._settings.task_timeout:
+                return await self._give_up(upload, report)
+            await asyncio.sleep(self._settings.poll_interval.total_seconds())
+
+    async def _require_active(self, task: Mapping[str, Any], upload: Upload) -> None:
+        task_id, status = upload.task_id, task.get("status")
+        if status == "FAILED":
+            await self.set_failed(upload)
+            error = task.get("fatal_error")
+            if isinstance(error, Mapping) and error.get("code") in _DESTINATION_FULL:
+                raise NeedsOperator(
+                    f"the destination is full (Globus task {task_id}: {_reason(task)}): make room or raise its quota",
+                    problem="destination-full",
+                )
+            raise Temporary(f"Globus task {task_id} failed: {_reason(task)}", problem="transfer-failed")
+        if status == "INACTIVE":
+            raise NeedsOperator(
+                f"Globus task {task_id} is inactive: its credentials expired; renew the collection's consent",
+                problem="transfer-inactive",
+            )
+        if status != "ACTIVE":
+            raise ConnectionTrouble(f"Globus task {task_id} has the unknown status {status!r}")
+
+    async def _tell_new_fault(self, task: Mapping[str, Any], told: str | None, report: Report) -> str | None:
+        if task.get("is_ok") is not False:
+            return None
+        fault = str(task.get("nice_status"))
+        if fault != told:
+            detail = await self._globus.last_fault(str(task.get("task_id")))
+            await report.log(f"Globus reports a fault and keeps trying: {detail or fault}", LogLevel.WARNING)
+        return fault
+
+    async def _give_up(self, upload: Upload, report: Report) -> Mapping[str, Any]:
+        """Cancel the task and wait for its end, so that nothing writes to the destination afterwards."""
+        hours = self._settings.task_timeout.total_seconds() / 3600
+        task_id = upload.task_id or ""
+        await report.log(f"The transfer took over {hours:g} h: cancelling the Globus task", LogLevel.WARNING)
+        report.operation("Cancelling the Globus task: it took too long")
+        if await self._ended(task_id) == "SUCCEEDED":
+            return await self._globus.task(task_id)
+        await self.set_failed(upload)
+        raise Temporary(f"the transfer was cancelled after {hours:g} h", problem="transfer-timed-out")
+
+    async def _ended(self, task_id: str) -> str:
+        await self._globus.cancel(task_id)
+        while True:
+            status = str((await self._globus.task(task_id)).get("status"))
+            if status in ("SUCCEEDED", "FAILED"):
+                return status
+            await asyncio.sleep(self._settings.poll_interval.total_seconds())
+
+
+def _show(task: Mapping[str, Any], job: Job, report: Report, doing: str) -> None:
+    # A comparison moves nothing: what it has read so far is its progress.
+    done = int(task.get("bytes_transferred") or task.get("bytes_checksummed") or 0)
+    total = job.archive_size_bytes or 0
+    state = task.get("nice_status") or "OK"
+    text = task.get("nice_status_short_description") or state
+    faults = int(task.get("faults") or 0)
+    rate = int(task.get("effective_bytes_per_second") or 0)
+    report.operation(
+        f"{doing}: {human_size(done)} of {human_size(total)}, {human_size(rate)}/s, "
+        f"{faults} faults, Globus says {state}" + (f" ({text})" if text != state else "")
+    )
+    report.progress(bytes_done=done, bytes_total=total)
+
+
+def _reason(task: Mapping[str, Any]) -> str:
+    error = task.get("fatal_error")
+    if isinstance(error, Mapping):
+        return f"{error.get('code')}: {error.get('description')}"
+    return str(task.get("nice_status_short_description") or task.get("nice_status") or "no reason given")

@@ -15,12 +15,14 @@ from cs_archiver.domain.verification import (
     passed,
     size_difference,
     verify,
+    verify_comparison,
 )
 from cs_archiver.errors import Permanent, Temporary
-from cs_archiver.stages.destination import left_behind
+from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.source import Approvals, SourceLook
 from cs_archiver.stages.stage import Advance, Report
+from cs_archiver.stages.transfer import Transfers
 from cs_archiver.tools.disk import Digest, digest_of_file, local_error
 from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.threads import Work, in_thread
@@ -31,6 +33,7 @@ class VerifySettings:
     source_collection: str
     destination_collection: str
     size_tolerance_percent: float
+    compare_again: bool
 
 
 class VerifyUpload:
@@ -41,31 +44,35 @@ class VerifyUpload:
         globus: Globus,
         catalogue: Catalogue,
         places: Places,
+        nas: Nas,
         source: SourceLook,
         approvals: Approvals,
+        transfers: Transfers,
         settings: VerifySettings,
     ) -> None:
         self._globus = globus
         self._catalogue = catalogue
         self._places = places
+        self._nas = nas
         self._source = source
         self._approvals = approvals
+        self._transfers = transfers
         self._settings = settings
 
     async def run(self, job: Job, report: Report) -> Advance:
         upload = await self._catalogue.latest_upload(job.id)
         if upload is None or job.manifest_id is None or job.archive_sha256 is None:
             raise Permanent("this job has no upload to verify", problem="nothing-uploaded")
-        await self._source.require_there(job)  # first: a job held for days must not verify again and again
+        await self._nas.require(job)  # first: a job held for days must not verify again and again
         checks = await self._verify(job, upload, report)
+        if passed(checks) and self._settings.compare_again:
+            checks += await self._compare_again(job, upload, report)
         await self._catalogue.add_evidence(
             job, upload, checks, passed=passed(checks), collection=self._settings.destination_collection
         )
         await _tell(checks, report)
         if not passed(checks):
-            collection = self._settings.destination_collection
-            left = await left_behind(self._globus, collection, upload.destination_path)
-            await self._catalogue.set_failed(upload, left_behind=left)
+            await self._transfers.set_failed(upload)
             raise Temporary(
                 f"Upload verification failed - {failures(checks)}",
                 problem="verification-failed",
@@ -75,16 +82,37 @@ class VerifyUpload:
         return Advance(JobStatus.DELETING_SOURCE)
 
     async def _verify(self, job: Job, upload: Upload, report: Report) -> list[Check]:
-        settings = self._settings
         report.operation("Verifying the upload: reading the task back from Globus")
         task = await self._globus.task(upload.task_id or "")
         transfers = await self._globus.successful_transfers(upload.task_id or "")
+        settings = self._settings
         ids = (settings.source_collection, settings.destination_collection)
         collections = [await self._globus.collection(collection_id) for collection_id in ids]
         report.operation("Verifying the upload: looking at the remote file")
         remote = await self._globus.stat(settings.destination_collection, upload.destination_path)
         local = await self._digest_of_archive(job, report)
-        expected = Expected(
+        disabled = [collection.name for collection in collections if collection.verification_disabled]
+        observed = Observed(task, transfers, remote, disabled, local.size, local.sha256.hex())
+        return verify(self._expected(job, upload), observed)
+
+    async def _compare_again(self, job: Job, upload: Upload, report: Report) -> list[Check]:
+        """A task of its own reads both sides anew and must find nothing to send.
+
+        The first task may have been told lies, or the file may have changed since. If this one does send the file,
+        the destination was wrong: nothing is deleted on that, and the upload begins again.
+        """
+        await report.log("Comparing the destination with the archive once more, in a task of its own")
+        comparison = await self._catalogue.open_comparison(upload)
+        if comparison is None:
+            comparison = await self._transfers.store(job, sync_level="checksum", compares=upload)
+        comparison = await self._transfers.send(comparison, report)
+        doing = "Comparing the destination with the archive"
+        task = await self._transfers.until_succeeded(comparison, job, report, doing=doing)
+        return verify_comparison(self._expected(job, comparison), task)
+
+    def _expected(self, job: Job, upload: Upload) -> Expected:
+        settings = self._settings
+        return Expected(
             task_id=upload.task_id or "",
             label=str(upload.request.get("label")),
             source_collection=settings.source_collection,
@@ -95,9 +123,6 @@ class VerifyUpload:
             sha256=job.archive_sha256 or "",
             size_tolerance_percent=settings.size_tolerance_percent,
         )
-        disabled = [collection.name for collection in collections if collection.verification_disabled]
-        observed = Observed(task, transfers, remote, disabled, local.size, local.sha256.hex())
-        return verify(expected, observed)
 
     async def _digest_of_archive(self, job: Job, report: Report) -> Digest:
         """Hashed anew: Globus compared the destination with this file as it is now, not as it was packed."""

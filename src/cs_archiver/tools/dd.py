@@ -1,6 +1,5 @@
 """Copies one large file with dd in blocks of 1 MiB: the strategy for folders of huge files."""
 
-import asyncio
 import os
 import re
 import stat
@@ -10,6 +9,7 @@ from typing import Final
 
 from cs_archiver.errors import DiskFull, JobError, Permanent, Temporary
 from cs_archiver.tools.process import Finished, Processes, ProgressReader, require_absolute
+from cs_archiver.tools.threads import in_thread
 
 PROGRESS: Final = re.compile(rb"[\r\n](\d+) byte")
 
@@ -32,7 +32,7 @@ class Dd:
         no regular file, DiskFull, Temporary, also when `destination` exists.
         """
         require_absolute(source, destination)
-        await asyncio.to_thread(_check_is_regular, source)  # a NAS may take its time to answer
+        await in_thread(lambda _work: _check_is_regular(source))  # a NAS may take its time to answer
         reader = ProgressReader(PROGRESS, first=b"\n")
 
         def consume(piece: bytes) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 import os
 import re
 import shutil
@@ -17,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 TAIL_BYTES: Final = 65_536
 TERMINATE_GRACE_SECONDS = 5.0
+KILL_GRACE_SECONDS = 10.0
 CLOSE_GRACE_SECONDS = 5.0
 
 _PACKAGES: Final = {"7z": "7zip (p7zip-full on Debian 12 and older)", "7zz": "7zip", "dd": "coreutils"}
@@ -77,8 +77,9 @@ class Processes:
 
         When the caller is cancelled or a consumer raises, the group gets SIGTERM, after five seconds SIGKILL,
         and the exception goes on only when no process of the group lives: what the tool wrote may then be
-        removed. Should this process die first, the kernel sends the tool SIGTERM (`setpriv --pdeathsig`,
-        bound to the thread that started it: the event loop's). That covers the tool itself, not children of
+        removed. One that hangs in the kernel is left behind after ten more, with the signal that ends it. Should
+        this process die first, the kernel sends the tool SIGTERM (`setpriv --pdeathsig`, bound to the thread that
+        started it: the event loop's). That covers the tool itself, not children of
         its own, and nothing where setpriv is missing; the inherited lock then keeps a second instance out.
 
         Raises NeedsOperator when the tool is not installed, Temporary when it cannot be started.
@@ -98,9 +99,9 @@ class Processes:
             await output.over.wait()
         finally:
             await _end_group(transport.get_pid())
-            await output.exited.wait()
+            await _wait_at_most(output.exited, CLOSE_GRACE_SECONDS, "a tool was not reaped")
             # All writers are dead, so the pipes end at once, unless a process left the group with them.
-            await _wait_at_most(output.closed, CLOSE_GRACE_SECONDS)
+            await _wait_at_most(output.closed, CLOSE_GRACE_SECONDS, "a tool's output stayed open")
             transport.close()
         if output.failure is not None:
             raise output.failure
@@ -215,12 +216,12 @@ async def _settle(task: "asyncio.Task[Finished]") -> None:
             continue
 
 
-async def _wait_at_most(event: asyncio.Event, seconds: float) -> None:
+async def _wait_at_most(event: asyncio.Event, seconds: float, otherwise: str) -> None:
     try:
         async with asyncio.timeout(seconds):
             await event.wait()
     except TimeoutError:
-        logger.warning("a tool's output stayed open %.0f s after its processes ended", seconds)
+        logger.warning("%s within %.0f s of its end", otherwise, seconds)
 
 
 async def _end_group(group: int) -> None:
@@ -231,8 +232,9 @@ async def _end_group(group: int) -> None:
         return
     logger.warning("processes %s ignored SIGTERM and are killed", _living_members(group))
     _signal_group(group, signal.SIGKILL)
-    # No limit: a process stuck in the kernel, as on a dead NAS, may still write when it wakes up.
-    await _is_empty_within(group, math.inf)
+    if not await _is_empty_within(group, KILL_GRACE_SECONDS):
+        # Stuck in the kernel, as on a dead NAS. It runs no line of its own when it wakes up: the signal ends it first.
+        logger.warning("processes %s hang in a call to the NAS or the disk and are left behind", _living_members(group))
 
 
 async def _is_empty_within(group: int, seconds: float) -> bool:

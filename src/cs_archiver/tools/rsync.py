@@ -1,6 +1,5 @@
 """Copies the content of a folder with rsync: the strategy for folders of middling size."""
 
-import asyncio
 import os
 import re
 import stat
@@ -9,6 +8,7 @@ from typing import Final
 
 from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Temporary
 from cs_archiver.tools.process import Finished, Processes, ProgressReader, require_absolute
+from cs_archiver.tools.threads import in_thread
 
 PROGRESS: Final = re.compile(rb"\r\s*(\d+)\s+\d{1,3}%")
 
@@ -44,7 +44,7 @@ class Rsync:
         Raises Permanent if either is no folder or `destination` holds something, DiskFull, Temporary.
         """
         require_absolute(source, destination)
-        await asyncio.to_thread(_check_folders, source, destination)  # a NAS may take its time to answer
+        await in_thread(lambda _work: _check_folders(source, destination))  # a NAS may take its time to answer
         reader = ProgressReader(PROGRESS, first=b"\r")
 
         def consume(piece: bytes) -> None:

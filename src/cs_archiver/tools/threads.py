@@ -1,6 +1,7 @@
 """Blocking work on threads that can be stopped: a cancelled await alone would let the thread go on."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -10,8 +11,11 @@ from typing import TypeVar
 _T = TypeVar("_T")
 _Item = TypeVar("_Item")
 
+STOP_GRACE_SECONDS = 10.0
 _REPORT_SECONDS = 0.2
 _AHEAD = 4  # tasks a thread that wait in line: memory stays bounded for a million files
+
+_log = logging.getLogger(__name__)
 
 
 class Stopped(Exception):
@@ -41,34 +45,56 @@ class Work:
         self._stop.set()
 
 
+def begin(function: Callable[[], _T]) -> "asyncio.Future[_T]":
+    """Call `function` in a thread of its own, which does not hold up the end of the process."""
+    future: Future[_T] = Future()
+    future.set_running_or_notify_cancel()  # from here on it cannot be cancelled, only left behind
+
+    def run() -> None:
+        try:
+            result = function()
+        except BaseException as error:  # noqa: BLE001  raised where it is awaited
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=run, name="work", daemon=True).start()
+    return asyncio.wrap_future(future)
+
+
 async def in_thread(function: Callable[[Work], _T], on_bytes: Callable[[int], None] | None = None) -> _T:
     """Run `function` in a thread of its own, telling `on_bytes` the bytes done a few times a second.
 
     When cancelled it stops the work and waits for the thread to end before CancelledError goes on, so that
-    nobody writes any more when the caller cleans up.
+    nobody writes any more when the caller cleans up. Only a thread that hangs in the kernel, as on a dead NAS, is
+    left behind after ten seconds: should it ever wake up, it does what it was about to, and ends.
     """
     work = Work()
-    with ThreadPoolExecutor(1, thread_name_prefix="work") as executor:
-        future = asyncio.get_running_loop().run_in_executor(executor, function, work)
-        try:
-            while not future.done():
-                await asyncio.wait({future}, timeout=_REPORT_SECONDS)
-                if on_bytes is not None:
-                    on_bytes(work.bytes_done)
-        except BaseException:  # cancelled, or on_bytes failed: either way the thread must end first
-            work.stop()
-            await _ended(future)
-            raise
+    future = begin(lambda: function(work))
+    try:
+        while not future.done():
+            await asyncio.wait({future}, timeout=_REPORT_SECONDS)
+            if on_bytes is not None:
+                on_bytes(work.bytes_done)
+    except BaseException:  # cancelled, or on_bytes failed: either way the thread must end first
+        work.stop()
+        await _ended(future)
+        raise
     return future.result()
 
 
 async def _ended(future: "asyncio.Future[_T]") -> None:
-    while not future.done():
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + STOP_GRACE_SECONDS
+    while not future.done() and clock() < deadline:
         try:
-            await asyncio.wait({future})
+            await asyncio.wait({future}, timeout=deadline - clock())
         except asyncio.CancelledError:  # told twice; the thread must still end first
             continue
-    if not future.cancelled():
+    if not future.done():
+        _log.warning("a thread hangs in a call to the NAS or the disk: it is left behind")
+        future.cancel()
+    elif not future.cancelled():
         future.exception()
 
 

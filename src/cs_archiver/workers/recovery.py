@@ -1,9 +1,36 @@
-"""After a crash or a shutdown: what was interrupted on this machine goes back to its place in the queue."""
+"""At the start: what was interrupted goes back to its place in the queue, and an older database is noticed."""
 
+import logging
+
+from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.states import BUSY, JobStatus, WorkerName
+from cs_archiver.tools.mark import SentMark
+from cs_archiver.tools.threads import in_thread
+
+_log = logging.getLogger(__name__)
+
+OLDER_DATABASE = (
+    "This database is older than what was already sent to Globus: it was restored from a backup, or replaced. Nothing "
+    "at the destination is taken for a leftover of ours; a job whose archive is there already fails and says so."
+)
+
+
+async def doubt_older_database(catalogue: Catalogue, mark: SentMark) -> str | None:
+    """What to tell people when submissions were sent of which this database knows nothing; else None.
+
+    Then nothing may be believed about what lies at the destination: it may be an archive whose source is gone.
+    """
+    newest_sent = await in_thread(lambda _work: mark.read())
+    known = await catalogue.newest_submission()
+    if known == (newest_sent or 0) or (newest_sent is not None and known > newest_sent):
+        return None
+    await catalogue.doubt_everything_sent(go_on_after=max(known, newest_sent or 0))
+    await in_thread(lambda _work: mark.raise_to(max(known, newest_sent or 0)))
+    _log.warning("%s", OLDER_DATABASE)
+    return OLDER_DATABASE
 
 
 async def requeue_interrupted(queue: Queue, jobs: Jobs) -> int:

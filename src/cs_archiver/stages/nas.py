@@ -1,0 +1,118 @@
+"""The NAS before and during every piece of work there: it may be gone, another one, read-only, or hang."""
+
+import asyncio
+import os
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from cs_archiver.domain.events import LogLevel
+from cs_archiver.domain.job import Job
+from cs_archiver.domain.manifest import shown
+from cs_archiver.errors import NeedsOperator, Permanent
+from cs_archiver.stages.places import Places
+from cs_archiver.stages.stage import Report
+from cs_archiver.tools.nas import NasProbe
+from cs_archiver.tools.threads import in_thread
+
+
+class Nas:
+    """Guards the sources of jobs."""
+
+    def __init__(self, places: Places, probe: NasProbe) -> None:
+        self._places = places
+        self._probe = probe
+
+    async def require(self, job: Job) -> None:
+        """Raises NeedsOperator when the NAS hangs or is not there, Permanent when only this source is gone."""
+        await self._probe.require_answer()
+        await in_thread(lambda _work: require_nas(self._places, job))
+
+    async def device(self, job: Job) -> int:
+        """The number of the source's file system as it is mounted now. Raises NeedsOperator as `require` does."""
+        await self.require(job)
+        return await in_thread(lambda _work: os.lstat(self._places.source(job)).st_dev)
+
+    @asynccontextmanager
+    async def watched(self, report: Report, doing: str) -> AsyncIterator[None]:
+        """While work goes on there, say `doing`, or that the NAS hangs for as long as it does."""
+        report.operation(doing)
+        watch = asyncio.create_task(self._watch(report, doing), name="watch the NAS")
+        try:
+            yield
+        finally:
+            watch.cancel()
+            await asyncio.wait({watch})
+
+    async def _watch(self, report: Report, doing: str) -> None:
+        hangs = False
+        while True:
+            await asyncio.sleep(self._probe.timeout_seconds)
+            try:
+                await self._probe.require_answer()
+            except NeedsOperator as error:
+                if not hangs:
+                    report.operation(f"Held: {error}")
+                    await report.log(str(error), LogLevel.WARNING)
+                hangs = True
+            else:
+                if hangs:
+                    report.operation(doing)
+                    await report.log("The NAS answers again")
+                hangs = False
+
+
+def require_nas(places: Places, job: Job) -> None:
+    """The source is a folder on the NAS's own file system; it was there before.
+
+    Raises Permanent when it was renamed or removed by hand, and NeedsOperator when the NAS itself is not there. The
+    folder under a NAS that is not mounted is empty.
+    """
+    source = places.source(job)
+    try:
+        base = os.stat(places.nas)
+        if not os.path.lexists(source) and os.listdir(places.nas):
+            raise Permanent(
+                f"the source {shown(source)!r} was renamed or removed by hand, while the NAS is there",
+                problem="source-missing",
+            )
+        status = os.lstat(source)
+    except OSError as error:
+        why = error.strerror or str(error)
+    else:
+        if status.st_dev != base.st_dev:
+            why = "another file system is mounted over it"
+        elif not stat.S_ISDIR(status.st_mode):
+            why = "it is no folder"
+        else:
+            return
+    raise NeedsOperator(
+        f"the source {shown(source)!r} is not there: check the NAS mount; nothing is deleted ({why})",
+        problem="nas-unreachable",
+    )
+
+
+def require_writable(places: Places, job: Job) -> None:
+    """Without leave to delete there and to leave a marker, days of copying and uploading would end in nothing.
+
+    Raises NeedsOperator when the NAS is mounted read-only, Permanent when only this folder refuses.
+    """
+    source = places.source(job)
+    try:
+        read_only = os.statvfs(source).f_flag & os.ST_RDONLY
+    except OSError as error:
+        raise NeedsOperator(
+            f"cannot look at {shown(source)!r}: {error.strerror}: check the NAS mount", problem="nas-unreachable"
+        ) from error
+    if read_only:
+        raise NeedsOperator(
+            f"the NAS is mounted read-only at {shown(source)!r}: mount it so that the service can write there, or no "
+            "source could be deleted in the end",
+            problem="nas-read-only",
+        )
+    if not os.access(source, os.W_OK | os.X_OK):
+        raise Permanent(
+            f"the service may not write to {shown(source)!r}, so it could not delete its content in the end: give it "
+            "the right to, then retry",
+            problem="source-not-writable",
+        )

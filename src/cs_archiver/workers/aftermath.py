@@ -1,0 +1,170 @@
+"""What follows when a stage failed: wait, try again, make room, or give the job up; and that it is said."""
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from cs_archiver.bus import Bus
+from cs_archiver.clock import now_text
+from cs_archiver.db.jobs import Jobs
+from cs_archiver.db.queue import Queue
+from cs_archiver.domain.events import JobUpdate, LogLevel, QueueUpdate, StepProgress
+from cs_archiver.domain.job import Job
+from cs_archiver.domain.retry import Again, Operation, RetryPolicy, after_failure, operation_of
+from cs_archiver.domain.states import JobStatus, WorkerName, restart_of, step_name, worker_of
+from cs_archiver.errors import ConnectionTrouble, DiskFull, JobError, NeedsOperator, NotYet, Permanent, Temporary
+from cs_archiver.stages.set_aside import SetAside
+from cs_archiver.workers.report import log_line
+
+_FIGURES = re.compile(r"[\d.]+")  # a wait whose figures alone changed is not told again
+
+Outage = Callable[[], Awaitable[str | None]]
+"""Says why Globus is out of reach for every job, None when it answers."""
+
+
+class Aftermath:
+    def __init__(
+        self,
+        *,
+        queue: Queue,
+        jobs: Jobs,
+        bus: Bus,
+        policy: RetryPolicy,
+        set_aside: SetAside,
+        outage: Outage,
+        recheck_seconds: float,
+    ) -> None:
+        self._queue = queue
+        self._jobs = jobs
+        self._bus = bus
+        self._policy = policy
+        self._set_aside = set_aside
+        self._outage = outage
+        self._recheck_seconds = recheck_seconds
+
+    async def of(self, job: Job, error: JobError) -> None:
+        """Record what comes next for this job. Raises JobMovedMeanwhile, and NeedsOperator for the database."""
+        match error:
+            case NotYet():
+                await self._wait(job, str(error), error.problem)
+            case NeedsOperator():
+                await self._hold(job, error)
+            case DiskFull():
+                await self._wait_for_space(job, error)
+            case ConnectionTrouble():
+                await self._connect_again(job, error)
+            case Temporary():
+                await self._retry(job, error)
+            case _:
+                await self._fail(job, error)
+
+    def publish(self, job: Job) -> None:
+        """Tell whoever listens what the job is now."""
+        self._bus.publish(JobUpdate(job.id, job.status, job.progress_percent, job.current_operation, StepProgress()))
+        self._bus.publish(QueueUpdate())
+
+    async def _hold(self, job: Job, error: JobError) -> None:
+        await self._wait(job, f"Held: {error}", error.problem, level=LogLevel.WARNING)
+
+    async def _wait(self, job: Job, operation: str, problem: str, *, level: LogLevel = LogLevel.INFO) -> None:
+        """Keep the state, say why, and look again after a while; told once, not every time."""
+        if _FIGURES.sub("", job.current_operation or "") != _FIGURES.sub("", operation):
+            await self._tell(job, operation, level)
+        waiting = await self._queue.checkpoint(
+            job,
+            progress_percent=job.progress_percent,
+            current_operation=operation,
+            error_problem=problem,
+            not_before=self._later(),
+        )
+        self.publish(waiting)
+
+    async def _wait_for_space(self, job: Job, error: DiskFull) -> None:
+        """A full disk is no failure: what was written goes, and the job queues for twice its size."""
+        if worker_of(job.status) is WorkerName.TRANSFER or job.status is JobStatus.AWAITING_UPLOAD:
+            await self._hold(job, error)
+            return
+        await self._keep_going(job, self._set_aside.clear(job))
+        await self._tell(job, f"{error}: waiting for disk space", LogLevel.WARNING)
+        changes: dict[str, object] = {
+            "progress_percent": job.progress_percent,
+            "current_operation": "Waiting for disk space",
+            "error_problem": error.problem,
+            "disk_was_full": 1,
+            "not_before": self._later(),
+        }
+        if job.status is JobStatus.QUEUED:
+            self.publish(await self._queue.checkpoint(job, **changes))
+        else:
+            self.publish(await self._queue.move(job, JobStatus.QUEUED, changes))
+
+    async def _retry(self, job: Job, error: Temporary) -> None:
+        operation = operation_of(job.status, connection_trouble=False)
+        again = after_failure(self._policy, operation, retries_so_far=job.retry_count)
+        if again is None:
+            await self._give_up(job, error, job.retry_count)
+        else:
+            await self._try_again(job, error, again, "retry_count")
+
+    async def _connect_again(self, job: Job, error: ConnectionTrouble) -> None:
+        """With the retries used up: an outage is waited for, and trouble of this job alone ends it.
+
+        An outage may have ended since this job's last attempt, so that one more tells the two apart.
+        """
+        retries = job.connection_retries
+        again = after_failure(self._policy, Operation.CONNECTION, retries_so_far=retries)
+        limit = self._policy.limits[Operation.CONNECTION]
+        if again is None:
+            outage = await self._outage()
+            if outage is not None:
+                await self._hold(job, NeedsOperator(f"Globus is out of reach: {outage}", problem=error.problem))
+                return
+            again = None if retries > limit else Again(retries + 1, limit + 1, 0.0)
+        if again is None:
+            await self._give_up(job, error, retries)
+        else:
+            await self._try_again(job, error, again, "connection_retries")
+
+    async def _try_again(self, job: Job, error: Temporary, again: Again, counter: str) -> None:
+        text = f"Retry {again.number}/{again.limit} in {again.delay_seconds:g} s: {error}"
+        await self._tell(job, text, LogLevel.WARNING)
+        changes: dict[str, object] = {
+            counter: again.number,
+            "progress_percent": job.progress_percent,
+            "current_operation": text,
+            "error_message": str(error),
+            "error_problem": error.problem,
+            "not_before": now_text(after=timedelta(seconds=again.delay_seconds)),
+        }
+        start = restart_of(job.status) if error.start_over else job.status
+        if start is job.status:
+            self.publish(await self._queue.checkpoint(job, **changes))
+        else:
+            self.publish(await self._queue.move(job, start, changes))
+
+    async def _give_up(self, job: Job, error: JobError, retries: int) -> None:
+        after = f"after {retries} retries: " if retries else ""
+        await self._fail(job, Permanent(f"{after}{error}", problem=error.problem))
+
+    async def _fail(self, job: Job, error: JobError) -> None:
+        await self._tell(job, f"Job failed: {error}", LogLevel.ERROR)
+        await self._keep_going(job, self._set_aside.keep(job, str(error)))
+        changes = {
+            "progress_percent": job.progress_percent,
+            "error_message": str(error),
+            "error_problem": error.problem,
+            "current_operation": step_name(JobStatus.FAILED),
+        }
+        self.publish(await self._queue.move(job, JobStatus.FAILED, changes))
+
+    async def _keep_going(self, job: Job, tidying: Awaitable[None]) -> None:
+        try:
+            await tidying
+        except JobError as problem:
+            await self._tell(job, f"Its local files stay where they are: {problem}", LogLevel.WARNING)
+
+    async def _tell(self, job: Job, message: str, level: LogLevel = LogLevel.INFO) -> None:
+        await log_line(self._jobs, self._bus, job.id, message, level)
+
+    def _later(self) -> str:
+        return now_text(after=timedelta(seconds=self._recheck_seconds))
