@@ -1,6 +1,7 @@
 """The command line: parse, call, return an exit code."""
 
 import asyncio
+import json
 import logging
 import os
 import sys
@@ -18,6 +19,8 @@ from cs_archiver.errors import ArchiverError, ConfigError
 from cs_archiver.sandbox import SandboxSettings
 from cs_archiver.sandbox.command import parse_client, parse_collection
 from cs_archiver.sandbox.command import serve as serve_sandbox
+from cs_archiver.server.openapi import document
+from cs_archiver.server.routes import ROUTES
 from cs_archiver.settings import Settings
 
 _T = TypeVar("_T")
@@ -54,6 +57,12 @@ def check_config(config_file: Path | None) -> None:
     """Check the configuration without starting anything."""
     _settings(config_file)
     click.echo("The configuration is fine.")
+
+
+@main.command()
+def openapi() -> None:
+    """Print the description of the API (OpenAPI 3.1) that the server gives at /api/openapi.json."""
+    click.echo(json.dumps(document(ROUTES), indent=2))
 
 
 @main.command()

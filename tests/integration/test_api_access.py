@@ -1,24 +1,22 @@
 """Who may call what, and what every answer has: generated from the URL table, so that no route is forgotten."""
 
-import uuid
-from collections.abc import AsyncIterator
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import jwt
 import pytest
 
-from cs_archiver.server.auth import Who
-from cs_archiver.server.routes import ROUTES, Route
-from tests.support.api import Api, refusal_of, running_api
+from cs_archiver.db import tables
+from cs_archiver.server.route import Route, Scope, Who
+from cs_archiver.server.routes import ROUTES
+from tests.support.api import SECRET, Api, address_of, refusal_of, running_api
 
 API_ROUTES = [route for route in ROUTES if route.path.startswith("/api/")]
 CLOSED_ROUTES = [route for route in ROUTES if route.who is not Who.ANYONE]
-
-_ADMITTED = {
-    Who.ANYONE: {"", "new", "newadmin", "ann", "root"},
-    Who.NEWCOMER: {"new", "newadmin", "ann", "root"},
-    Who.USER: {"ann", "root"},
-    Who.ADMIN: {"root"},
-}
 
 
 @pytest.fixture
@@ -31,29 +29,92 @@ def _name(route: Route) -> str:
     return f"{route.method} {route.path}"
 
 
-def _address(route: Route) -> str:
-    return route.path.replace("{job_id}", str(uuid.uuid4()))
+async def _signed(api: Api, *, key: str = SECRET, algorithm: str = "HS256", **changes: Any) -> str:
+    """A token like one of ann's sessions, but for these claims."""
+    claims = jwt.decode(await api.token_of("ann"), options={"verify_signature": False})
+    return jwt.encode({**claims, **changes}, key, algorithm=algorithm)
+
+
+async def _revoked(api: Api) -> str:
+    token = await api.token_of("ann")
+    await api.accounts.logout(token)
+    return token
+
+
+async def _of_a_deleted_user(api: Api) -> str:
+    await api.add_user("gone", is_admin=True)
+    token = await api.token_of("gone")
+    async with api.database.write() as connection:
+        await connection.execute(tables.users.delete().where(tables.users.c.username == "gone"))
+    return token
+
+
+async def _text(text: str) -> str:
+    return text
+
+
+def _refused(_route: Route) -> str:
+    return "not-authenticated"
+
+
+def _of_newcomer(route: Route) -> str | None:
+    return None if route.who is Who.NEWCOMER else "password-change-required"
+
+
+def _of_user(route: Route) -> str | None:
+    return "admins-only" if route.who is Who.ADMIN else None
+
+
+def _of_admin(_route: Route) -> str | None:
+    return None
+
+
+# Who calls: how such a caller gets its token, and the problem a closed route answers with, or None if it admits.
+CALLERS: dict[str, tuple[Callable[[Api], Awaitable[str]], Callable[[Route], str | None]]] = {
+    "no token": (lambda api: _text(""), _refused),
+    "garbage": (lambda api: _text("garbage"), _refused),
+    "alg none": (lambda api: _signed(api, key="", algorithm="none"), _refused),
+    "another key": (lambda api: _signed(api, key=SECRET[::-1]), _refused),
+    "expired": (lambda api: _signed(api, exp=datetime.now(UTC) - timedelta(hours=1)), _refused),
+    "wrong audience": (lambda api: _signed(api, aud="another-service"), _refused),
+    "wrong issuer": (lambda api: _signed(api, iss="another-service"), _refused),
+    "revoked": (_revoked, _refused),
+    "deleted user": (_of_a_deleted_user, _refused),
+    "newcomer": (lambda api: api.token_of("new"), _of_newcomer),
+    "newcomer who is admin": (lambda api: api.token_of("newadmin"), _of_newcomer),
+    "user": (lambda api: api.token_of("ann"), _of_user),
+    "user, signed anew": (lambda api: _signed(api), _of_user),  # so the forgeries above fail for their one difference
+    "admin": (lambda api: api.token_of("root"), _of_admin),
+}
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=_name)
 async def test_each_route_admits_exactly_those_the_table_names(api: Api, route: Route) -> None:
-    for username in _ADMITTED[Who.ANYONE]:
-        token = await api.token_of(username) if username else ""
-        response = await api.call(route.method, _address(route), token=token)
-        if username in _ADMITTED[route.who]:
-            assert response.status not in {401, 403}, username
-        elif username:
-            name = "password-change-required" if username.startswith("new") else "admins-only"
-            await refusal_of(response, 403, name)
+    for caller, (token_for, expected) in CALLERS.items():
+        problem = None if route.who is Who.ANYONE else expected(route)
+        token = await token_for(api)
+        if route.method == "GET":
+            head = await api.call("HEAD", address_of(route), token=token)
+            assert (head.status in {401, 403}) is (problem is not None), caller
+        response = await api.call(route.method, address_of(route), token=token)
+        if problem is None:
+            assert response.status not in {401, 403}, (caller, await response.text())
         else:
-            await refusal_of(response, 401, "not-authenticated")
-            assert response.headers["WWW-Authenticate"] == "Bearer"
+            refused = 401 if problem == "not-authenticated" else 403
+            await refusal_of(response, refused, problem)
+            assert response.headers.get("WWW-Authenticate") == ("Bearer" if refused == 401 else None), caller
 
 
 def test_only_these_need_no_sign_in() -> None:
     """Written out, so that opening another one is a decision and not a slip."""
-    open_routes = {_name(route) for route in ROUTES if route.who is Who.ANYONE}
-    assert open_routes == {"GET /", "POST /api/auth/login", "GET /api/health"}
+    assert {_name(route) for route in ROUTES if route.who is Who.ANYONE} == {
+        "GET /",
+        "GET /static/{name:.+}",
+        "POST /api/auth/login",
+        "GET /api/health",
+        "GET /api/openapi.json",
+        "GET /api/docs",
+    }
 
 
 def test_a_newcomer_may_only_look_at_the_account_and_change_its_password() -> None:
@@ -64,27 +125,58 @@ def test_a_newcomer_may_only_look_at_the_account_and_change_its_password() -> No
     }
 
 
-def test_no_route_is_there_twice() -> None:
-    assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
+def test_only_these_are_closed_to_personal_tokens() -> None:
+    assert {_name(route) for route in CLOSED_ROUTES if route.scope is None} == {
+        "POST /api/auth/logout",
+        "POST /api/auth/password",
+    }
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=_name)
+def test_each_route_declares_a_role_and_a_scope_that_fit_together(route: Route) -> None:
+    assert isinstance(route.who, Who)
+    if route.who is Who.ANYONE:
+        assert route.scope is None
+    elif route.scope is not None:
+        assert isinstance(route.scope, Scope)
+        assert (route.who is Who.ADMIN) is (route.scope is Scope.ADMIN)
+        assert (route.method == "GET") is (route.scope is Scope.READ) or route.scope is Scope.ADMIN
+
+
+def test_a_route_without_a_role_or_a_scope_cannot_be_written_down() -> None:
+    with pytest.raises(TypeError, match="who"):
+        Route("GET", "/new", ROUTES[0].handler, summary="Without both")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="scope"):
+        Route("GET", "/new", ROUTES[0].handler, Who.USER, summary="Without one")  # type: ignore[call-arg]
+
+
+async def test_the_application_answers_at_what_stands_in_the_table_and_nowhere_else(api: Api) -> None:
+    answered = [
+        (route.method, "" if route.resource is None else route.resource.canonical)
+        for route in api.client.app.router.routes()
+        if route.method != "HEAD"
+    ]
+    assert sorted(answered) == sorted((route.method, route.path.replace(":.+", "")) for route in ROUTES)
+    assert len(set(answered)) == len(answered)
 
 
 @pytest.mark.parametrize("route", CLOSED_ROUTES, ids=_name)
 async def test_query_and_body_are_not_looked_at_before_the_token(api: Api, route: Route) -> None:
-    response = await api.call(route.method, _address(route), token="", params={"no": "such"}, data=b"{")
+    response = await api.call(route.method, address_of(route), token="", params={"no": "such"}, data=b"{")
     await refusal_of(response, 401, "not-authenticated")
 
 
 @pytest.mark.parametrize("route", API_ROUTES, ids=_name)
 async def test_unknown_query_parameter_is_refused_by_name(api: Api, route: Route) -> None:
     token = await api.token_of("root")
-    response = await api.call(route.method, _address(route), token=token, params={"colour": "red"})
+    response = await api.call(route.method, address_of(route), token=token, params={"colour": "red"})
     document = await refusal_of(response, 422, "invalid-value")
     assert document["errors"] == [{"pointer": "?colour", "detail": "not known here"}]
 
 
 @pytest.mark.parametrize("route", API_ROUTES, ids=_name)
 async def test_other_methods_are_refused_with_those_that_are_understood(api: Api, route: Route) -> None:
-    response = await api.call("PATCH", _address(route))
+    response = await api.call("PATCH", address_of(route))
     await refusal_of(response, 405, "method-not-allowed")
     known = {other.method for other in ROUTES if other.path == route.path}
     assert known <= set(response.headers["Allow"].split(","))
@@ -96,16 +188,59 @@ async def test_paths_that_are_not_there_are_not_found(api: Api, path: str) -> No
     await refusal_of(await api.call("GET", path, token=""), 404, "not-found")
 
 
-@pytest.mark.parametrize("path", ["/", "/api/health", "/api/queue", "/api/nothing"])
-async def test_every_answer_has_the_protective_headers(api: Api, path: str) -> None:
+PATHS = ["/", "/api/docs", "/static/docs.css", "/api/health", "/api/queue", "/api/nothing"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("token", [None, ""], ids=["signed in", "not signed in"])
+async def test_every_answer_has_the_protective_headers(api: Api, path: str, token: str | None) -> None:
+    headers = (await api.call("GET", path, token=token)).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "same-origin"
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert "camera=()" in headers["Permissions-Policy"]
+    assert headers["Server"] == "cs-archiver"
+    assert len(headers["X-Request-Id"]) == 32
+    assert "Strict-Transport-Security" not in headers
+    policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["require-trusted-types-for"] == "'script'"
+    assert policy["trusted-types"] == "'none'"
+    assert {source for name in ("script-src", "style-src", "connect-src") for source in policy[name].split()} == {
+        "'self'"
+    }
+    assert "unsafe" not in headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_nothing_is_kept_by_a_cache_but_what_holds_no_data(api: Api, path: str) -> None:
     response = await api.call("GET", path)
-    assert response.headers["X-Content-Type-Options"] == "nosniff"
-    assert response.headers["Referrer-Policy"] == "same-origin"
-    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
-    assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
-    assert response.headers["Server"] == "cs-archiver"
-    assert (response.headers.get("Cache-Control") == "no-store") is path.startswith("/api/")
-    assert len(response.headers["X-Request-Id"]) == 32
+    expected = "no-cache" if path in {"/api/docs", "/static/docs.css"} else "no-store"
+    assert response.headers["Cache-Control"] == expected
+
+
+async def test_browsers_are_held_to_https_only_where_that_is_the_address(tmp_path: Path) -> None:
+    for url, held in (("https://archiver.test", True), ("http://archiver.test", False)):
+        async with running_api(tmp_path / url[:5], public_url=url) as api:
+            for path in ("/", "/api/nothing"):
+                headers = (await api.call("GET", path)).headers
+                assert headers.get("Strict-Transport-Security", "").startswith("max-age=") is held
+
+
+async def test_each_request_is_one_line_in_the_log_without_its_query(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = await api.token_of("ann")
+    with caplog.at_level(logging.INFO, "cs_archiver.server.access_log"):
+        await api.call("GET", f"/api/queue?token={secret}", headers={"X-Request-Id": "find-me"})
+        await api.call("GET", "/api/%0Anothing", token="")
+    lines = [record.getMessage() for record in caplog.records if record.name == "cs_archiver.server.access_log"]
+    assert re.fullmatch(r"GET /api/queue 422 \d+ ms request=find-me user=ann", lines[0])
+    assert re.fullmatch(r"GET /api/%0Anothing 404 \d+ ms request=[0-9a-f]{32} user=-", lines[1])
+    assert len(lines) == 2
+    assert secret not in caplog.text
 
 
 async def test_request_id_of_a_proxy_is_kept_and_nonsense_is_not(api: Api) -> None:

@@ -16,6 +16,7 @@ from cs_archiver.server import keys
 from tests.support.api import Api, refusal_of, running_api
 
 BODY_LIMIT = 64 * 1024
+JSON_TYPE = {"Content-Type": "application/json"}
 POSTS = ("/api/auth/login", "/api/auth/password", "/api/jobs")
 
 
@@ -42,7 +43,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     ids=lambda body: repr(body[:24]),
 )
 async def test_body_that_is_no_json_is_malformed(api: Api, path: str, body: bytes) -> None:
-    await refusal_of(await api.call("POST", path, data=body), 400, "malformed-json")
+    await refusal_of(await api.call("POST", path, data=body, headers=JSON_TYPE), 400, "malformed-json")
 
 
 @pytest.mark.parametrize(
@@ -88,21 +89,38 @@ async def test_refusals_do_not_repeat_the_password(api: Api) -> None:
 
 async def test_body_up_to_the_limit_is_read_and_a_longer_one_is_not(api: Api) -> None:
     fits = b" " * (BODY_LIMIT - 2) + b"{}"
-    await refusal_of(await api.call("POST", "/api/jobs", data=fits), 422, "invalid-value")
-    response = await api.call("POST", "/api/jobs", data=b" " + fits)
+    await refusal_of(await api.call("POST", "/api/jobs", data=fits, headers=JSON_TYPE), 422, "invalid-value")
+    response = await api.call("POST", "/api/jobs", data=b" " + fits, headers=JSON_TYPE)
     await refusal_of(response, 413, "body-too-large")
 
 
 async def test_small_body_that_unpacks_to_a_large_one_is_too_large(api: Api) -> None:
-    headers = {"Content-Encoding": "gzip"}
+    headers = {"Content-Encoding": "gzip", **JSON_TYPE}
     response = await api.call("POST", "/api/jobs", data=gzip.compress(b" " * 10_000_000), headers=headers)
     await refusal_of(response, 413, "body-too-large")
 
 
-async def test_body_is_json_whatever_its_type_is_called(api: Api) -> None:
-    """`curl -d` without a header says that it sends a form."""
+@pytest.mark.parametrize("path", POSTS)
+@pytest.mark.parametrize(
+    "media_type",
+    ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", "application/jsonp", ";;;"],
+)
+async def test_body_that_is_not_called_json_is_not_looked_at(api: Api, path: str, media_type: str) -> None:
+    """Forms of other sites can send these types, but never application/json."""
     body = json.dumps({"folder_path": api.folder("Alpha")})
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    response = await api.call("POST", path, data=body, headers={"Content-Type": media_type})
+    document = await refusal_of(response, 415, "unsupported-media-type")
+    assert "application/json" in document["detail"]
+    assert (await api.get("/api/queue"))["queued_jobs"] == []
+
+
+async def test_body_without_a_type_is_not_looked_at(api: Api) -> None:
+    await refusal_of(await api.call("POST", "/api/jobs"), 415, "unsupported-media-type")
+
+
+async def test_type_of_the_body_may_name_its_charset_and_ignores_case(api: Api) -> None:
+    body = json.dumps({"folder_path": api.folder("Alpha")})
+    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
     assert (await api.call("POST", "/api/jobs", data=body, headers=headers)).status == 201
 
 
@@ -129,7 +147,7 @@ _BODIES = st.binary(max_size=200) | (_VALUES | _OBJECTS | _STRINGS).map(lambda v
 @example(path="/api/jobs", body=b'{"folder_path": "/a\\u0000b"}')
 @example(path="/api/auth/login", body=b'{"username": "\\u0000", "password": "\\u0000"}')
 async def test_no_body_makes_a_500(api: Api, path: str, body: bytes) -> None:
-    response = await api.call("POST", path, data=body)
+    response = await api.call("POST", path, data=body, headers=JSON_TYPE)
     assert 400 <= response.status < 500, (response.status, await response.text())
     assert response.content_type == "application/problem+json"
 
@@ -210,12 +228,27 @@ async def test_no_request_line_makes_a_500(api: Api, request_line: bytes) -> Non
 async def test_no_headers_or_broken_bodies_make_a_500(api: Api, rest: bytes, caplog: pytest.LogCaptureFixture) -> None:
     token = (await api.token_of("ann")).encode()
     head = b"POST /api/jobs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    if b"Content-Type" not in rest:
+        head += b"Content-Type: application/json\r\n"
     if b"Authorization" not in rest:
         head += b"Authorization: Bearer " + token + b"\r\n"
     with caplog.at_level(logging.ERROR):
         answer = await _raw(api, head + rest, hang_up=rest.endswith((b"{", b"ab")))
     assert not answer or answer.split(b" ", 2)[1][:1] == b"4", answer
     assert [record for record in caplog.records if record.name.startswith("cs_archiver")] == []
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /api/" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /api/health HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n",
+        b"GET /api/health HTTP/1.1\r\nHost: x\r\n" + b"X-Many: x\r\n" * 1000 + b"\r\n",
+    ],
+    ids=["path", "header", "headers"],
+)
+async def test_head_of_a_request_has_its_limits(api: Api, request_bytes: bytes) -> None:
+    assert (await _raw(api, request_bytes)).split(b" ", 2)[1] in {b"400", b"414", b"431"}
 
 
 async def test_unforeseen_error_is_logged_and_its_text_kept_from_the_client(

@@ -1,7 +1,9 @@
 """The real web application over a real database and a small tree of folders, with a client for it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+import uuid
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,6 +14,7 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 from argon2 import PasswordHasher
+from pydantic import TypeAdapter
 
 from cs_archiver.bus import Bus
 from cs_archiver.db.accounts import Accounts
@@ -21,6 +24,10 @@ from cs_archiver.db.queue import Queue
 from cs_archiver.domain.folders import Patterns
 from cs_archiver.domain.job import Job
 from cs_archiver.server.application import Services, build
+from cs_archiver.server.problem_names import PROBLEMS, problems_of
+from cs_archiver.server.problems import Problem
+from cs_archiver.server.route import JSON, Route
+from cs_archiver.server.routes import ROUTES
 from cs_archiver.services.accounts import AccountService, HashCost
 from cs_archiver.services.folders import FolderService
 from cs_archiver.services.jobs import JobService
@@ -32,6 +39,12 @@ SECRET = "a signing key for tests, 32 bytes or more"
 PASSWORD = "correct horse battery"
 LIFETIME = timedelta(hours=24)
 BASE_PATH = "/Archive"
+
+ANY_PATH = {"not-found", "method-not-allowed", "internal-error"}
+"""Problems that the table does not name: a path or a method that is not there, and a defect of ours."""
+
+IN_PATH: dict[str, Callable[[], str]] = {"job_id": lambda: str(uuid.uuid4()), "name": lambda: "docs.css"}
+"""What stands for a parameter of the path when any sound value will do, and nothing is there."""
 
 Client = TestClient[Request, Application]
 
@@ -57,6 +70,7 @@ class Api:
     destination: Destination
     accounts: AccountService
     tokens: dict[str, str] = field(default_factory=dict)
+    answered: set[str] = field(default_factory=set)
 
     @property
     def queue(self) -> Queue:
@@ -78,13 +92,22 @@ class Api:
     async def call(
         self, method: str, path: str, *, token: str | None = None, username: str = "ann", **options: Any
     ) -> ClientResponse:
-        """As `username`, unless another token is given; the empty token sends none."""
+        """As `username`, unless another token is given; the empty token sends none.
+
+        Whatever is answered is held against what the URL table says of this route.
+        """
         if token is None:
             token = self.tokens.setdefault(username, await self.token_of(username))
         headers = dict(options.pop("headers", {}))
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        return await self.client.request(method, path, headers=headers, **options)
+        response = await self.client.request(method, path, headers=headers, **options)
+        route = route_of(method, response.url.raw_path)
+        if route is not None:
+            await _hold_against(route, response)
+            if response.ok:
+                self.answered.add(route.operation_id)
+        return response
 
     async def get(self, path: str, **options: Any) -> Any:
         """The JSON of a page that must be there."""
@@ -97,6 +120,39 @@ class Api:
         assert response.status == 201, await response.text()
         document: dict[str, Any] = await response.json()
         return document
+
+
+def route_of(method: str, path: str) -> Route | None:
+    """The route of the table that answers there; HEAD is answered by none of its own."""
+    return next(
+        (
+            route
+            for route in sorted(ROUTES, key=lambda route: route.path.count("{"))
+            if route.method == method and re.fullmatch(re.sub(r"{\w+(:[^}]+)?}", "[^/]+", route.path), path)
+        ),
+        None,
+    )
+
+
+def address_of(route: Route) -> str:
+    """A path this route answers at, with values that name nothing."""
+    return re.sub(r"{(\w+)(:[^}]+)?}", lambda found: IN_PATH[found[1]](), route.path)
+
+
+async def _hold_against(route: Route, response: ClientResponse) -> None:
+    content = await response.read()
+    if response.status >= 400:
+        name = Problem.model_validate_json(content, strict=True).type.removeprefix("/problems/")
+        assert name in {*problems_of(route), *ANY_PATH}, f"the table does not say that {route.operation_id} can: {name}"
+        assert PROBLEMS[name].status == response.status
+    elif response.status != 304:
+        assert response.status == route.status
+        assert response.content_type in route.media or not content
+        assert bool(content) is (route.answer is not None)
+        if content and response.content_type == JSON:
+            answer = TypeAdapter(route.answer).validate_json(content, strict=True)
+            assert isinstance(answer, list) is ("X-Total-Count" in response.headers)
+        assert (response.status == 201) is ("Location" in response.headers)
 
 
 async def refusal_of(response: ClientResponse, status: int, name: str) -> dict[str, Any]:

@@ -4,7 +4,8 @@ import pytest
 
 from cs_archiver.db.accounts import User
 from cs_archiver.domain.folders import Folder
-from cs_archiver.server.auth import Who, reason_to_refuse
+from cs_archiver.server.auth import reason_to_refuse
+from cs_archiver.server.route import Who
 from cs_archiver.services.jobs import destination_of
 
 

@@ -1,48 +1,20 @@
-"""Who may call what: the token of a request, and the gate in front of every handler."""
-
-from collections.abc import Mapping
-from enum import StrEnum
+"""The gate: who calls, and whether this route admits them."""
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler, Middleware
 
 from cs_archiver.db.accounts import User
 from cs_archiver.errors import Forbidden, InvalidRequest, NotAuthenticated
 from cs_archiver.server.keys import ACCOUNTS, TOKEN, USER
+from cs_archiver.server.route import Route, Who
 
 
-class Who(StrEnum):
-    """Who may call a route; each includes those below it."""
-
-    ANYONE = "anyone"
-    NEWCOMER = "newcomer"  # signed in, also with a password that must be changed first
-    USER = "user"
-    ADMIN = "admin"
-
-
-Access = Mapping[tuple[str, str], Who]
-"""(method, path pattern) -> who may call it."""
-
-
-def gate(access: Access) -> Middleware:
-    """A route that is not in `access` fails instead of being open."""
-
-    @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        # A path or method that does not exist is answered as such, to anyone.
-        if request.match_info.http_exception is None:
-            who = access[_route_of(request)]
-            if who is not Who.ANYONE:
-                await _admit(request, who)
-        return await handler(request)
-
-    return check
-
-
-async def _admit(request: web.Request, who: Who) -> None:
+async def admit(request: web.Request, route: Route) -> None:
+    """Note on the request who calls. Raises NotAuthenticated and Forbidden; routes open to anyone ask nothing."""
+    if route.who is Who.ANYONE:
+        return
     token = _token_of(request)
     user = await request.app[ACCOUNTS].authenticate(token)
-    refusal = reason_to_refuse(user, who)
+    refusal = reason_to_refuse(user, route.who)
     if refusal is not None:
         raise refusal
     request[USER] = user
@@ -65,9 +37,3 @@ def _token_of(request: web.Request) -> str:
     if scheme.lower() != "bearer" or not token.strip():
         raise NotAuthenticated("not-authenticated", "Sign in at POST /api/auth/login and send its token.")
     return token.strip()
-
-
-def _route_of(request: web.Request) -> tuple[str, str]:
-    resource = request.match_info.route.resource
-    method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
-    return method, "" if resource is None else resource.canonical

@@ -1,4 +1,4 @@
-"""Around every handler: a request id, errors as problem documents, and the headers each answer has."""
+"""Around every handler: a request id, and errors as problem documents."""
 
 import logging
 import re
@@ -8,26 +8,17 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from cs_archiver.errors import InvalidRequest, JobError
+from cs_archiver.server.headers import REQUEST_ID_HEADER
 from cs_archiver.server.keys import REQUEST_ID
 from cs_archiver.server.problems import NotReady, NotUnderstood, OurFault, Refused, problem
 
 _log = logging.getLogger(__name__)
 
-_REQUEST_ID_HEADER = "X-Request-Id"
-_HEADERS = {
-    hdrs.SERVER: "cs-archiver",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": ("default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
-}
-
 
 @web.middleware
 async def request_ids(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give each request an id, or keep the one a proxy gave it."""
-    given = request.headers.get(_REQUEST_ID_HEADER, "")
+    given = request.headers.get(REQUEST_ID_HEADER, "")
     request[REQUEST_ID] = given if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", given) else uuid.uuid4().hex
     return await handler(request)
 
@@ -46,18 +37,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.RequestPayloadError as error:
         return problem(request, NotUnderstood("malformed-body", f"The body cannot be read: {error}"))
     except Exception:  # noqa: BLE001  the last stop: the client gets an answer, the log the reason
-        _log.exception("request %s failed: %s %s", request[REQUEST_ID], request.method, request.rel_url)
+        _log.exception("request %s failed: %s %s", request[REQUEST_ID], request.method, request.rel_url.raw_path)
         detail = "The server failed at this; its log says why under the request id."
         return problem(request, OurFault("internal-error", detail))
-
-
-async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """On every answer, whoever made it."""
-    response.headers.update(_HEADERS)
-    if REQUEST_ID in request:
-        response.headers[_REQUEST_ID_HEADER] = request[REQUEST_ID]
-    if request.path.startswith("/api/"):
-        response.headers[hdrs.CACHE_CONTROL] = "no-store"
 
 
 def _words_for(error: web.HTTPException) -> str:

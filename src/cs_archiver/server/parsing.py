@@ -6,8 +6,8 @@ from urllib.parse import quote
 from aiohttp import web
 from pydantic import ValidationError
 
-from cs_archiver.server.problems import NotUnderstood, invalid_values
-from cs_archiver.server.schemas import Body, Query
+from cs_archiver.server.contract.base import Body, Query
+from cs_archiver.server.problems import NotUnderstood, UnknownMediaType, invalid_values
 
 _Body = TypeVar("_Body", bound=Body)
 _Query = TypeVar("_Query", bound=Query)
@@ -17,7 +17,14 @@ _WORDS = {"extra_forbidden": "not known here", "missing": "required, but missing
 
 
 async def body_of(request: web.Request, model: type[_Body]) -> _Body:
-    """The JSON body. Raises NotUnderstood when it is no JSON, InvalidRequest when its values are wrong."""
+    """The JSON body.
+
+    Raises UnknownMediaType when it is not called JSON, NotUnderstood when it is none, and InvalidRequest when its
+    values are wrong.
+    """
+    # Also a defence: another site's form can send any text, but not under this type.
+    if request.content_type != "application/json":
+        raise UnknownMediaType("unsupported-media-type", "Send the body as JSON, with Content-Type: application/json.")
     raw = await request.read()
     try:
         return model.model_validate_json(raw)

@@ -3,13 +3,15 @@
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Annotated
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
 
 from cs_archiver.errors import InvalidRequest
 from cs_archiver.server.keys import REQUEST_ID
 
-_MEDIA_TYPE = "application/problem+json"
+MEDIA_TYPE = "application/problem+json"
 _NAMES = {
     HTTPStatus.NOT_FOUND: "not-found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
@@ -17,11 +19,38 @@ _NAMES = {
 }
 
 
+class Wrong(BaseModel):
+    """One value of the request that is wrong."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pointer: Annotated[str, Field(description="`#/field` in the body, `?name` in the query.")]
+    detail: str
+
+
+class Problem(BaseModel):
+    """A request that was refused (RFC 9457). Some problems have members of their own beside these."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Annotated[str, Field(description="Stable: tell problems apart by this.")]
+    title: str
+    status: int
+    detail: Annotated[str, Field(description="What happened, to what, and what to do, for people.")]
+    instance: Annotated[str, Field(description="The path that was called.")]
+    request_id: Annotated[str, Field(description="The same as in X-Request-Id and in the server's log.")]
+    errors: list[Wrong] = []
+
+
+def title_of(name: str) -> str:
+    return name.replace("-", " ").capitalize()
+
+
 def problem(request: web.Request, error: InvalidRequest, *, headers: Mapping[str, str] | None = None) -> web.Response:
     """The answer to a request that is refused; a 401 says how to sign in."""
     document = {
         "type": f"/problems/{error.problem}",
-        "title": error.problem.replace("-", " ").capitalize(),
+        "title": title_of(error.problem),
         "status": error.status,
         "detail": error.detail,
         "instance": request.rel_url.raw_path,
@@ -31,13 +60,19 @@ def problem(request: web.Request, error: InvalidRequest, *, headers: Mapping[str
     all_headers = dict(headers or {})
     if error.status == HTTPStatus.UNAUTHORIZED:
         all_headers["WWW-Authenticate"] = "Bearer"
-    return web.Response(text=json.dumps(document), status=error.status, content_type=_MEDIA_TYPE, headers=all_headers)
+    return web.Response(text=json.dumps(document), status=error.status, content_type=MEDIA_TYPE, headers=all_headers)
 
 
 class NotUnderstood(InvalidRequest):
     """The request is not well-formed."""
 
     status = 400
+
+
+class UnknownMediaType(InvalidRequest):
+    """The body is of a kind that is not read here."""
+
+    status = 415
 
 
 class NotReady(InvalidRequest):

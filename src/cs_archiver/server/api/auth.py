@@ -1,33 +1,26 @@
 """Signing in and out, and the password."""
 
-from aiohttp import web
-
-from cs_archiver.server import render
-from cs_archiver.server.keys import ACCOUNTS, TOKEN, USER
-from cs_archiver.server.parsing import body_of, query_of
-from cs_archiver.server.schemas import Credentials, PasswordChange, Query
+from cs_archiver.server.contract.auth import Account, Credentials, PasswordChange, Session
+from cs_archiver.server.contract.base import Query
+from cs_archiver.server.keys import ACCOUNTS
+from cs_archiver.server.route import Bare, Call, Reply
 
 
-async def login(request: web.Request) -> web.Response:
-    query_of(request, Query)
-    credentials = await body_of(request, Credentials)
-    session = await request.app[ACCOUNTS].login(credentials.username, credentials.password)
-    return web.json_response(render.session(session))
+async def login(call: Call[Query, Credentials]) -> Reply:
+    session = await call.service(ACCOUNTS).login(call.body.username, call.body.password)
+    return Reply(Session.of(session))
 
 
-async def logout(request: web.Request) -> web.Response:
-    query_of(request, Query)
-    await request.app[ACCOUNTS].logout(request[TOKEN])
-    return web.Response(status=204)
+async def logout(call: Bare) -> Reply:
+    await call.service(ACCOUNTS).logout(call.token)
+    return Reply()
 
 
-async def me(request: web.Request) -> web.Response:
-    query_of(request, Query)
-    return web.json_response(render.user(request[USER]))
+async def me(call: Bare) -> Reply:
+    return Reply(Account.of(call.user))
 
 
-async def change_password(request: web.Request) -> web.Response:
-    query_of(request, Query)
-    change = await body_of(request, PasswordChange)
-    session = await request.app[ACCOUNTS].change_password(request[USER], change.current_password, change.new_password)
-    return web.json_response(render.session(session))
+async def change_password(call: Call[Query, PasswordChange]) -> Reply:
+    accounts, change = call.service(ACCOUNTS), call.body
+    session = await accounts.change_password(call.user, change.current_password, change.new_password)
+    return Reply(Session.of(session))

@@ -1,21 +1,14 @@
 """The folders that can be archived, and those that cannot."""
 
-from aiohttp import web
-
-from cs_archiver.server import render
+from cs_archiver.server.contract.folders import Folder, FoldersQuery, LeftOutFolder
 from cs_archiver.server.keys import FOLDERS
-from cs_archiver.server.parsing import query_of
-from cs_archiver.server.render import total
-from cs_archiver.server.schemas import FoldersQuery, Query
+from cs_archiver.server.paging import whole
+from cs_archiver.server.route import Bare, Call, Reply
 
 
-async def listed(request: web.Request) -> web.Response:
-    query = query_of(request, FoldersQuery)
-    found = await request.app[FOLDERS].listed(refresh=query.refresh)
-    return web.json_response([render.folder(folder) for folder in found], headers=total(found))
+async def listed(call: Call[FoldersQuery, None]) -> Reply:
+    return whole([Folder.of(found) for found in await call.service(FOLDERS).listed(refresh=call.query.refresh)])
 
 
-async def left_out(request: web.Request) -> web.Response:
-    query_of(request, Query)
-    found = await request.app[FOLDERS].left_out()
-    return web.json_response([render.left_out_folder(folder) for folder in found], headers=total(found))
+async def left_out(call: Bare) -> Reply:
+    return whole([LeftOutFolder.of(found) for found in await call.service(FOLDERS).left_out()])

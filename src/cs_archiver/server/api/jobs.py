@@ -1,74 +1,60 @@
 """Asking for a folder to be archived, and following the job."""
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
-from cs_archiver.server import render
-from cs_archiver.server.keys import JOBS, USER
-from cs_archiver.server.parsing import body_of, query_of
-from cs_archiver.server.render import total
-from cs_archiver.server.schemas import JobsQuery, LogsQuery, NewJob, Query
-
-
-async def submit(request: web.Request) -> web.Response:
-    query_of(request, Query)
-    wish = await body_of(request, NewJob)
-    job = await request.app[JOBS].submit(wish.folder_path, wish.on_existing, username=request[USER].username)
-    return web.json_response(render.submitted_job(job), status=201, headers={hdrs.LOCATION: f"/api/jobs/{job.id}"})
-
-
-async def page(request: web.Request) -> web.Response:
-    query = query_of(request, JobsQuery)
-    found = await request.app[JOBS].page(statuses=query.status, limit=query.limit, offset=query.offset)
-    headers = {"X-Total-Count": str(found.total)}
-    if link := _links(request, query, found.total):
-        headers[hdrs.LINK] = link
-    return web.json_response([render.job_line(view) for view in found.jobs], headers=headers)
+from cs_archiver.server.contract.base import Query
+from cs_archiver.server.contract.jobs import (
+    HistoryLine,
+    JobInFull,
+    JobLine,
+    JobsQuery,
+    LogLine,
+    LogsQuery,
+    NewJob,
+    Queue,
+    RetriedJob,
+    SubmittedJob,
+)
+from cs_archiver.server.keys import JOBS
+from cs_archiver.server.paging import one_page, whole
+from cs_archiver.server.route import Bare, Call, Reply
 
 
-async def one(request: web.Request) -> web.Response:
-    query_of(request, Query)
-    view = await request.app[JOBS].get(request.match_info["job_id"])
-    return web.json_response(render.job_in_full(view))
+async def submit(call: Call[Query, NewJob]) -> Reply:
+    wish = call.body
+    job = await call.service(JOBS).submit(wish.folder_path, wish.on_existing, username=call.user.username)
+    return Reply(SubmittedJob.of(job), {hdrs.LOCATION: f"/api/jobs/{job.id}"})
 
 
-async def cancel(request: web.Request) -> web.Response:
-    query_of(request, Query)
-    await request.app[JOBS].cancel(request.match_info["job_id"], username=request[USER].username)
-    return web.Response(status=204)
+async def page(call: Call[JobsQuery, None]) -> Reply:
+    query = call.query
+    found = await call.service(JOBS).page(statuses=query.status, limit=query.limit, offset=query.offset)
+    lines = [JobLine.of(view) for view in found.jobs]
+    return one_page(call.request, lines, limit=query.limit, offset=query.offset, total=found.total)
 
 
-async def retry(request: web.Request) -> web.Response:
-    query_of(request, Query)
-    job = await request.app[JOBS].retry(request.match_info["job_id"], username=request[USER].username)
-    return web.json_response(render.retried_job(job))
+async def one(call: Bare) -> Reply:
+    return Reply(JobInFull.of(await call.service(JOBS).get(call.in_path("job_id"))))
 
 
-async def history(request: web.Request) -> web.Response:
-    query_of(request, Query)
-    lines = await request.app[JOBS].history(request.match_info["job_id"])
-    return web.json_response([render.history_line(line) for line in lines], headers=total(lines))
+async def cancel(call: Bare) -> Reply:
+    await call.service(JOBS).cancel(call.in_path("job_id"), username=call.user.username)
+    return Reply()
 
 
-async def logs(request: web.Request) -> web.Response:
-    query = query_of(request, LogsQuery)
-    job_id = request.match_info["job_id"]
-    lines = await request.app[JOBS].logs(job_id, level=query.level, limit=query.limit)
-    return web.json_response([render.log_line(line) for line in lines], headers=total(lines))
+async def retry(call: Bare) -> Reply:
+    return Reply(RetriedJob.of(await call.service(JOBS).retry(call.in_path("job_id"), username=call.user.username)))
 
 
-async def queue(request: web.Request) -> web.Response:
-    query_of(request, Query)
-    return web.json_response(render.queue(await request.app[JOBS].queue()))
+async def history(call: Bare) -> Reply:
+    lines = await call.service(JOBS).history(call.in_path("job_id"))
+    return whole([HistoryLine.of(line) for line in lines])
 
 
-def _links(request: web.Request, query: JobsQuery, total: int) -> str:
-    """The neighbouring pages as RFC 8288 links."""
-    offsets = {}
-    if query.offset + query.limit < total:
-        offsets["next"] = query.offset + query.limit
-    if query.offset > 0:
-        offsets["prev"] = max(query.offset - query.limit, 0)
-    return ", ".join(
-        f'<{request.rel_url.update_query(limit=query.limit, offset=offset)}>; rel="{relation}"'
-        for relation, offset in offsets.items()
-    )
+async def logs(call: Call[LogsQuery, None]) -> Reply:
+    lines = await call.service(JOBS).logs(call.in_path("job_id"), level=call.query.level, limit=call.query.limit)
+    return whole([LogLine.of(line) for line in lines])
+
+
+async def queue(call: Bare) -> Reply:
+    return Reply(Queue.of(await call.service(JOBS).queue()))

@@ -1,24 +1,28 @@
-"""How the system is doing."""
+"""How the system is doing, and the description of this API."""
 
 from aiohttp import web
 
-import cs_archiver
-from cs_archiver.server import render
-from cs_archiver.server.keys import STATUS
-from cs_archiver.server.parsing import query_of
-from cs_archiver.server.schemas import Query
+from cs_archiver.server.contract.system import Health, SystemStatus, Version
+from cs_archiver.server.files import sent
+from cs_archiver.server.keys import DOCS_PAGE, OPENAPI, STATUS
+from cs_archiver.server.route import Bare, Reply
 
 
-async def status(request: web.Request) -> web.Response:
-    query_of(request, Query)
-    return web.json_response(render.system_status(await request.app[STATUS].read()))
+async def status(call: Bare) -> Reply:
+    return Reply(SystemStatus.of(await call.service(STATUS).read()))
 
 
-async def health(request: web.Request) -> web.Response:
-    query_of(request, Query)
-    return web.json_response(render.health())
+async def health(_call: Bare) -> Reply:
+    return Reply(Health.now())
 
 
-async def version(request: web.Request) -> web.Response:
-    query_of(request, Query)
-    return web.json_response({"version": cs_archiver.__version__})
+async def version(_call: Bare) -> Reply:
+    return Reply(Version.installed())
+
+
+async def openapi(call: Bare) -> web.Response:
+    return sent(call.request, call.service(OPENAPI))
+
+
+async def docs(call: Bare) -> web.Response:
+    return sent(call.request, call.service(DOCS_PAGE))

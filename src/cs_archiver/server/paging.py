@@ -1,0 +1,28 @@
+"""Lists as answers: bare arrays, with how many there are and where the neighbouring pages lie in the headers."""
+
+from collections.abc import Sequence
+
+from aiohttp import hdrs, web
+
+from cs_archiver.server.route import Reply
+
+TOTAL_COUNT = "X-Total-Count"
+
+
+def whole(rows: Sequence[object]) -> Reply:
+    """A list that is answered whole."""
+    return Reply(rows, {TOTAL_COUNT: str(len(rows))})
+
+
+def one_page(request: web.Request, rows: Sequence[object], *, limit: int, offset: int, total: int) -> Reply:
+    """The rows from `offset` on of `total`, with RFC 8288 links to the pages beside it."""
+    offsets = {}
+    if offset + limit < total:
+        offsets["next"] = offset + limit
+    if offset > 0:
+        offsets["prev"] = max(offset - limit, 0)
+    links = ", ".join(
+        f'<{request.rel_url.update_query(limit=limit, offset=start)}>; rel="{relation}"'
+        for relation, start in offsets.items()
+    )
+    return Reply(rows, {TOTAL_COUNT: str(total), **({hdrs.LINK: links} if links else {})})
