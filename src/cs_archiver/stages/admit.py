@@ -126,7 +126,7 @@ class Admit:
         if not stat.S_ISDIR(status.st_mode) or os.path.realpath(source) != os.path.join(
             os.path.realpath(base), os.path.relpath(source, base)
         ):
-            raise Permanent(f"{shown(source)!r} is a link, or no folder", problem="source-not-a-folder")
+            raise Permanent(f"'{shown(source)}' is a link, or no folder", problem="source-not-a-folder")
         return status.st_ino
 
     async def _require_collections(self) -> None:

@@ -23,10 +23,10 @@ from cs_archiver.stages.places import Places
 from cs_archiver.stages.source import Approvals, SourceLook, marker_is_ours_or_absent, temporary_marker_name
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import removal
+from cs_archiver.tools.disk import source_error
 from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.threads import in_thread
-from cs_archiver.tools.tree import FreshLook
 
 
 class DeleteSource:
@@ -53,19 +53,20 @@ class DeleteSource:
 
     async def run(self, job: Job, report: Report) -> Advance:
         await self._nas.require(job)
-        look = self._approvals.take(job)
-        if look is None or look.device != await self._nas.device(job):  # a NAS mounted anew has another number
-            look = await self._look_again(job, report)
+        approved = self._approvals.take(job)
+        if approved is None or approved.device != await self._nas.device(job):  # one mounted anew has another number
+            approved = await self._look_again(job, report)
         try:
             await require_still_there(self._globus, self._collection, job)
-            await self._write_marker(job, look, deleted=False)
+            await self._write_marker(job, approved, deleted=False)
             await report.log(f"Marker written: {job.marker_name}; deletion of the source begins")
-            await self._delete(job, look, report)
+            await self._delete(job, approved, report)
             await require_still_there(self._globus, self._collection, job)
-            await self._write_marker(job, look, deleted=True)
+            await self._write_marker(job, approved, deleted=True)
         except NeedsOperator:
-            self._approvals.give(job, look)  # each entry is checked against it once more when it goes on
+            self._approvals.give(job, approved)  # each entry is checked against it once more when it goes on
             raise
+        await self._tell_what_is_left(job, report)
         await self._remove_local_archive(job, report)
         return Advance(
             JobStatus.COMPLETED,
@@ -73,7 +74,7 @@ class DeleteSource:
             also=self._record,
         )
 
-    async def _look_again(self, job: Job, report: Report) -> FreshLook:
+    async def _look_again(self, job: Job, report: Report) -> ApprovedDeletion:
         await report.log("Going on with the deletion: the source is looked at and compared again first")
         manifest = await self._catalogue.manifest(job.manifest_id or 0)
         look = await self._source.look(job, manifest, report, deletion_begun=True)
@@ -85,10 +86,9 @@ class DeleteSource:
                 f"{job.globus_destination_path}.",
                 problem="source-changed",
             )
-        return look
+        return ApprovedDeletion(self._places.source(job), look.inode, look.device, look.seen)
 
-    async def _delete(self, job: Job, look: FreshLook, report: Report) -> None:
-        approved = ApprovedDeletion(self._places.source(job), look.inode, look.device, look.seen)
+    async def _delete(self, job: Job, approved: ApprovedDeletion, report: Report) -> None:
         total = job.folder_size_bytes or 0
         started = now_text()
         async with self._nas.watched(report, f"Deleting the source ({human_size(total)})"):
@@ -101,7 +101,7 @@ class DeleteSource:
             f"begun at {started}, at {shown(approved.folder)}"
         )
 
-    async def _write_marker(self, job: Job, look: FreshLook, *, deleted: bool) -> None:
+    async def _write_marker(self, job: Job, approved: ApprovedDeletion, *, deleted: bool) -> None:
         archived_on = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         text = marker_text(
             job,
@@ -109,8 +109,18 @@ class DeleteSource:
             archived_on=archived_on,
             deleted=deleted,
         )
-        source = self._places.source(job)
-        await in_thread(lambda _work: _write_marker(source, job, look, text))
+        await in_thread(lambda _work: _write_marker(approved, job, text))
+
+    async def _tell_what_is_left(self, job: Job, report: Report) -> None:
+        """What came after the last look was never archived: it stays, under a marker that hides the folder."""
+        left = await in_thread(lambda _work: _left_in(self._places.source(job), job))
+        if left:
+            await report.log(
+                f"{len(left)} entries came after the source was last compared, are not in the archive, and are left "
+                f"where they are, such as '{shown(left[0])}'. To archive them, remove the marker file, refresh the "
+                'folders, and submit this one again with "on_existing": "new_version"',
+                LogLevel.WARNING,
+            )
 
     async def _remove_local_archive(self, job: Job, report: Report) -> None:
         archive, archives = self._places.archive(job), os.fsencode(self._places.archives)
@@ -132,10 +142,18 @@ class DeleteSource:
         await folder_rows.set_left_out(connection, job.source_path, archived_by(os.fsencode(job.marker_name)))
 
 
-def _write_marker(folder: bytes, job: Job, look: FreshLook, text: bytes) -> None:
+def _left_in(source: bytes, job: Job) -> list[bytes]:
+    try:
+        return sorted(set(os.listdir(source)) - {os.fsencode(job.marker_name)})
+    except OSError as error:
+        raise source_error(source, error) from error
+
+
+def _write_marker(approved: ApprovedDeletion, job: Job, text: bytes) -> None:
+    folder = approved.folder
     if not marker_is_ours_or_absent(folder, job):
         raise Permanent(
-            f"somebody's own file stands in {shown(folder)!r} under the marker's name {job.marker_name!r}: it and "
+            f"somebody's own file stands in '{shown(folder)}' under the marker's name {job.marker_name!r}: it and "
             f"everything not yet deleted is kept; the archive is safe at {job.globus_destination_path}",
             problem="source-changed",
         )
@@ -143,9 +161,9 @@ def _write_marker(folder: bytes, job: Job, look: FreshLook, text: bytes) -> None
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             status = os.fstat(descriptor)
-            if (status.st_dev, status.st_ino) != (look.device, job.source_inode):
+            if (status.st_dev, status.st_ino) != (approved.device, job.source_inode):
                 raise NeedsOperator(
-                    f"{shown(folder)!r} is not the folder that was copied: check the NAS mount",
+                    f"'{shown(folder)}' is not the folder that was copied: check the NAS mount",
                     problem="nas-unreachable",
                 )
             removal.write_durably(
@@ -158,6 +176,6 @@ def _write_marker(folder: bytes, job: Job, look: FreshLook, text: bytes) -> None
             os.close(descriptor)
     except OSError as error:
         raise NeedsOperator(
-            f"cannot write the marker file in {shown(folder)!r}: {error.strerror}: nothing is deleted without it",
+            f"cannot write the marker file in '{shown(folder)}': {error.strerror}: nothing is deleted without it",
             problem="marker-not-writable",
         ) from error

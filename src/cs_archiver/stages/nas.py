@@ -73,7 +73,7 @@ def require_nas(places: Places, job: Job) -> None:
         base = os.stat(places.nas)
         if not os.path.lexists(source) and os.listdir(places.nas):
             raise Permanent(
-                f"the source {shown(source)!r} was renamed or removed by hand, while the NAS is there",
+                f"the source '{shown(source)}' was renamed or removed by hand, while the NAS is there",
                 problem="source-missing",
             )
         status = os.lstat(source)
@@ -87,7 +87,7 @@ def require_nas(places: Places, job: Job) -> None:
         else:
             return
     raise NeedsOperator(
-        f"the source {shown(source)!r} is not there: check the NAS mount; nothing is deleted ({why})",
+        f"the source '{shown(source)}' is not there: check the NAS mount; nothing is deleted ({why})",
         problem="nas-unreachable",
     )
 
@@ -102,17 +102,17 @@ def require_writable(places: Places, job: Job) -> None:
         read_only = os.statvfs(source).f_flag & os.ST_RDONLY
     except OSError as error:
         raise NeedsOperator(
-            f"cannot look at {shown(source)!r}: {error.strerror}: check the NAS mount", problem="nas-unreachable"
+            f"cannot look at '{shown(source)}': {error.strerror}: check the NAS mount", problem="nas-unreachable"
         ) from error
     if read_only:
         raise NeedsOperator(
-            f"the NAS is mounted read-only at {shown(source)!r}: mount it so that the service can write there, or no "
+            f"the NAS is mounted read-only at '{shown(source)}': mount it so that the service can write there, or no "
             "source could be deleted in the end",
             problem="nas-read-only",
         )
     if not os.access(source, os.W_OK | os.X_OK):
         raise Permanent(
-            f"the service may not write to {shown(source)!r}, so it could not delete its content in the end: give it "
+            f"the service may not write to '{shown(source)}', so it could not delete its content in the end: give it "
             "the right to, then retry",
             problem="source-not-writable",
         )

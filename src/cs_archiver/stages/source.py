@@ -12,6 +12,7 @@ from cs_archiver.stages.nas import Nas, require_nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Report
 from cs_archiver.tools.disk import open_regular
+from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.threads import Work, in_thread
 from cs_archiver.tools.tree import FreshLook, look_again
 
@@ -93,13 +94,13 @@ def _own_marker(source: bytes, job: Job) -> frozenset[bytes]:
 
 
 class Approvals:
-    """Hands an approved look from the gate to the deletion; after a restart there is none, and it looks again."""
+    """Hands what the gate approved to the deletion; after a restart there is nothing, and it looks again."""
 
     def __init__(self) -> None:
-        self._looks: dict[str, FreshLook] = {}
+        self._approved: dict[str, ApprovedDeletion] = {}
 
-    def give(self, job: Job, look: FreshLook) -> None:
-        self._looks[job.id] = look
+    def give(self, job: Job, approved: ApprovedDeletion) -> None:
+        self._approved[job.id] = approved
 
-    def take(self, job: Job) -> FreshLook | None:
-        return self._looks.pop(job.id, None)
+    def take(self, job: Job) -> ApprovedDeletion | None:
+        return self._approved.pop(job.id, None)

@@ -83,7 +83,7 @@ def _copy_file(source: bytes, destination: bytes, entry: Seen, work: Work) -> Di
         _require_unchanged(descriptor, entry)
     digest = hashing.digest()
     if digest.size != entry.size:
-        raise Temporary(f"{shown(entry.path)!r} changed while it was copied", problem="source-changed")
+        raise Temporary(f"'{shown(entry.path)}' changed while it was copied", problem="source-changed")
     return digest
 
 
@@ -102,7 +102,7 @@ def _require_unchanged(descriptor: int, entry: Seen) -> None:
     status = os.fstat(descriptor)
     now = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     if now != (entry.inode, entry.size, entry.mtime_ns, entry.ctime_ns):  # ctime: a writer can restore the mtime
-        raise Temporary(f"{shown(entry.path)!r} changed while it was copied", problem="source-changed")
+        raise Temporary(f"'{shown(entry.path)}' changed while it was copied", problem="source-changed")
 
 
 class _HashingReader:
