@@ -43,6 +43,7 @@ from cs_archiver.workers import report as report_module
 from cs_archiver.workers.aftermath import Aftermath
 from cs_archiver.workers.recovery import requeue_interrupted
 from cs_archiver.workers.worker import Worker
+from tests.integration.test_queue import proven
 from tests.support import jobs as rows
 from tests.support.trees import write
 
@@ -471,7 +472,7 @@ async def test_a_job_fails_all_the_same_when_its_files_cannot_be_set_aside(house
     assert "WARNING Its local files stay where they are" in "\n".join(await house.log_of(job))
 
 
-@pytest.mark.parametrize("bug", [ValueError("a bug"), KeyError("x"), OSError(5, "raw"), StopIteration()])
+@pytest.mark.parametrize("bug", [ValueError("a bug"), KeyError("x"), StopIteration()])
 async def test_a_bug_in_a_stage_fails_its_job_and_the_worker_goes_on(house: House, bug: Exception) -> None:
     stages = advancing(queued=Scripted(bug, NEXT[JobStatus.QUEUED]))
     async with at_work(house.worker(stages)):
@@ -480,6 +481,27 @@ async def test_a_bug_in_a_stage_fails_its_job_and_the_worker_goes_on(house: Hous
         await house.until_in(second, JobStatus.AWAITING_UPLOAD)
     assert first.error_problem == "unexpected-error"
     assert repr(bug) in str(first.error_message) or isinstance(bug, StopIteration)
+
+
+async def test_an_error_of_the_system_that_no_stage_foresaw_is_tried_again(house: House) -> None:
+    stage = Scripted(OSError(5, "Input/output error", "/nas/a.mov"), NEXT[JobStatus.COPYING])
+    job = await house.submit(status=JobStatus.COPYING)
+    async with at_work(house.worker(advancing(copying=stage), delay_seconds=0.01)):
+        await house.until_in(job, JobStatus.AWAITING_UPLOAD)
+    told = "\n".join(await house.log_of(job))
+    assert "Retry 1/" in told
+    assert "while copying: [Errno 5] Input/output error: '/nas/a.mov'" in told
+
+
+@pytest.mark.parametrize("error", [Temporary("busy"), ConnectionTrouble("no answer"), OSError(5, "raw")])
+async def test_a_deletion_that_has_begun_is_not_given_up_for_passing_trouble(house: House, error: Exception) -> None:
+    stage = Scripted(*[error] * 9, Advance(JobStatus.COMPLETED))
+    job = await house.queue.move(await proven(house.database, house.queue), JobStatus.DELETING_SOURCE)
+    worker = house.worker({JobStatus.DELETING_SOURCE: stage}, name=WorkerName.TRANSFER, limits=1, connection_limit=1)
+    async with at_work(worker):
+        await house.until(job, lambda found: str(found.current_operation).startswith("Held: "))
+        await house.until_in(job, JobStatus.COMPLETED)
+    assert len(stage.runs) == 10
 
 
 async def test_a_stage_that_raises_a_cancellation_nobody_asked_for_does_not_end_the_worker(house: House) -> None:

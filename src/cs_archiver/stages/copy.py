@@ -99,7 +99,10 @@ class Copy:
 
     def _require_room(self, size: int) -> None:
         """The folder may have grown since it was discovered: better told now than after hours of copying."""
-        free = free_bytes(os.fspath(self._places.temp))
+        try:
+            free = free_bytes(os.fspath(self._places.temp))
+        except OSError as error:
+            raise local_error(os.fsencode(self._places.temp), error) from error
         if free < size:
             raise DiskFull(
                 f"the source now holds {human_size(size)}, the disk has {human_size(free)} free",

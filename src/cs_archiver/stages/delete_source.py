@@ -12,21 +12,21 @@ from cs_archiver.db.database import Connection
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.folders import archived_by
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import shown
+from cs_archiver.domain.manifest import EntryKind, shown
 from cs_archiver.domain.marker import Stored, marker_text
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.states import JobStatus
-from cs_archiver.errors import NeedsOperator, Permanent
+from cs_archiver.errors import NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.destination import require_still_there
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
-from cs_archiver.stages.source import Approvals, SourceLook, marker_is_ours_or_absent, temporary_marker_name
+from cs_archiver.stages.source import Approvals, MarkerFound, SourceLook, marker_found, temporary_marker_name
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import removal
-from cs_archiver.tools.disk import source_error
 from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.threads import in_thread
+from cs_archiver.tools.tree import scan_tree
 
 
 class DeleteSource:
@@ -62,11 +62,11 @@ class DeleteSource:
             await report.log(f"Marker written: {job.marker_name}; deletion of the source begins")
             await self._delete(job, approved, report)
             await require_still_there(self._globus, self._collection, job)
+            await self._require_all_gone(job, approved, report)
             await self._write_marker(job, approved, deleted=True)
-        except NeedsOperator:
+        except (NeedsOperator, Temporary):
             self._approvals.give(job, approved)  # each entry is checked against it once more when it goes on
             raise
-        await self._tell_what_is_left(job, report)
         await self._remove_local_archive(job, report)
         return Advance(
             JobStatus.COMPLETED,
@@ -77,7 +77,12 @@ class DeleteSource:
     async def _look_again(self, job: Job, report: Report) -> ApprovedDeletion:
         await report.log("Going on with the deletion: the source is looked at and compared again first")
         manifest = await self._catalogue.manifest(job.manifest_id or 0)
-        look = await self._source.look(job, manifest, report, deletion_begun=True)
+        try:
+            look = await self._source.look(job, manifest, report, deletion_begun=True)
+        except Permanent as error:
+            if error.problem != "source-unreadable":
+                raise
+            raise NeedsOperator(str(error), problem=error.problem) from error
         checks = await self._catalogue.passed_checks(job.id)
         reasons = await self._source.reasons_to_keep(job, manifest, checks, look)
         if reasons:
@@ -111,13 +116,23 @@ class DeleteSource:
         )
         await in_thread(lambda _work: _write_marker(approved, job, text))
 
-    async def _tell_what_is_left(self, job: Job, report: Report) -> None:
-        """What came after the last look was never archived: it stays, under a marker that hides the folder."""
-        left = await in_thread(lambda _work: _left_in(self._places.source(job), job))
+    async def _require_all_gone(self, job: Job, approved: ApprovedDeletion, report: Report) -> None:
+        """What came after the last look was never archived: it stays, under a marker that hides the folder.
+
+        Raises NeedsOperator when something approved is still there, however it was reported gone.
+        """
+        scan = await in_thread(lambda work: scan_tree(approved.folder, threads=1, work=work))
+        left = {entry.path for entry in scan.entries} - {os.fsencode(job.marker_name)}
+        still = sorted(left & {entry.path for entry in approved.entries if entry.kind is not EntryKind.DIR})
+        if still:
+            raise NeedsOperator(
+                f"'{shown(still[0])}' and {len(still) - 1} more are still there after their deletion: check the NAS",
+                problem="source-not-deletable",
+            )
         if left:
             await report.log(
                 f"{len(left)} entries came after the source was last compared, are not in the archive, and are left "
-                f"where they are, such as '{shown(left[0])}'. To archive them, remove the marker file, refresh the "
+                f"where they are, such as '{shown(min(left))}'. To archive them, remove the marker file, refresh the "
                 'folders, and submit this one again with "on_existing": "new_version"',
                 LogLevel.WARNING,
             )
@@ -142,16 +157,9 @@ class DeleteSource:
         await folder_rows.set_left_out(connection, job.source_path, archived_by(os.fsencode(job.marker_name)))
 
 
-def _left_in(source: bytes, job: Job) -> list[bytes]:
-    try:
-        return sorted(set(os.listdir(source)) - {os.fsencode(job.marker_name)})
-    except OSError as error:
-        raise source_error(source, error) from error
-
-
 def _write_marker(approved: ApprovedDeletion, job: Job, text: bytes) -> None:
     folder = approved.folder
-    if not marker_is_ours_or_absent(folder, job):
+    if marker_found(folder, job) is MarkerFound.FOREIGN:
         raise Permanent(
             f"somebody's own file stands in '{shown(folder)}' under the marker's name {job.marker_name!r}: it and "
             f"everything not yet deleted is kept; the archive is safe at {job.globus_destination_path}",

@@ -97,7 +97,8 @@ def _opened(approved: ApprovedDeletion) -> Iterator[int]:
     with _mended_by_operator(b"."):
         root = os.open(approved.folder, _FOLDER_FLAGS)
     try:
-        status = os.fstat(root)
+        with _mended_by_operator(b"."):
+            status = os.fstat(root)
         if (status.st_dev, status.st_ino) != (approved.device, approved.inode):
             raise Permanent(
                 f"'{shown(approved.folder)}' is not the folder that was verified: nothing more is deleted",

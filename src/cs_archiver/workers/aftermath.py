@@ -49,6 +49,8 @@ class Aftermath:
                 await self._wait(job, str(error), error.problem)
             case NeedsOperator():
                 await self._hold(job, error)
+            case Temporary() if job.status is JobStatus.DELETING_SOURCE:
+                await self._hold(job, error)  # it cannot be retried by hand, so it is not given up for this
             case DiskFull():
                 await self._wait_for_space(job, error)
             case ConnectionTrouble():
