@@ -17,7 +17,7 @@ from cs_archiver.clock import elapsed, now_text
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
-from cs_archiver.db.queue import Queue
+from cs_archiver.db.queue import Queue, request_cancel
 from cs_archiver.domain.events import Event, JobUpdate, LogAdded, LogLevel, QueueUpdate
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.retry import Operation, RetryPolicy
@@ -107,6 +107,7 @@ class House:
         connection_limit: int = 2,
         delay_seconds: float = 0.01,
         recheck_seconds: float = 0.01,
+        cancel: Stage | None = None,
     ) -> Worker:
         policy = RetryPolicy(
             {
@@ -122,7 +123,7 @@ class House:
             queue=self.queue,
             jobs=self.jobs,
             bus=self.bus,
-            cancel=CancelAtOnce(),
+            cancel=cancel or CancelAtOnce(),
             aftermath=Aftermath(
                 queue=self.queue,
                 jobs=self.jobs,
@@ -502,6 +503,40 @@ async def test_a_deletion_that_has_begun_is_not_given_up_for_passing_trouble(hou
         await house.until(job, lambda found: str(found.current_operation).startswith("Held: "))
         await house.until_in(job, JobStatus.COMPLETED)
     assert len(stage.runs) == 10
+
+
+@pytest.mark.parametrize("error", [Permanent("no"), ConnectionTrouble("no answer"), Temporary("busy")])
+async def test_a_cancel_that_cannot_be_carried_out_yet_is_held(house: House, error: JobError) -> None:
+    cancel = Scripted(*[error] * 5, Advance(JobStatus.CANCELLED))
+    job = await house.submit(status=JobStatus.UPLOADING)
+    async with house.database.write() as connection:
+        await request_cancel(connection, job, username="ann")
+    worker = house.worker(advancing(), name=WorkerName.TRANSFER, limits=1, connection_limit=1, cancel=cancel)
+    async with at_work(worker):
+        await house.until_in(job, JobStatus.CANCELLED)
+    assert len(cancel.runs) == 6
+    assert "Job failed" not in "\n".join(await house.log_of(job))
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_worker_is_cancelled_at_the_very_end_of_a_stage_too(house: House, turns: int) -> None:
+    report = report_module.JobReport(await house.submit(), bus=house.bus, jobs=house.jobs, queue=house.queue)
+    for _ in range(20):
+        leave = asyncio.Event()
+
+        async def stage(leave: asyncio.Event = leave) -> None:
+            async with report.running():
+                await leave.wait()
+            await asyncio.Event().wait()
+
+        task = asyncio.create_task(stage())
+        await asyncio.sleep(0.001)
+        leave.set()
+        for _turn in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=5)
+        assert done, "the cancellation was lost"
 
 
 async def test_a_stage_that_raises_a_cancellation_nobody_asked_for_does_not_end_the_worker(house: House) -> None:

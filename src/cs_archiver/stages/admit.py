@@ -180,7 +180,7 @@ class Admit:
             return path
         if job.on_existing is OnExisting.FAIL:
             raise Permanent(f"{taken}; submit again with on_existing=new_version", problem="destination-exists")
-        stem = path.removesuffix(".tar.7z")
+        stem = f"{path.rsplit('/', 1)[0]}/{job.folder_name}"
         for version in range(2, _MOST_VERSIONS):
             candidate = f"{stem}.v{version}.tar.7z"
             if await self._why_taken(candidate, job.id) is None:

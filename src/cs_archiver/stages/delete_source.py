@@ -56,12 +56,13 @@ class DeleteSource:
         approved = self._approvals.take(job)
         if approved is None or approved.device != await self._nas.device(job):  # one mounted anew has another number
             approved = await self._look_again(job, report)
+        checks = await self._catalogue.passed_checks(job.id)
         try:
-            await require_still_there(self._globus, self._collection, job)
+            await require_still_there(self._globus, self._collection, job, checks)
             await self._write_marker(job, approved, deleted=False)
             await report.log(f"Marker written: {job.marker_name}; deletion of the source begins")
             await self._delete(job, approved, report)
-            await require_still_there(self._globus, self._collection, job)
+            await require_still_there(self._globus, self._collection, job, checks)
             await self._require_all_gone(job, approved, report)
             await self._write_marker(job, approved, deleted=True)
         except (NeedsOperator, Temporary):
@@ -83,6 +84,12 @@ class DeleteSource:
             if error.problem != "source-unreadable":
                 raise
             raise NeedsOperator(str(error), problem=error.problem) from error
+        if look.inode != job.source_inode:
+            raise NeedsOperator(
+                f"'{shown(self._places.source(job))}' is not the folder that was copied: check the NAS mount; nothing "
+                "more is deleted",
+                problem="nas-unreachable",
+            )
         checks = await self._catalogue.passed_checks(job.id)
         reasons = await self._source.reasons_to_keep(job, manifest, checks, look)
         if reasons:

@@ -44,6 +44,9 @@ class Aftermath:
 
     async def of(self, job: Job, error: JobError) -> None:
         """Record what comes next for this job. Raises JobMovedMeanwhile, and NeedsOperator for the database."""
+        if job.cancel_requested_by is not None:
+            await self._hold(job, error)  # it goes nowhere but to cancelled, as soon as that can be done
+            return
         match error:
             case NotYet():
                 await self._wait(job, str(error), error.problem)
