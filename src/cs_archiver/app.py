@@ -34,7 +34,7 @@ from cs_archiver.tools.lock import InstanceLock
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.process import Processes
 from cs_archiver.tools.sevenzip import SevenZip
-from cs_archiver.workers.recovery import doubt_older_database, requeue_interrupted
+from cs_archiver.workers.recovery import doubt_older_database, requeue_before_the_end, requeue_interrupted
 from cs_archiver.workers.retention import Retention
 from cs_archiver.workers.worker import Worker
 
@@ -84,7 +84,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[N
         notice = await doubt_older_database(Catalogue(database), SentMark(storage.base_path))
         await requeue_interrupted(Queue(database), Jobs(database))
         address = await _serve_http(parts, stack, notices=[notice] if notice else [])
-        stack.push_async_callback(requeue_interrupted, Queue(database), Jobs(database))
+        stack.push_async_callback(requeue_before_the_end, Queue(database), Jobs(database))
         gc.collect()
         gc.set_threshold(*_GC_THRESHOLDS)
         gc.freeze()  # what lives as long as the process need not be looked at by every collection
@@ -143,6 +143,7 @@ async def _services(parts: Parts, stack: AsyncExitStack, notices: Sequence[str])
         destination_base_path=settings.globus.destination_base_path,
         destination_is_taken=_destination_is_taken(parts),
         discard_files=SetAside(places_of(settings)).discard,
+        sends_again_on_retry=not settings.verification.compare_again,
     )
     status = StatusService(
         database,

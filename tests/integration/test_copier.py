@@ -428,7 +428,7 @@ def test_syncing_what_is_not_there_is_an_error_and_links_are_not_followed(tmp_pa
 def test_what_an_error_of_the_source_means(number: int, kind: type[JobError], problem: str) -> None:
     error = source_error(b"/nas/a\nb", OSError(number, os.strerror(number)))
     assert (type(error), error.problem) == (kind, problem)
-    assert str(error).startswith(f"cannot read '/nas/a\\\\nb': {os.strerror(number)}")
+    assert str(error).startswith(f"cannot read '/nas/a\\nb': {os.strerror(number)}")
 
 
 @pytest.mark.parametrize(

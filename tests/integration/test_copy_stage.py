@@ -32,9 +32,9 @@ from cs_archiver.stages.verify import Verify
 from cs_archiver.tools.dd import Dd
 from cs_archiver.tools.nas import NasProbe
 from cs_archiver.tools.process import Processes
+from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.rsync import Rsync
 from cs_archiver.tools.sevenzip import Compression, SevenZip
-from cs_archiver.tools.tree import FreshLook
 from tests.support.jobs import a_job
 from tests.support.trees import plant_awkward_tree, write
 
@@ -588,9 +588,9 @@ def test_the_places_of_two_folders_of_one_name_are_apart(world: World) -> None:
 
 
 def test_an_approval_is_used_only_once_and_only_for_its_job() -> None:
-    approvals, look = Approvals(), FreshLook(1, 2, [], [], [], content_checked=True)
+    approvals, approved = Approvals(), ApprovedDeletion(b"/nas/folder", 1, 2, [])
     job, other = a_job(), a_job()
-    approvals.give(job, look)
+    approvals.give(job, approved)
     assert approvals.take(other) is None
-    assert approvals.take(job) is look
+    assert approvals.take(job) is approved
     assert approvals.take(job) is None

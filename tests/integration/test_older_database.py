@@ -42,8 +42,10 @@ def test_the_mark_only_rises_and_a_torn_one_counts_as_none(tmp_path: Path) -> No
 async def test_a_database_that_knows_all_that_was_sent_is_believed(database: Database, tmp_path: Path) -> None:
     catalogue, mark = Catalogue(database), SentMark(tmp_path)
     assert await doubt_older_database(catalogue, mark) is None
+    assert mark.read() == 0
     job = await uploading(database)
     upload = await catalogue.add_upload(job, submission_id="one", request={}, compares=None)
+    assert await doubt_older_database(catalogue, mark) is None, "a crash before the very first one was marked"
     mark.raise_to(upload.id)
     assert await doubt_older_database(catalogue, mark) is None
     await catalogue.add_upload(job, submission_id="stored, not sent yet", request={}, compares=None)

@@ -123,6 +123,44 @@ def test_everything_approved_is_deleted_and_the_folder_itself_stays(root: Path, 
     assert Path(os.fsdecode(outside)).read_bytes() == b"x"
 
 
+def test_a_file_of_two_names_that_is_edited_after_the_approval_is_kept(root: Path) -> None:
+    write(root, b"first", b"as it was verified")
+    os.link(root / "first", root / "second")
+    approved, status = approve(root), (root / "first").stat()
+    with (root / "second").open("r+b") as file:
+        file.write(b"AS IT WAS REWRITTEN"[: status.st_size])
+    os.utime(root / "second", ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(Permanent, match="changed after it was verified"):
+        delete(approved)
+    assert left(root) == {"first", "second"}
+
+
+def test_a_file_of_two_names_that_is_edited_between_the_two_is_kept(root: Path) -> None:
+    write(root, b"first", b"as it was verified")
+    os.link(root / "first", root / "second")
+    approved, status = approve(root), (root / "first").stat()
+    first = replace(approved, entries=approved.entries[:1])
+    assert delete(first).files == 1
+    until_the_next_tick(root)
+    with (root / "second").open("r+b") as file:
+        file.write(b"AS IT WAS REWRITTEN"[: status.st_size])
+    os.utime(root / "second", ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(Permanent, match="changed after it was verified"):
+        delete(approved)
+    assert left(root) == {"second"}
+
+
+def test_a_deletion_of_several_names_goes_on_where_it_was(root: Path) -> None:
+    write(root, b"first", b"content")
+    for name in ("second", "third"):
+        os.link(root / "first", root / name)
+    approved = approve(root)
+    assert delete(replace(approved, entries=approved.entries[:1])).files == 1
+    until_the_next_tick(root)
+    assert delete(approved).files == 2
+    assert left(root) == set()
+
+
 def test_what_was_not_approved_stays_with_the_folders_it_is_in(planted: Path) -> None:
     approved = approve(planted)
     write(planted / "sub" / "deeper", b"late", b"added afterwards")

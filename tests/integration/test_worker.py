@@ -17,7 +17,7 @@ from cs_archiver.clock import elapsed, now_text
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
-from cs_archiver.db.queue import Queue
+from cs_archiver.db.queue import Queue, request_cancel
 from cs_archiver.domain.events import Event, JobUpdate, LogAdded, LogLevel, QueueUpdate
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.retry import Operation, RetryPolicy
@@ -43,6 +43,7 @@ from cs_archiver.workers import report as report_module
 from cs_archiver.workers.aftermath import Aftermath
 from cs_archiver.workers.recovery import requeue_interrupted
 from cs_archiver.workers.worker import Worker
+from tests.integration.test_queue import proven
 from tests.support import jobs as rows
 from tests.support.trees import write
 
@@ -106,6 +107,7 @@ class House:
         connection_limit: int = 2,
         delay_seconds: float = 0.01,
         recheck_seconds: float = 0.01,
+        cancel: Stage | None = None,
     ) -> Worker:
         policy = RetryPolicy(
             {
@@ -121,7 +123,7 @@ class House:
             queue=self.queue,
             jobs=self.jobs,
             bus=self.bus,
-            cancel=CancelAtOnce(),
+            cancel=cancel or CancelAtOnce(),
             aftermath=Aftermath(
                 queue=self.queue,
                 jobs=self.jobs,
@@ -471,7 +473,7 @@ async def test_a_job_fails_all_the_same_when_its_files_cannot_be_set_aside(house
     assert "WARNING Its local files stay where they are" in "\n".join(await house.log_of(job))
 
 
-@pytest.mark.parametrize("bug", [ValueError("a bug"), KeyError("x"), OSError(5, "raw"), StopIteration()])
+@pytest.mark.parametrize("bug", [ValueError("a bug"), KeyError("x"), StopIteration()])
 async def test_a_bug_in_a_stage_fails_its_job_and_the_worker_goes_on(house: House, bug: Exception) -> None:
     stages = advancing(queued=Scripted(bug, NEXT[JobStatus.QUEUED]))
     async with at_work(house.worker(stages)):
@@ -480,6 +482,61 @@ async def test_a_bug_in_a_stage_fails_its_job_and_the_worker_goes_on(house: Hous
         await house.until_in(second, JobStatus.AWAITING_UPLOAD)
     assert first.error_problem == "unexpected-error"
     assert repr(bug) in str(first.error_message) or isinstance(bug, StopIteration)
+
+
+async def test_an_error_of_the_system_that_no_stage_foresaw_is_tried_again(house: House) -> None:
+    stage = Scripted(OSError(5, "Input/output error", "/nas/a.mov"), NEXT[JobStatus.COPYING])
+    job = await house.submit(status=JobStatus.COPYING)
+    async with at_work(house.worker(advancing(copying=stage), delay_seconds=0.01)):
+        await house.until_in(job, JobStatus.AWAITING_UPLOAD)
+    told = "\n".join(await house.log_of(job))
+    assert "Retry 1/" in told
+    assert "while copying: [Errno 5] Input/output error: '/nas/a.mov'" in told
+
+
+@pytest.mark.parametrize("error", [Temporary("busy"), ConnectionTrouble("no answer"), OSError(5, "raw")])
+async def test_a_deletion_that_has_begun_is_not_given_up_for_passing_trouble(house: House, error: Exception) -> None:
+    stage = Scripted(*[error] * 9, Advance(JobStatus.COMPLETED))
+    job = await house.queue.move(await proven(house.database, house.queue), JobStatus.DELETING_SOURCE)
+    worker = house.worker({JobStatus.DELETING_SOURCE: stage}, name=WorkerName.TRANSFER, limits=1, connection_limit=1)
+    async with at_work(worker):
+        await house.until(job, lambda found: str(found.current_operation).startswith("Held: "))
+        await house.until_in(job, JobStatus.COMPLETED)
+    assert len(stage.runs) == 10
+
+
+@pytest.mark.parametrize("error", [Permanent("no"), ConnectionTrouble("no answer"), Temporary("busy")])
+async def test_a_cancel_that_cannot_be_carried_out_yet_is_held(house: House, error: JobError) -> None:
+    cancel = Scripted(*[error] * 5, Advance(JobStatus.CANCELLED))
+    job = await house.submit(status=JobStatus.UPLOADING)
+    async with house.database.write() as connection:
+        await request_cancel(connection, job, username="ann")
+    worker = house.worker(advancing(), name=WorkerName.TRANSFER, limits=1, connection_limit=1, cancel=cancel)
+    async with at_work(worker):
+        await house.until_in(job, JobStatus.CANCELLED)
+    assert len(cancel.runs) == 6
+    assert "Job failed" not in "\n".join(await house.log_of(job))
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_worker_is_cancelled_at_the_very_end_of_a_stage_too(house: House, turns: int) -> None:
+    report = report_module.JobReport(await house.submit(), bus=house.bus, jobs=house.jobs, queue=house.queue)
+    for _ in range(20):
+        leave = asyncio.Event()
+
+        async def stage(leave: asyncio.Event = leave) -> None:
+            async with report.running():
+                await leave.wait()
+            await asyncio.Event().wait()
+
+        task = asyncio.create_task(stage())
+        await asyncio.sleep(0.001)
+        leave.set()
+        for _turn in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=5)
+        assert done, "the cancellation was lost"
 
 
 async def test_a_stage_that_raises_a_cancellation_nobody_asked_for_does_not_end_the_worker(house: House) -> None:

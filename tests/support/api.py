@@ -191,6 +191,7 @@ async def running_api(
         destination_base_path=BASE_PATH,
         destination_is_taken=destination.is_taken,
         discard_files=_nothing_to_discard,
+        sends_again_on_retry=False,
     )
     services = Services(accounts=accounts, folders=folders, jobs=jobs, status=status)
     app = build(services, public_url=public_url, is_globus_sandbox=is_globus_sandbox)

@@ -1,7 +1,7 @@
 """The one SQLite file: a single writer connection, query-only readers, and the transactions on both."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +33,22 @@ class DatabaseUnhealthy(NeedsOperator):
 class Database:
     """Opened by `open`, which creates the schema; every transaction goes through read or write."""
 
-    def __init__(self, writer: AsyncEngine, readers: AsyncEngine) -> None:
+    def __init__(self, path: Path, writer: AsyncEngine, readers: AsyncEngine) -> None:
         self.trouble: str | None = None  # why the last attempt to write failed, for people
+        self._path = path
         self._writer = writer
         self._readers = readers
+        self._inode: int | None = None
 
     @classmethod
     async def open(cls, path: Path, *, read_connections: int) -> "Database":
         """Raises DatabaseUnusable when the file is damaged or of a newer version."""
         writer = _engine(path, connections=1, pragmas=_WRITER_PRAGMAS, begin="BEGIN IMMEDIATE")
         readers = _engine(path, connections=read_connections, pragmas=_READER_PRAGMAS, begin="BEGIN")
-        database = cls(writer, readers)
+        database = cls(path, writer, readers)
         try:
             await schema.prepare(writer)
+            database._inode = path.stat().st_ino
         except BaseException:
             await database.close()
             raise
@@ -59,8 +62,10 @@ class Database:
         """
         try:
             with _told_apart():
+                self._require_file()
                 async with self._writer.begin() as connection:
                     yield connection
+                    self._require_file()
         except DatabaseUnhealthy as error:
             self.trouble = str(error)
             raise
@@ -70,16 +75,26 @@ class Database:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A snapshot to read from. Raises DatabaseUnhealthy as `write` does."""
         with _told_apart():
+            self._require_file()  # SQLite would create an empty one in its place
             async with self._readers.connect() as connection:
                 yield connection
 
-    async def look(self) -> str | None:
-        """Why it cannot be written now, or None."""
+    async def require_healthy(self) -> None:
+        """Raises DatabaseUnhealthy when writing failed last time and still does."""
         if self.trouble is not None:
-            with suppress(DatabaseUnhealthy):
-                async with self.write():
-                    pass
-        return self.trouble
+            async with self.write() as connection:
+                await schema.rewrite_version(connection)  # an empty transaction would touch no disk
+
+    def _require_file(self) -> None:
+        """SQLite goes on writing to a file that was removed or replaced, and all of it would be lost at the end."""
+        try:
+            inode = self._path.stat().st_ino
+        except OSError as error:
+            raise _unhealthy(f"{self._path}: {error.strerror}") from error
+        if inode != self._inode:
+            raise _unhealthy(
+                f"{self._path} was replaced while the service runs: stop it, then put the right file there"
+            )
 
     async def close(self) -> None:
         # Readers first: the last connection to close checkpoints, and that must be the writer.
@@ -94,10 +109,14 @@ def _told_apart() -> Iterator[None]:
     except _OF_THE_STATEMENT:
         raise
     except DatabaseError as error:
-        raise DatabaseUnhealthy(
-            f"the database is unhealthy ({error.orig}): check its disk and permissions; nothing is deleted meanwhile",
-            problem="database-unhealthy",
-        ) from error
+        raise _unhealthy(str(error.orig)) from error
+
+
+def _unhealthy(why: str) -> DatabaseUnhealthy:
+    return DatabaseUnhealthy(
+        f"the database is unhealthy ({why}): check its disk and permissions; nothing is deleted meanwhile",
+        problem="database-unhealthy",
+    )
 
 
 def _engine(path: Path, *, connections: int, pragmas: tuple[str, ...], begin: str) -> AsyncEngine:

@@ -76,7 +76,9 @@ class Queue:
         """The job this worker has in hand, else the first in line for it, else None. Changes nothing.
 
         Strictly first in, first out: a job that waits (for disk space, for a retry) holds those behind it.
+        Raises DatabaseUnhealthy while nothing could be recorded.
         """
+        await self._database.require_healthy()
         async with self._database.read() as connection:
             for states in (BUSY[worker], {WAITING[worker]}):
                 query = select_jobs().where(_JOBS.c.status.in_(states)).order_by(_JOBS.c.seq).limit(1)

@@ -35,6 +35,11 @@ async def prepare(writer: AsyncEngine) -> None:
         ) from error
 
 
+async def rewrite_version(connection: AsyncConnection) -> None:
+    """Write one page, the same as before: whether the disk takes it is all that is asked."""
+    await connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+
+
 async def _check_integrity(connection: AsyncConnection) -> None:
     answer = (await connection.exec_driver_sql("PRAGMA quick_check(1)")).scalar_one()
     if answer != "ok":

@@ -137,6 +137,6 @@ def _describe(before: _Identity, after: _Identity) -> str:
 def described(differences: Iterable[Difference], *, limit: int = 5) -> str:
     """One line for messages: the first few differences by name, and how many there are."""
     listed = list(differences)
-    names = "; ".join(f"{shown(d.path)!r} {d.what}" for d in listed[:limit])
+    names = "; ".join(f"'{shown(d.path)}' {d.what}" for d in listed[:limit])
     more = len(listed) - limit
     return names + (f"; and at least {more} more" if more > 0 else "")

@@ -79,6 +79,13 @@ def size_difference(checks: Sequence[Check]) -> str | None:
     return f"remote size differs: expected {check.expected}, found {check.found}"
 
 
+def last_modified(checks: Sequence[Check]) -> str | None:
+    """When the remote file was written, as the evidence has it."""
+    return next((check.found for check in checks if check.name == _LAST_MODIFIED), None)
+
+
+_LAST_MODIFIED = "remote last modified"
+
 _TASK_FIELDS: tuple[tuple[str, Any], ...] = (
     ("status", "SUCCEEDED"),
     ("type", "TRANSFER"),
@@ -151,6 +158,8 @@ def _remote_checks(expected: Expected, observed: Observed) -> list[Check]:
         _equal(2, "remote name", name, remote.get("name")),
         _equal(2, "remote type", "file", remote.get("type")),
         # Within a tolerance is not stored: a 7z that lacks its last byte cannot be opened.
+        # Nothing to compare it with yet: it is what the file must still show when the source is deleted.
+        Check(2, _LAST_MODIFIED, str(remote.get("last_modified")), str(remote.get("last_modified")), passed=True),
         _equal(1, "bytes at the destination", expected.size, remote.get("size")),
         _size_check(expected, remote.get("size")),
     ]

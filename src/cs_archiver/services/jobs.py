@@ -64,7 +64,9 @@ class JobService:
         destination_base_path: str,
         destination_is_taken: DestinationIsTaken,
         discard_files: DiscardFiles,
+        sends_again_on_retry: bool,
     ) -> None:
+        """`sends_again_on_retry`: nothing would notice what became of an earlier upload meanwhile."""
         self._database = database
         self._jobs = Jobs(database)
         self._catalogue = Catalogue(database)
@@ -73,6 +75,7 @@ class JobService:
         self._destination_base_path = destination_base_path
         self._destination_is_taken = destination_is_taken
         self._discard_files = discard_files
+        self._sends_again_on_retry = sends_again_on_retry
 
     async def submit(self, folder_path: str, on_existing: OnExisting, *, username: str) -> Job:
         """Append a job for this folder to the queue.
@@ -143,7 +146,8 @@ class JobService:
             if conflict is not None:
                 raise conflict
             queued = await queue.requeue(connection, job)
-            await catalogue.doubt_uploads(connection, job.id)
+            if self._sends_again_on_retry:
+                await catalogue.doubt_uploads(connection, job.id)
             timestamp = await log(connection, job.id, LogLevel.INFO, message)
         self._publish(queued, LogAdded(job.id, timestamp, LogLevel.INFO, message))
         return queued

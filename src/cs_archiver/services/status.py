@@ -57,7 +57,7 @@ class StatusService:
 
     async def read(self) -> SystemStatus:
         disk, warnings = await self._disk()
-        trouble = await self._database.look()
+        trouble = self._database.trouble
         warnings = [*self._notices, *([f"Database unhealthy: {trouble}."] if trouble else []), *warnings]
         active = await self._jobs.in_line(ACTIVE)
         warnings += [f"{job.folder_name}: {job.current_operation}" for job in active if job.error_problem]

@@ -2,7 +2,6 @@
 
 import os
 import stat
-import uuid
 from dataclasses import dataclass
 
 from cs_archiver.clock import now_text
@@ -49,7 +48,7 @@ class Admit:
         inode = await in_thread(lambda _work: self._require_source(job))
         report.operation("Checking the Globus collections")
         await self._require_collections()
-        await self._require_mapping()
+        await self._require_mapping(job)
         if await self._archive_is_still_there(job, report):
             await report.log("The verified archive of the earlier attempt is still there: on to the upload")
             return Advance(JobStatus.AWAITING_UPLOAD, {"started_at": now_text()})
@@ -89,6 +88,7 @@ class Admit:
     def _make_ready(self, job: Job) -> None:
         try:
             removal.remove_working_copy(self._places.working_folder(job))
+            removal.remove_file(self._places.probe(job))
             if job.archive_path is not None:
                 removal.remove_file(self._places.partial(job))
             self._require_space(job)
@@ -126,7 +126,7 @@ class Admit:
         if not stat.S_ISDIR(status.st_mode) or os.path.realpath(source) != os.path.join(
             os.path.realpath(base), os.path.relpath(source, base)
         ):
-            raise Permanent(f"{shown(source)!r} is a link, or no folder", problem="source-not-a-folder")
+            raise Permanent(f"'{shown(source)}' is a link, or no folder", problem="source-not-a-folder")
         return status.st_ino
 
     async def _require_collections(self) -> None:
@@ -144,10 +144,9 @@ class Admit:
                     problem="verification-disabled",
                 )
 
-    async def _require_mapping(self) -> None:
+    async def _require_mapping(self, job: Job) -> None:
         """The source collection really shows our archives: a file written here is seen there, with its size."""
-        name = f".cs-archiver-probe-{uuid.uuid4()}"
-        probe = os.fsencode(self._places.archives / name)
+        probe = self._places.probe(job)
         content = os.urandom(_PROBE_BYTES)
         try:
             await in_thread(lambda _work: _write(probe, content))
@@ -156,7 +155,7 @@ class Admit:
         except OSError as error:
             raise local_error(probe, error) from error
         finally:
-            await in_thread(lambda _work: removal.remove_file(probe))
+            await in_thread(lambda _work: _remove(probe))
         if seen is None or seen.get("size") != len(content):
             raise NeedsOperator(
                 f"a file written to {self._places.archives} is not seen at {path} through the source collection: check "
@@ -181,7 +180,7 @@ class Admit:
             return path
         if job.on_existing is OnExisting.FAIL:
             raise Permanent(f"{taken}; submit again with on_existing=new_version", problem="destination-exists")
-        stem = path.removesuffix(".tar.7z")
+        stem = f"{path.rsplit('/', 1)[0]}/{job.folder_name}"
         for version in range(2, _MOST_VERSIONS):
             candidate = f"{stem}.v{version}.tar.7z"
             if await self._why_taken(candidate, job.id) is None:
@@ -211,6 +210,13 @@ def _restore(job: Job, kept: bytes, archive: bytes, work: Work) -> bool:
     except OSError as error:
         raise local_error(archive, error) from error
     return False
+
+
+def _remove(path: bytes) -> None:
+    try:
+        removal.remove_file(path)
+    except OSError as error:
+        raise local_error(path, error) from error
 
 
 def _write(path: bytes, content: bytes) -> None:

@@ -99,7 +99,10 @@ class Copy:
 
     def _require_room(self, size: int) -> None:
         """The folder may have grown since it was discovered: better told now than after hours of copying."""
-        free = free_bytes(os.fspath(self._places.temp))
+        try:
+            free = free_bytes(os.fspath(self._places.temp))
+        except OSError as error:
+            raise local_error(os.fsencode(self._places.temp), error) from error
         if free < size:
             raise DiskFull(
                 f"the source now holds {human_size(size)}, the disk has {human_size(free)} free",
@@ -131,7 +134,7 @@ class Copy:
         for entry in scan.entries:
             if entry.kind is EntryKind.FILE and b"/" not in entry.path and matches(entry.path, self._markers):
                 raise Permanent(
-                    f"{shown(root)!r} is {archived_by(entry.path)}: remove that, then retry, if what is there now is "
+                    f"'{shown(root)}' is {archived_by(entry.path)}: remove that, then retry, if what is there now is "
                     "to be archived as well",
                     problem="already-archived",
                 )
@@ -191,7 +194,7 @@ class Copy:
             of_source = await in_thread(lambda work: hash_tree(source, entries, threads=threads, work=work), on_bytes)
             differing = [path for path, digest in of_source.items() if digests.get(path) != digest]
             if differing:
-                raise Temporary(f"the copy of {shown(differing[0])!r} differs from the source")
+                raise Temporary(f"the copy of '{shown(differing[0])}' differs from the source")
         return digests
 
     async def _require_unchanged(self, job: Job, before: Sequence[Seen]) -> None:
@@ -212,14 +215,17 @@ async def _warn_of_links(entries: Sequence[Seen], report: Report) -> None:
     leading_out = await in_thread(lambda _work: [entry.path for entry in entries if _leads_out(entry)])
     if leading_out:
         await report.log(
-            f"{len(leading_out)} links are absolute or go through '..', such as {shown(leading_out[0])!r}: the archive "
-            "holds them, but 7-Zip alters or refuses them when it extracts; their targets are kept in the manifest",
+            f"{len(leading_out)} links are absolute, go through '..' or hold '//', such as '{shown(leading_out[0])}': "
+            "the archive holds them, but 7-Zip alters or refuses them when it extracts; their targets are kept in the "
+            "manifest",
             LogLevel.WARNING,
         )
 
 
 def _leads_out(entry: Seen) -> bool:
-    return entry.target is not None and (entry.target.startswith(b"/") or b".." in entry.target.split(b"/"))
+    return entry.target is not None and (
+        entry.target.startswith(b"/") or b"//" in entry.target or b".." in entry.target.split(b"/")
+    )
 
 
 def _offset(on_bytes: copier.OnBytes, done: int) -> copier.OnBytes:
@@ -229,7 +235,7 @@ def _offset(on_bytes: copier.OnBytes, done: int) -> copier.OnBytes:
 def _require_archivable(scan: Scan, root: bytes, *, inode: int | None) -> None:
     if scan.inode != inode:
         raise Temporary(
-            f"{shown(root)!r} is no longer the folder the job began with",
+            f"'{shown(root)}' is no longer the folder the job began with",
             problem="source-changed",
             start_over=True,
         )
@@ -264,13 +270,13 @@ def _manifest(entries: Sequence[Seen], digests: Mapping[bytes, Digest]) -> list[
 def _sealed(entry: Seen, digest: Digest | None) -> Entry:
     if not -(2**63) <= entry.mtime_ns < 2**63:
         raise Permanent(
-            f"{shown(entry.path)!r} has a modification time outside the years 1678 to 2262: set another",
+            f"'{shown(entry.path)}' has a modification time outside the years 1678 to 2262: set another",
             problem="unsupported-entries",
         )
     crc32 = zlib.crc32(entry.target) if entry.target is not None else None
     sha256 = None
     if entry.kind is EntryKind.FILE:
         if digest is None or digest.size != entry.size:
-            raise Temporary(f"{shown(entry.path)!r} was not copied whole", problem="copy-differs")
+            raise Temporary(f"'{shown(entry.path)}' was not copied whole", problem="copy-differs")
         crc32, sha256 = digest.crc32, digest.sha256
     return Entry(entry.path, entry.kind, entry.size, entry.mtime_ns, entry.mode, entry.target, crc32, sha256)

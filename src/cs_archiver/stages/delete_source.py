@@ -12,21 +12,21 @@ from cs_archiver.db.database import Connection
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.folders import archived_by
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import shown
+from cs_archiver.domain.manifest import EntryKind, shown
 from cs_archiver.domain.marker import Stored, marker_text
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.states import JobStatus
-from cs_archiver.errors import NeedsOperator, Permanent
+from cs_archiver.errors import NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.destination import require_still_there
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
-from cs_archiver.stages.source import Approvals, SourceLook, marker_is_ours_or_absent, temporary_marker_name
+from cs_archiver.stages.source import Approvals, MarkerFound, SourceLook, marker_found, temporary_marker_name
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import removal
 from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.threads import in_thread
-from cs_archiver.tools.tree import FreshLook
+from cs_archiver.tools.tree import scan_tree
 
 
 class DeleteSource:
@@ -53,18 +53,20 @@ class DeleteSource:
 
     async def run(self, job: Job, report: Report) -> Advance:
         await self._nas.require(job)
-        look = self._approvals.take(job)
-        if look is None or look.device != await self._nas.device(job):  # a NAS mounted anew has another number
-            look = await self._look_again(job, report)
+        approved = self._approvals.take(job)
+        if approved is None or approved.device != await self._nas.device(job):  # one mounted anew has another number
+            approved = await self._look_again(job, report)
+        checks = await self._catalogue.passed_checks(job.id)
         try:
-            await require_still_there(self._globus, self._collection, job)
-            await self._write_marker(job, look, deleted=False)
+            await require_still_there(self._globus, self._collection, job, checks)
+            await self._write_marker(job, approved, deleted=False)
             await report.log(f"Marker written: {job.marker_name}; deletion of the source begins")
-            await self._delete(job, look, report)
-            await require_still_there(self._globus, self._collection, job)
-            await self._write_marker(job, look, deleted=True)
-        except NeedsOperator:
-            self._approvals.give(job, look)  # each entry is checked against it once more when it goes on
+            await self._delete(job, approved, report)
+            await require_still_there(self._globus, self._collection, job, checks)
+            await self._require_all_gone(job, approved, report)
+            await self._write_marker(job, approved, deleted=True)
+        except (NeedsOperator, Temporary):
+            self._approvals.give(job, approved)  # each entry is checked against it once more when it goes on
             raise
         await self._remove_local_archive(job, report)
         return Advance(
@@ -73,10 +75,21 @@ class DeleteSource:
             also=self._record,
         )
 
-    async def _look_again(self, job: Job, report: Report) -> FreshLook:
+    async def _look_again(self, job: Job, report: Report) -> ApprovedDeletion:
         await report.log("Going on with the deletion: the source is looked at and compared again first")
         manifest = await self._catalogue.manifest(job.manifest_id or 0)
-        look = await self._source.look(job, manifest, report, deletion_begun=True)
+        try:
+            look = await self._source.look(job, manifest, report, deletion_begun=True)
+        except Permanent as error:
+            if error.problem != "source-unreadable":
+                raise
+            raise NeedsOperator(str(error), problem=error.problem) from error
+        if look.inode != job.source_inode:
+            raise NeedsOperator(
+                f"'{shown(self._places.source(job))}' is not the folder that was copied: check the NAS mount; nothing "
+                "more is deleted",
+                problem="nas-unreachable",
+            )
         checks = await self._catalogue.passed_checks(job.id)
         reasons = await self._source.reasons_to_keep(job, manifest, checks, look)
         if reasons:
@@ -85,10 +98,9 @@ class DeleteSource:
                 f"{job.globus_destination_path}.",
                 problem="source-changed",
             )
-        return look
+        return ApprovedDeletion(self._places.source(job), look.inode, look.device, look.seen)
 
-    async def _delete(self, job: Job, look: FreshLook, report: Report) -> None:
-        approved = ApprovedDeletion(self._places.source(job), look.inode, look.device, look.seen)
+    async def _delete(self, job: Job, approved: ApprovedDeletion, report: Report) -> None:
         total = job.folder_size_bytes or 0
         started = now_text()
         async with self._nas.watched(report, f"Deleting the source ({human_size(total)})"):
@@ -101,7 +113,7 @@ class DeleteSource:
             f"begun at {started}, at {shown(approved.folder)}"
         )
 
-    async def _write_marker(self, job: Job, look: FreshLook, *, deleted: bool) -> None:
+    async def _write_marker(self, job: Job, approved: ApprovedDeletion, *, deleted: bool) -> None:
         archived_on = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         text = marker_text(
             job,
@@ -109,8 +121,28 @@ class DeleteSource:
             archived_on=archived_on,
             deleted=deleted,
         )
-        source = self._places.source(job)
-        await in_thread(lambda _work: _write_marker(source, job, look, text))
+        await in_thread(lambda _work: _write_marker(approved, job, text))
+
+    async def _require_all_gone(self, job: Job, approved: ApprovedDeletion, report: Report) -> None:
+        """What came after the last look was never archived: it stays, under a marker that hides the folder.
+
+        Raises NeedsOperator when something approved is still there, however it was reported gone.
+        """
+        scan = await in_thread(lambda work: scan_tree(approved.folder, threads=1, work=work))
+        left = {entry.path for entry in scan.entries} - {os.fsencode(job.marker_name)}
+        still = sorted(left & {entry.path for entry in approved.entries if entry.kind is not EntryKind.DIR})
+        if still:
+            raise NeedsOperator(
+                f"'{shown(still[0])}' and {len(still) - 1} more are still there after their deletion: check the NAS",
+                problem="source-not-deletable",
+            )
+        if left:
+            await report.log(
+                f"{len(left)} entries came after the source was last compared, are not in the archive, and are left "
+                f"where they are, such as '{shown(min(left))}'. To archive them, remove the marker file, refresh the "
+                'folders, and submit this one again with "on_existing": "new_version"',
+                LogLevel.WARNING,
+            )
 
     async def _remove_local_archive(self, job: Job, report: Report) -> None:
         archive, archives = self._places.archive(job), os.fsencode(self._places.archives)
@@ -132,10 +164,11 @@ class DeleteSource:
         await folder_rows.set_left_out(connection, job.source_path, archived_by(os.fsencode(job.marker_name)))
 
 
-def _write_marker(folder: bytes, job: Job, look: FreshLook, text: bytes) -> None:
-    if not marker_is_ours_or_absent(folder, job):
+def _write_marker(approved: ApprovedDeletion, job: Job, text: bytes) -> None:
+    folder = approved.folder
+    if marker_found(folder, job) is MarkerFound.FOREIGN:
         raise Permanent(
-            f"somebody's own file stands in {shown(folder)!r} under the marker's name {job.marker_name!r}: it and "
+            f"somebody's own file stands in '{shown(folder)}' under the marker's name {job.marker_name!r}: it and "
             f"everything not yet deleted is kept; the archive is safe at {job.globus_destination_path}",
             problem="source-changed",
         )
@@ -143,9 +176,9 @@ def _write_marker(folder: bytes, job: Job, look: FreshLook, text: bytes) -> None
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             status = os.fstat(descriptor)
-            if (status.st_dev, status.st_ino) != (look.device, job.source_inode):
+            if (status.st_dev, status.st_ino) != (approved.device, job.source_inode):
                 raise NeedsOperator(
-                    f"{shown(folder)!r} is not the folder that was copied: check the NAS mount",
+                    f"'{shown(folder)}' is not the folder that was copied: check the NAS mount",
                     problem="nas-unreachable",
                 )
             removal.write_durably(
@@ -158,6 +191,6 @@ def _write_marker(folder: bytes, job: Job, look: FreshLook, text: bytes) -> None
             os.close(descriptor)
     except OSError as error:
         raise NeedsOperator(
-            f"cannot write the marker file in {shown(folder)!r}: {error.strerror}: nothing is deleted without it",
+            f"cannot write the marker file in '{shown(folder)}': {error.strerror}: nothing is deleted without it",
             problem="marker-not-writable",
         ) from error

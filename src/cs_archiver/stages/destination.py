@@ -1,12 +1,13 @@
 """Whether a destination at Globus is free, and whether an archive is still there: nothing there is overwritten."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.domain.job import Job
-from cs_archiver.errors import ConnectionTrouble, JobError, NeedsOperator, Permanent
+from cs_archiver.domain.verification import Check, last_modified
+from cs_archiver.errors import JobError, NeedsOperator, Permanent
 from cs_archiver.tools.globus import Globus
 
 
@@ -24,23 +25,23 @@ async def why_taken(
     remote = await globus.stat(collection, path)
     if remote is None or owner is not None:
         return None
-    if await catalogue.is_leftover(path, described(remote)):
+    if remote.get("type") == "file" and await catalogue.is_leftover(path, described(remote)):
         return None
     return f"the destination {path} already holds a {remote.get('type', 'file')} that is not ours"
 
 
-async def require_still_there(globus: Globus, collection: str, job: Job) -> None:
-    """Nothing more is deleted unless the verified archive is still at the destination, by kind and exact size.
+async def require_still_there(globus: Globus, collection: str, job: Job, checks: Sequence[Check]) -> None:
+    """Nothing more is deleted unless the verified archive is still at the destination: kind, exact size, time.
 
-    Raises Permanent when it is not, and NeedsOperator when Globus does not say.
+    `checks` are its evidence. Raises Permanent when it is not there, and NeedsOperator when Globus does not say.
     """
     path = job.globus_destination_path
     try:
         remote = await globus.stat(collection, path)
-    except ConnectionTrouble as error:
+    except JobError as error:
         raise NeedsOperator(f"cannot see whether the archive is still there: {error}", problem=error.problem) from error
-    expected = ("file", job.archive_size_bytes)
-    found = None if remote is None else (remote.get("type"), remote.get("size"))
+    expected = ("file", job.archive_size_bytes, last_modified(checks))
+    found = None if remote is None else (remote.get("type"), remote.get("size"), str(remote.get("last_modified")))
     if found != expected:
         raise Permanent(
             f"The verified archive is no longer at {path} (expected {expected}, found {found or 'nothing'}): what "
@@ -50,12 +51,12 @@ async def require_still_there(globus: Globus, collection: str, job: Job) -> None
 
 
 async def left_behind(globus: Globus, collection: str, path: str) -> str | None:
-    """What a task that failed left there, described so that it is known again; None if nothing, or if unknown."""
-    try:
-        remote = await globus.stat(collection, path)
-    except JobError:
-        return None
-    return None if remote is None else described(remote)
+    """What a task that failed left there, described so that it is known again; None if that is no file of ours.
+
+    Raises when Globus does not say: not knowing is not the same as nothing.
+    """
+    remote = await globus.stat(collection, path)
+    return None if remote is None or remote.get("type") != "file" else described(remote)
 
 
 def described(remote: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
@@ -30,8 +31,8 @@ class Nas:
 
     async def device(self, job: Job) -> int:
         """The number of the source's file system as it is mounted now. Raises NeedsOperator as `require` does."""
-        await self.require(job)
-        return await in_thread(lambda _work: os.lstat(self._places.source(job)).st_dev)
+        await self._probe.require_answer()
+        return await in_thread(lambda _work: require_nas(self._places, job))
 
     @asynccontextmanager
     async def watched(self, report: Report, doing: str) -> AsyncIterator[None]:
@@ -62,8 +63,8 @@ class Nas:
                 hangs = False
 
 
-def require_nas(places: Places, job: Job) -> None:
-    """The source is a folder on the NAS's own file system; it was there before.
+def require_nas(places: Places, job: Job) -> int:
+    """The source is a folder on the NAS's own file system, whose number is given back; it was there before.
 
     Raises Permanent when it was renamed or removed by hand, and NeedsOperator when the NAS itself is not there. The
     folder under a NAS that is not mounted is empty.
@@ -71,12 +72,14 @@ def require_nas(places: Places, job: Job) -> None:
     source = places.source(job)
     try:
         base = os.stat(places.nas)
-        if not os.path.lexists(source) and os.listdir(places.nas):
-            raise Permanent(
-                f"the source {shown(source)!r} was renamed or removed by hand, while the NAS is there",
-                problem="source-missing",
-            )
         status = os.lstat(source)
+    except FileNotFoundError as error:
+        if _holds_anything(places.nas):
+            raise Permanent(
+                f"the source '{shown(source)}' was renamed or removed by hand, while the NAS is there",
+                problem="source-missing",
+            ) from error
+        why = "its base folder is missing or empty"
     except OSError as error:
         why = error.strerror or str(error)
     else:
@@ -85,11 +88,18 @@ def require_nas(places: Places, job: Job) -> None:
         elif not stat.S_ISDIR(status.st_mode):
             why = "it is no folder"
         else:
-            return
+            return status.st_dev
     raise NeedsOperator(
-        f"the source {shown(source)!r} is not there: check the NAS mount; nothing is deleted ({why})",
+        f"the source '{shown(source)}' is not there: check the NAS mount; nothing is deleted ({why})",
         problem="nas-unreachable",
     )
+
+
+def _holds_anything(folder: Path) -> bool:
+    try:
+        return bool(os.listdir(folder))
+    except OSError:  # the NAS is in trouble, which is all that is asked here
+        return False
 
 
 def require_writable(places: Places, job: Job) -> None:
@@ -100,19 +110,20 @@ def require_writable(places: Places, job: Job) -> None:
     source = places.source(job)
     try:
         read_only = os.statvfs(source).f_flag & os.ST_RDONLY
+        is_writable = os.access(source, os.W_OK | os.X_OK)
     except OSError as error:
         raise NeedsOperator(
-            f"cannot look at {shown(source)!r}: {error.strerror}: check the NAS mount", problem="nas-unreachable"
+            f"cannot look at '{shown(source)}': {error.strerror}: check the NAS mount", problem="nas-unreachable"
         ) from error
     if read_only:
         raise NeedsOperator(
-            f"the NAS is mounted read-only at {shown(source)!r}: mount it so that the service can write there, or no "
+            f"the NAS is mounted read-only at '{shown(source)}': mount it so that the service can write there, or no "
             "source could be deleted in the end",
             problem="nas-read-only",
         )
-    if not os.access(source, os.W_OK | os.X_OK):
+    if not is_writable:
         raise Permanent(
-            f"the service may not write to {shown(source)!r}, so it could not delete its content in the end: give it "
+            f"the service may not write to '{shown(source)}', so it could not delete its content in the end: give it "
             "the right to, then retry",
             problem="source-not-writable",
         )

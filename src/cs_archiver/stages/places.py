@@ -39,6 +39,10 @@ class Places:
     def partial(self, job: Job) -> bytes:
         return self.archive(job) + b".partial"
 
+    def probe(self, job: Job) -> bytes:
+        """A file that only shows whether the source collection sees this folder."""
+        return os.fsencode(self.archives / f".cs-archiver-probe-{job.id}")
+
     def as_collection_path(self, archive_path: str) -> str:
         """The archive's path as the source collection shows it."""
         return f"{self.collection_base.rstrip('/')}/{Path(archive_path).relative_to(self.storage)}"

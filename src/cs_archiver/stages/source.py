@@ -1,17 +1,21 @@
 """A fresh look at the source before and during its deletion, and the approvals that rest on one."""
 
+import errno
 import os
 from collections.abc import Sequence
+from enum import StrEnum
 
 from cs_archiver.domain.deletion import facts_of, reasons_against
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import Entry
+from cs_archiver.domain.manifest import Entry, shown
 from cs_archiver.domain.marker import is_marker_of
 from cs_archiver.domain.verification import Check
+from cs_archiver.errors import NeedsOperator
 from cs_archiver.stages.nas import Nas, require_nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Report
 from cs_archiver.tools.disk import open_regular
+from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.threads import Work, in_thread
 from cs_archiver.tools.tree import FreshLook, look_again
 
@@ -39,7 +43,7 @@ class SourceLook:
             return look_again(
                 source,
                 manifest,
-                ignore=_own_marker(source, job) if deletion_begun else frozenset(),
+                ignore=_own_names(source, job) if deletion_begun else frozenset(),
                 gone_is_fine=deletion_begun,
                 read_content=self._read_content,
                 threads=self._threads,
@@ -75,31 +79,46 @@ def temporary_marker_name(job: Job) -> bytes:
     return f".cs-archiver-{job.id}.tmp".encode()
 
 
-def marker_is_ours_or_absent(source: bytes, job: Job) -> bool:
-    name = os.fsencode(job.marker_name)
-    return name in _own_marker(source, job) or not os.path.lexists(os.path.join(source, name))
+class MarkerFound(StrEnum):
+    """What stands in the source under the name of the job's marker."""
+
+    NOTHING = "nothing"
+    OURS = "ours"
+    FOREIGN = "foreign"
 
 
-def _own_marker(source: bytes, job: Job) -> frozenset[bytes]:
-    """The names of our own that may stand in the folder; a foreign file of the marker's name is not among them."""
-    name = os.fsencode(job.marker_name)
+def marker_found(source: bytes, job: Job) -> MarkerFound:
+    """Raises NeedsOperator when it cannot be read: that is neither absence nor somebody else's file."""
+    path = os.path.join(source, os.fsencode(job.marker_name))
     try:
-        descriptor = open_regular(os.path.join(source, name))
-    except OSError:
-        return frozenset({temporary_marker_name(job)})
-    with os.fdopen(descriptor, "rb") as marker:
-        ours = is_marker_of(job, marker.read(_MARKER_BYTES_READ))
-    return frozenset({temporary_marker_name(job), name} if ours else {temporary_marker_name(job)})
+        with os.fdopen(open_regular(path), "rb") as marker:
+            ours = is_marker_of(job, marker.read(_MARKER_BYTES_READ))
+    except FileNotFoundError:
+        return MarkerFound.NOTHING
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ELOOP):  # no regular file
+            return MarkerFound.FOREIGN
+        raise NeedsOperator(
+            f"cannot read the marker file '{shown(path)}': {error.strerror}: check the NAS mount; nothing is deleted",
+            problem="marker-not-readable",
+        ) from error
+    return MarkerFound.OURS if ours else MarkerFound.FOREIGN
+
+
+def _own_names(source: bytes, job: Job) -> frozenset[bytes]:
+    """The names of our own that may stand in the folder; a foreign file of the marker's name is not among them."""
+    ours = marker_found(source, job) is MarkerFound.OURS
+    return frozenset({temporary_marker_name(job), *([os.fsencode(job.marker_name)] if ours else [])})
 
 
 class Approvals:
-    """Hands an approved look from the gate to the deletion; after a restart there is none, and it looks again."""
+    """Hands what the gate approved to the deletion; after a restart there is nothing, and it looks again."""
 
     def __init__(self) -> None:
-        self._looks: dict[str, FreshLook] = {}
+        self._approved: dict[str, ApprovedDeletion] = {}
 
-    def give(self, job: Job, look: FreshLook) -> None:
-        self._looks[job.id] = look
+    def give(self, job: Job, approved: ApprovedDeletion) -> None:
+        self._approved[job.id] = approved
 
-    def take(self, job: Job) -> FreshLook | None:
-        return self._looks.pop(job.id, None)
+    def take(self, job: Job) -> ApprovedDeletion | None:
+        return self._approved.pop(job.id, None)

@@ -11,7 +11,7 @@ from cs_archiver.db.catalogue import Catalogue, Upload
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.sizes import human_size
-from cs_archiver.errors import ConnectionTrouble, NeedsOperator, Temporary
+from cs_archiver.errors import ConnectionTrouble, JobError, NeedsOperator, Temporary
 from cs_archiver.stages.destination import left_behind
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Report
@@ -149,9 +149,17 @@ class Transfers:
             return None
         fault = str(task.get("nice_status"))
         if fault != told:
-            detail = await self._globus.last_fault(str(task.get("task_id")))
-            await report.log(f"Globus reports a fault and keeps trying: {detail or fault}", LogLevel.WARNING)
+            await report.log(
+                f"Globus reports a fault and keeps trying: {await self._words_for(task)}", LogLevel.WARNING
+            )
         return fault
+
+    async def _words_for(self, task: Mapping[str, Any]) -> str:
+        try:
+            detail = await self._globus.last_fault(str(task.get("task_id")))
+        except JobError as error:  # only words for people: the task itself is what counts
+            detail = f"{task.get('nice_status')} ({error})"
+        return detail or str(task.get("nice_status"))
 
     async def _give_up(self, upload: Upload, report: Report) -> Mapping[str, Any]:
         """Cancel the task and wait for its end, so that nothing writes to the destination afterwards."""
@@ -177,7 +185,7 @@ def _show(task: Mapping[str, Any], job: Job, report: Report, doing: str) -> None
     # A comparison moves nothing: what it has read so far is its progress.
     done = int(task.get("bytes_transferred") or task.get("bytes_checksummed") or 0)
     total = job.archive_size_bytes or 0
-    state = task.get("nice_status") or "OK"
+    state = "paused" if task.get("is_paused") else task.get("nice_status") or "OK"
     text = task.get("nice_status_short_description") or state
     faults = int(task.get("faults") or 0)
     rate = int(task.get("effective_bytes_per_second") or 0)

@@ -13,7 +13,7 @@ from cs_archiver.stages.destination import why_taken
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.stages.transfer import Transfers
-from cs_archiver.tools.disk import file_size
+from cs_archiver.tools.disk import file_size, local_error
 from cs_archiver.tools.globus import Globus, SyncLevel
 from cs_archiver.tools.threads import in_thread
 
@@ -66,11 +66,12 @@ class UploadArchive:
     async def _store_submission(self, job: Job, report: Report) -> Upload:
         """Look at the archive and at the destination, then store the request, all before anything is sent."""
         archive = self._places.archive(job)
-        size = await in_thread(lambda _work: _size_or_minus_one(archive))
+        size = await in_thread(lambda _work: _size_of(archive))
         if size != job.archive_size_bytes or job.archive_path is None or job.archive_sha256 is None:
             raise Permanent(
                 f"the local archive {job.archive_path} is not the one that was verified "
-                f"({size} bytes instead of {job.archive_size_bytes}): retry from the source",
+                f"(expected {job.archive_size_bytes} bytes, found {'nothing' if size is None else size}): "
+                "retry from the source",
                 problem="archive-missing",
             )
         path, collection = job.globus_destination_path, self._collection
@@ -92,8 +93,10 @@ def _is_of_this_archive(upload: Upload | None, job: Job, *, outcome: str | None)
     )
 
 
-def _size_or_minus_one(path: bytes) -> int:
+def _size_of(path: bytes) -> int | None:
     try:
         return file_size(path)
-    except OSError:
-        return -1
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise local_error(path, error) from error

@@ -25,6 +25,7 @@ from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.stages.transfer import Transfers
 from cs_archiver.tools.disk import Digest, digest_of_file, local_error
 from cs_archiver.tools.globus import Globus
+from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.threads import Work, in_thread
 
 
@@ -156,7 +157,7 @@ class VerifyUpload:
                 problem="source-changed",
             )
         await report.log("Source is unchanged since it was copied: deletion authorised")
-        self._approvals.give(job, look)
+        self._approvals.give(job, ApprovedDeletion(self._places.source(job), look.inode, look.device, look.seen))
 
 
 async def _tell(checks: Sequence[Check], report: Report) -> None:

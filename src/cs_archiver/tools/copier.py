@@ -76,14 +76,17 @@ def _copy_file(source: bytes, destination: bytes, entry: Seen, work: Work) -> Di
         descriptor = open_regular(source)
     except OSError as error:
         raise source_error(source, error) from error
-    with os.fdopen(descriptor, "rb", buffering=0) as reader:
-        _require_unchanged(descriptor, entry)
-        hashing = _HashingReader(source, reader, work)
-        _write(destination, hashing, entry)
-        _require_unchanged(descriptor, entry)
+    try:
+        with os.fdopen(descriptor, "rb", buffering=0) as reader:
+            _require_unchanged(descriptor, entry)
+            hashing = _HashingReader(source, reader, work)
+            _write(destination, hashing, entry)
+            _require_unchanged(descriptor, entry)
+    except OSError as error:  # of the source: those of the copy are translated where they occur
+        raise source_error(source, error) from error
     digest = hashing.digest()
     if digest.size != entry.size:
-        raise Temporary(f"{shown(entry.path)!r} changed while it was copied", problem="source-changed")
+        raise Temporary(f"'{shown(entry.path)}' changed while it was copied", problem="source-changed")
     return digest
 
 
@@ -102,7 +105,7 @@ def _require_unchanged(descriptor: int, entry: Seen) -> None:
     status = os.fstat(descriptor)
     now = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     if now != (entry.inode, entry.size, entry.mtime_ns, entry.ctime_ns):  # ctime: a writer can restore the mtime
-        raise Temporary(f"{shown(entry.path)!r} changed while it was copied", problem="source-changed")
+        raise Temporary(f"'{shown(entry.path)}' changed while it was copied", problem="source-changed")
 
 
 class _HashingReader:

@@ -112,7 +112,7 @@ def make_folders(path: bytes) -> None:
 
 def source_error(path: bytes, error: OSError) -> JobError:
     """What a failed read of the source means. A full local disk must never look like an unreadable source."""
-    text = f"cannot read {shown(path)!r}: {error.strerror}"
+    text = f"cannot read '{shown(path)}': {error.strerror}"
     if error.errno in _REFUSED:
         return Permanent(f"{text}: let the service read it, then retry", problem="source-unreadable")
     if error.errno in _GONE:
@@ -122,7 +122,7 @@ def source_error(path: bytes, error: OSError) -> JobError:
 
 def local_error(path: bytes, error: OSError) -> JobError:
     """What a failed write to the local disk means."""
-    text = f"cannot write {shown(path)!r}: {error.strerror}"
+    text = f"cannot write '{shown(path)}': {error.strerror}"
     if error.errno in _NO_SPACE:
         return DiskFull(text, problem="disk-full")
     if error.errno in (*_REFUSED, *_GONE):

@@ -30,8 +30,14 @@ class InstanceLock:
                 f"another CS Archiver (process {holder or 'unknown'}), or a tool it started, works on {storage}: "
                 "stop it first, or give this one another [storage] base_path"
             ) from error
-        os.ftruncate(self.descriptor, 0)
-        os.write(self.descriptor, str(os.getpid()).encode())
+        try:
+            os.ftruncate(self.descriptor, 0)
+            os.write(self.descriptor, str(os.getpid()).encode())
+        except OSError as error:
+            os.close(self.descriptor)
+            raise NeedsOperator(
+                f"cannot write the lock file {path}: {error.strerror}: make room on its disk"
+            ) from error
 
     def release(self) -> None:
         os.close(self.descriptor)

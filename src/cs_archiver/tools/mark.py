@@ -29,7 +29,8 @@ class SentMark:
 
     def raise_to(self, number: int) -> None:
         """Durably, and never lowered. Raises the JobError of a disk that cannot be written."""
-        if (self.read() or 0) >= number:
+        present = self.read()
+        if present is not None and present >= number:
             return
         try:
             # Within one sector, in place: a torn write would not be understood, and that counts as no mark.

@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cs_archiver.domain.manifest import EntryKind, Seen, shown
 from cs_archiver.errors import NeedsOperator, Permanent
@@ -23,12 +23,16 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class ApprovedDeletion:
-    """What the gate approved: this folder, holding exactly these entries as they were looked at just now."""
+    """What the gate approved: this folder, holding exactly these entries as they were looked at just now.
+
+    `stamps` are the ctimes, by inode, that files of several names got when this deletion took one of them away.
+    """
 
     folder: bytes
     inode: int
     device: int
     entries: Sequence[Seen]
+    stamps: dict[int, int] = field(default_factory=dict)
 
 
 def delete_verified_source(approved: ApprovedDeletion, work: Work) -> Removed:
@@ -44,7 +48,7 @@ def delete_verified_source(approved: ApprovedDeletion, work: Work) -> Removed:
                 continue
             work.add(entry.size)
             with _mended_by_operator(entry.path):
-                if _delete_entry(root, entry):
+                if _delete_entry(root, entry, approved.stamps):
                     files += 1
                     size += entry.size if entry.kind is EntryKind.FILE else 0
         _remove_folders(root, approved.entries)
@@ -53,15 +57,28 @@ def delete_verified_source(approved: ApprovedDeletion, work: Work) -> Removed:
     return Removed(files, size)
 
 
-def _delete_entry(root: int, entry: Seen) -> bool:
+def _delete_entry(root: int, entry: Seen, stamps: dict[int, int]) -> bool:
     """Whether it was still there. What is gone already is done: the deletion went on after an interruption."""
     try:
         with _parent(root, entry.path) as (parent, name):
-            _require_same(parent, name, entry)
-            os.unlink(name, dir_fd=parent)
+            _require_same(parent, name, entry, stamps.get(entry.inode, entry.ctime_ns))
+            if entry.links == 1:
+                os.unlink(name, dir_fd=parent)
+            else:
+                stamps[entry.inode] = _unlink_one_of_several(parent, name)
     except FileNotFoundError:
         return False
     return True
+
+
+def _unlink_one_of_several(parent: int, name: bytes) -> int:
+    """The ctime that the file's other names now show: the unlink itself changes it."""
+    descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=parent)
+    try:
+        os.unlink(name, dir_fd=parent)
+        return os.fstat(descriptor).st_ctime_ns
+    finally:
+        os.close(descriptor)
 
 
 def _remove_folders(root: int, entries: Iterable[Seen]) -> None:
@@ -80,10 +97,11 @@ def _opened(approved: ApprovedDeletion) -> Iterator[int]:
     with _mended_by_operator(b"."):
         root = os.open(approved.folder, _FOLDER_FLAGS)
     try:
-        status = os.fstat(root)
+        with _mended_by_operator(b"."):
+            status = os.fstat(root)
         if (status.st_dev, status.st_ino) != (approved.device, approved.inode):
             raise Permanent(
-                f"{shown(approved.folder)!r} is not the folder that was verified: nothing more is deleted",
+                f"'{shown(approved.folder)}' is not the folder that was verified: nothing more is deleted",
                 problem="source-changed",
             )
         yield root
@@ -104,7 +122,7 @@ def _parent(root: int, path: bytes) -> Iterator[tuple[int, bytes]]:
             descriptor = child
             if os.fstat(descriptor).st_dev != device:
                 raise Permanent(
-                    f"{shown(path)!r}: another file system is mounted here: nothing more is deleted",
+                    f"'{shown(path)}': another file system is mounted here: nothing more is deleted",
                     problem="source-changed",
                 )
         yield descriptor, name
@@ -112,18 +130,16 @@ def _parent(root: int, path: bytes) -> Iterator[tuple[int, bytes]]:
         os.close(descriptor)
 
 
-def _require_same(parent: int, name: bytes, entry: Seen) -> None:
+def _require_same(parent: int, name: bytes, entry: Seen, ctime_ns: int) -> None:
     status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    found = (stat.S_IFMT(status.st_mode), status.st_ino, status.st_mtime_ns)
+    found = (stat.S_IFMT(status.st_mode), status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
     expected_type = stat.S_IFLNK if entry.kind is EntryKind.LINK else stat.S_IFREG
-    same = found == (expected_type, entry.inode, entry.mtime_ns)
+    same = found == (expected_type, entry.inode, entry.mtime_ns, ctime_ns)
     if entry.kind is EntryKind.FILE:
         same = same and status.st_size == entry.size
-    if entry.links == 1:  # deleting one name of a file changes the ctime of its other names
-        same = same and status.st_ctime_ns == entry.ctime_ns
     if not same:
         raise Permanent(
-            f"{shown(entry.path)!r} changed after it was verified: it and everything not yet deleted is kept",
+            f"'{shown(entry.path)}' changed after it was verified: it and everything not yet deleted is kept",
             problem="source-changed",
         )
 
@@ -135,11 +151,11 @@ def _mended_by_operator(path: bytes) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.ELOOP):
             raise Permanent(
-                f"{shown(path)!r} changed after it was verified ({error.strerror}): it is kept",
+                f"'{shown(path)}' changed after it was verified ({error.strerror}): it is kept",
                 problem="source-changed",
             ) from error
         raise NeedsOperator(
-            f"cannot delete {shown(path)!r}: {error.strerror}: check the NAS mount and its permissions",
+            f"cannot delete '{shown(path)}': {error.strerror}: check the NAS mount and its permissions",
             problem="source-not-deletable",
         ) from error
 

@@ -102,7 +102,7 @@ class _Scanner:
 
     def _look_into(self, descriptor: int, task: _Task, found: _Found) -> None:
         if os.fstat(descriptor).st_dev != self._device:
-            found.unreadable.append(f"{shown(task.folder) or '.'!r}: another file system is mounted here")
+            found.unreadable.append(f"'{shown(task.folder) or '.'}': another file system is mounted here")
             return
         names = task.names
         if names is None:
@@ -129,7 +129,7 @@ def _note(found: _Found, path: bytes, error: OSError) -> None:
     """What may not be read is listed; what vanished, or a NAS in trouble, ends the scan, for a later one."""
     if error.errno not in (errno.EACCES, errno.EPERM):
         raise source_error(path or b".", error) from error
-    found.unreadable.append(f"{shown(path) or '.'!r}: {error.strerror}")
+    found.unreadable.append(f"'{shown(path) or '.'}': {error.strerror}")
 
 
 def _seen(folder: int, name: bytes, path: bytes) -> Seen:

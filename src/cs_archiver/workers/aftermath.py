@@ -44,11 +44,16 @@ class Aftermath:
 
     async def of(self, job: Job, error: JobError) -> None:
         """Record what comes next for this job. Raises JobMovedMeanwhile, and NeedsOperator for the database."""
+        if job.cancel_requested_by is not None:
+            await self._hold(job, error)  # it goes nowhere but to cancelled, as soon as that can be done
+            return
         match error:
             case NotYet():
                 await self._wait(job, str(error), error.problem)
             case NeedsOperator():
                 await self._hold(job, error)
+            case Temporary() if job.status is JobStatus.DELETING_SOURCE:
+                await self._hold(job, error)  # it cannot be retried by hand, so it is not given up for this
             case DiskFull():
                 await self._wait_for_space(job, error)
             case ConnectionTrouble():

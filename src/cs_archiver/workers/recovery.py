@@ -7,6 +7,7 @@ from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.states import BUSY, JobStatus, WorkerName
+from cs_archiver.errors import NeedsOperator
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.threads import in_thread
 
@@ -25,12 +26,23 @@ async def doubt_older_database(catalogue: Catalogue, mark: SentMark) -> str | No
     """
     newest_sent = await in_thread(lambda _work: mark.read())
     known = await catalogue.newest_submission()
-    if known == (newest_sent or 0) or (newest_sent is not None and known > newest_sent):
+    if newest_sent is None and known == 0:
+        await in_thread(lambda _work: mark.raise_to(0))  # from now on its absence means something
+        return None
+    if newest_sent is not None and known >= newest_sent:
         return None
     await catalogue.doubt_everything_sent(go_on_after=max(known, newest_sent or 0))
     await in_thread(lambda _work: mark.raise_to(max(known, newest_sent or 0)))
     _log.warning("%s", OLDER_DATABASE)
     return OLDER_DATABASE
+
+
+async def requeue_before_the_end(queue: Queue, jobs: Jobs) -> None:
+    """As `requeue_interrupted`, and no reason to end otherwise than in good order: the next start does it too."""
+    try:
+        await requeue_interrupted(queue, jobs)
+    except NeedsOperator as error:
+        _log.warning("interrupted jobs go back to the queue at the next start: %s", error)
 
 
 async def requeue_interrupted(queue: Queue, jobs: Jobs) -> int:

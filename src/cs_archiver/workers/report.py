@@ -1,6 +1,7 @@
 """How a running stage is heard: its log, and its progress on the bus and, now and then, in the database."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -86,10 +87,9 @@ class JobReport:
             if time.monotonic() - stored_at >= _STORE_SECONDS and stored != (self._percent, self._operation):
                 stored_at, stored = time.monotonic(), (self._percent, self._operation)
                 await self._store()
-            try:
-                await asyncio.wait_for(stop.wait(), _PUBLISH_SECONDS)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):  # not wait_for: before 3.12 it may swallow a cancellation
+                async with asyncio.timeout(_PUBLISH_SECONDS):
+                    await stop.wait()
 
     def _publish_if_changed(self) -> None:
         if not self._changed:

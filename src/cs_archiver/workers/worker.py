@@ -17,6 +17,7 @@ from cs_archiver.errors import (
     JobMovedMeanwhile,
     NeedsOperator,
     Permanent,
+    Temporary,
 )
 from cs_archiver.stages.stage import Advance, Stage
 from cs_archiver.workers.aftermath import Aftermath
@@ -91,6 +92,8 @@ class Worker:
             await self._aftermath.of(report.newest(job), error)
         except JobMovedMeanwhile:
             raise
+        except OSError as error:
+            await self._aftermath.of(report.newest(job), _unforeseen(job, error))
         except Exception as error:  # noqa: BLE001  the one place: a bug in a stage must not end the worker
             _log.exception("job_id=%s unexpected error while %s", job.id, job.status)
             failure = Permanent(f"unexpected error: {error!r}", problem="unexpected-error")
@@ -132,6 +135,11 @@ class Worker:
         changes.update(advance.changes)
         moved = await self._queue.move(job, advance.to, changes, also=advance.also)
         self._aftermath.publish(moved)
+
+
+def _unforeseen(job: Job, error: OSError) -> JobError:
+    """The system refused something that no stage translated."""
+    return Temporary(f"the system refused something while {job.status}: {error}", problem="system-error")
 
 
 async def _end_tasks(*tasks: asyncio.Task[Any]) -> None:
