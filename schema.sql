@@ -15,8 +15,41 @@ CREATE TABLE sessions (
     jti        TEXT PRIMARY KEY,
     user_id    INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     created_at TEXT NOT NULL,
-    expires_at TEXT NOT NULL
+    expires_at TEXT NOT NULL,
+    address    TEXT NOT NULL,                                 -- where from, for people to know their own
+    user_agent TEXT NOT NULL
 ) STRICT;
+CREATE INDEX sessions_by_user ON sessions (user_id, created_at);
+
+-- Personal tokens for programs; the token itself is shown once, and kept nowhere.
+CREATE TABLE api_tokens (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    user_id      INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    sha256       BLOB NOT NULL UNIQUE,
+    name         TEXT NOT NULL,
+    scope        TEXT NOT NULL CHECK (scope IN ('read', 'operate', 'admin')),
+    created_at   TEXT NOT NULL,
+    expires_at   TEXT NOT NULL,
+    last_used_at TEXT
+) STRICT;
+CREATE INDEX api_tokens_by_user ON api_tokens (user_id, id);
+
+-- Who did what, to what, when, from where, and what came of it. Names are as they were then. Append-only.
+CREATE TABLE audit (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    at         TEXT NOT NULL,
+    username   TEXT COLLATE NOCASE,                           -- null: nobody known
+    action     TEXT NOT NULL,
+    target     TEXT COLLATE NOCASE,
+    detail     TEXT,
+    address    TEXT,
+    result     TEXT NOT NULL,                                 -- 'ok', or the name of the problem
+    request_id TEXT
+) STRICT;
+CREATE INDEX audit_by_username ON audit (username, id);
+CREATE INDEX audit_by_target ON audit (target, id);
+CREATE INDEX audit_by_action ON audit (action, id);
+CREATE INDEX audit_by_time ON audit (at);
 
 -- What the last discovery found below the NAS base path; `left_out` says why a folder cannot be archived.
 CREATE TABLE folders (
@@ -114,6 +147,13 @@ CREATE UNIQUE INDEX jobs_one_active_per_folder ON jobs (source_path)
 CREATE UNIQUE INDEX jobs_one_active_per_destination ON jobs (globus_destination_path)
     WHERE status NOT IN ('completed', 'failed', 'cancelled');
 CREATE INDEX jobs_by_status ON jobs (status, seq);
+-- One for each way to sort the list: SQLite walks the states asked for side by side, and stops where the page ends.
+CREATE INDEX jobs_by_created_at ON jobs (status, created_at, seq);
+CREATE INDEX jobs_by_started_at ON jobs (status, started_at, seq);
+CREATE INDEX jobs_by_completed_at ON jobs (status, completed_at, seq);
+CREATE INDEX jobs_by_folder_name ON jobs (status, folder_name, seq);
+CREATE INDEX jobs_by_size ON jobs (status, folder_size_bytes, seq);
+CREATE INDEX jobs_by_created_by ON jobs (created_by, status, created_at, seq);
 
 CREATE TABLE job_history (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -235,6 +275,23 @@ BEGIN
     VALUES (NEW.id, OLD.status, NEW.status, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'));
 END;
 
+-- In the transaction of the move itself, so that no deletion is missing and none is told that was not.
+CREATE TRIGGER audit_of_deletions AFTER UPDATE OF status ON jobs
+WHEN NEW.status <> OLD.status AND 'deleting_source' IN (OLD.status, NEW.status)
+BEGIN
+    INSERT INTO audit (at, username, action, target, detail, result)
+    VALUES (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), NEW.created_by,
+            CASE NEW.status WHEN 'deleting_source' THEN 'source_deletion_begun'
+                            WHEN 'completed' THEN 'source_deleted' ELSE 'source_deletion_stopped' END,
+            NEW.source_path,
+            'job ' || NEW.id || ', archive ' || NEW.globus_destination_path || ', SHA-256 ' || NEW.archive_sha256,
+            CASE NEW.status WHEN 'failed' THEN coalesce(NEW.error_problem, 'job-failed') ELSE 'ok' END);
+END;
+
+CREATE TRIGGER audit_is_append_only_u BEFORE UPDATE ON audit
+BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
+CREATE TRIGGER audit_is_append_only_d BEFORE DELETE ON audit
+BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 CREATE TRIGGER job_history_is_append_only_u BEFORE UPDATE ON job_history
 BEGIN SELECT RAISE(ABORT, 'job_history is append-only'); END;
 CREATE TRIGGER job_history_is_append_only_d BEFORE DELETE ON job_history

@@ -10,27 +10,44 @@ from cs_archiver.domain.states import FINAL
 _BACKLOG = 1000  # events a listener may lag behind before it misses the oldest
 
 
+class Listener(asyncio.Queue[Event]):
+    """What one listener has yet to hear; it can tell that it lagged too far behind."""
+
+    def __init__(self) -> None:
+        super().__init__(_BACKLOG)
+        self._missed = False
+
+    def hear(self, event: Event) -> None:
+        if self.full():
+            self.get_nowait()
+            self._missed = True
+        self.put_nowait(event)
+
+    def has_missed(self) -> bool:
+        """Whether events were lost since this was last asked."""
+        missed, self._missed = self._missed, False
+        return missed
+
+
 class Bus:
     """Publish and subscribe on one event loop; keeps the newest update of every active job."""
 
     def __init__(self) -> None:
-        self._listeners: set[asyncio.Queue[Event]] = set()
+        self._listeners: set[Listener] = set()
         self._latest: dict[str, JobUpdate] = {}
 
     def publish(self, event: Event) -> None:
         if isinstance(event, JobUpdate):
             self._remember(event)
         for listener in self._listeners:
-            if listener.full():
-                listener.get_nowait()
-            listener.put_nowait(event)
+            listener.hear(event)
 
     def latest(self, job_id: str) -> JobUpdate | None:
         return self._latest.get(job_id)
 
     @contextmanager
-    def subscribe(self) -> Iterator[asyncio.Queue[Event]]:
-        listener: asyncio.Queue[Event] = asyncio.Queue(_BACKLOG)
+    def subscribe(self) -> Iterator[Listener]:
+        listener = Listener()
         self._listeners.add(listener)
         try:
             yield listener

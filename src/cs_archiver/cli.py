@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -14,6 +14,7 @@ from typing import NoReturn, TypeVar
 import click
 
 from cs_archiver import __version__, app, config, logs
+from cs_archiver.db.accounts import User
 from cs_archiver.demo.command import run_demo
 from cs_archiver.errors import ArchiverError, ConfigError
 from cs_archiver.sandbox import SandboxSettings
@@ -21,6 +22,7 @@ from cs_archiver.sandbox.command import parse_client, parse_collection
 from cs_archiver.sandbox.command import serve as serve_sandbox
 from cs_archiver.server.openapi import document
 from cs_archiver.server.routes import ROUTES
+from cs_archiver.services.host_accounts import HostAccounts
 from cs_archiver.settings import Settings
 
 _T = TypeVar("_T")
@@ -96,14 +98,86 @@ async def _sandbox(port: int, collections: tuple[str, ...], clients: tuple[str, 
     await serve_sandbox(settings, click.echo)
 
 
+@main.group()
+def user() -> None:
+    """The accounts, from the host: also while the service runs."""
+
+
+@user.command("add")
+@click.argument("username")
+@click.option("--admin", "is_admin", is_flag=True, help="May manage users and read the audit trail.")
+@click.option("--must-change-password", is_flag=True, help="At the first sign-in, before anything else.")
+@_config_option
+def add_user(config_file: Path | None, username: str, *, is_admin: bool, must_change_password: bool) -> None:
+    """Add a user; the password is asked for, or read from standard input."""
+    password = _new_password()
+
+    async def add(accounts: HostAccounts) -> User:
+        return await accounts.add(username, password, is_admin=is_admin, must_change_password=must_change_password)
+
+    click.echo(f"Added {_on_accounts(config_file, add).username}.")
+
+
+@user.command("list")
+@_config_option
+def list_users(config_file: Path | None) -> None:
+    """List the users."""
+    for found in _on_accounts(config_file, HostAccounts.listed):
+        role = "admin" if found.is_admin else "user"
+        note = ", must change the password" if found.must_change_password else ""
+        seen = f"last sign-in {found.last_login}" if found.last_login else "never signed in"
+        click.echo(f"{found.username}  {role}, created {found.created_at}, {seen}{note}")
+
+
+@user.command("reset-password")
+@click.argument("username")
+@_config_option
+def reset_password(config_file: Path | None, username: str) -> None:
+    """Give a user a new password, to be changed at the next sign-in; sessions and tokens end at once."""
+    password = _new_password()
+
+    async def reset(accounts: HostAccounts) -> User:
+        return await accounts.reset_password(username, password)
+
+    found = _on_accounts(config_file, reset)
+    click.echo(f"{found.username} has a new password, to be changed at the next sign-in.")
+
+
+def _on_accounts(config_file: Path | None, work: Callable[[HostAccounts], Awaitable[_T]]) -> _T:
+    settings = _read_settings(config_file)
+
+    async def run() -> _T:
+        async with app.accounts_on_host(settings) as accounts:
+            return await work(accounts)
+
+    return _run(run())
+
+
+def _new_password() -> str:
+    if _at_terminal():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
 def _settings(config_file: Path | None) -> Settings:
+    settings = _read_settings(config_file)
     try:
-        settings = config.load(config_file, os.environ)
         config.check_folders(settings)
         logs.configure(settings.log)
     except ConfigError as error:
         _end(error, _EXIT_CONFIG)
     return settings
+
+
+def _read_settings(config_file: Path | None) -> Settings:
+    try:
+        return config.load(config_file, os.environ)
+    except ConfigError as error:
+        _end(error, _EXIT_CONFIG)
 
 
 def _run(work: Coroutine[object, object, _T]) -> _T:

@@ -11,7 +11,8 @@ import jwt
 import pytest
 
 from cs_archiver.db import tables
-from cs_archiver.server.route import Route, Scope, Who
+from cs_archiver.domain.access import Scope
+from cs_archiver.server.route import Route, Who
 from cs_archiver.server.routes import ROUTES
 from tests.support.api import SECRET, Api, address_of, refusal_of, running_api
 
@@ -37,7 +38,7 @@ async def _signed(api: Api, *, key: str = SECRET, algorithm: str = "HS256", **ch
 
 async def _revoked(api: Api) -> str:
     token = await api.token_of("ann")
-    await api.accounts.logout(token)
+    await api.accounts.logout(await api.accounts.authenticate(token))
     return token
 
 
@@ -69,6 +70,48 @@ def _of_admin(_route: Route) -> str | None:
     return None
 
 
+def _with_token(scope: Scope, of_its_user: Callable[[Route], str | None]) -> Callable[[Route], str | None]:
+    def refusal(route: Route) -> str | None:
+        if (of_the_user := of_its_user(route)) is not None:
+            return of_the_user
+        if route.scope is None:
+            return "token-not-accepted"
+        return None if scope.includes(route.scope) else "scope-too-narrow"
+
+    return refusal
+
+
+async def _of_a_newcomer(api: Api) -> str:
+    await api.add_user("late")
+    token = await api.personal_token_of("late", Scope.OPERATE)
+    async with api.database.write() as connection:
+        named = tables.users.c.username == "late"
+        await connection.execute(tables.users.update().where(named).values(must_change_password=1))
+    return token
+
+
+async def _token_expired(api: Api) -> str:
+    token = await api.personal_token_of("root", Scope.ADMIN)
+    async with api.database.write() as connection:
+        await connection.execute(tables.api_tokens.update().values(expires_at="2026-01-01T00:00:00.000Z"))
+    return token
+
+
+async def _token_revoked(api: Api) -> str:
+    token = await api.personal_token_of("root", Scope.ADMIN)
+    async with api.database.write() as connection:
+        await connection.execute(tables.api_tokens.delete())
+    return token
+
+
+async def _token_of_a_deleted_user(api: Api) -> str:
+    await api.add_user("gone", is_admin=True)
+    token = await api.personal_token_of("gone", Scope.ADMIN)
+    async with api.database.write() as connection:
+        await connection.execute(tables.users.delete().where(tables.users.c.username == "gone"))
+    return token
+
+
 # Who calls: how such a caller gets its token, and the problem a closed route answers with, or None if it admits.
 CALLERS: dict[str, tuple[Callable[[Api], Awaitable[str]], Callable[[Route], str | None]]] = {
     "no token": (lambda api: _text(""), _refused),
@@ -85,6 +128,28 @@ CALLERS: dict[str, tuple[Callable[[Api], Awaitable[str]], Callable[[Route], str 
     "user": (lambda api: api.token_of("ann"), _of_user),
     "user, signed anew": (lambda api: _signed(api), _of_user),  # so the forgeries above fail for their one difference
     "admin": (lambda api: api.token_of("root"), _of_admin),
+    "token of no kind": (lambda api: _text("csa_" + "A" * 43), _refused),
+    "token expired": (_token_expired, _refused),
+    "token revoked": (_token_revoked, _refused),
+    "token of a deleted user": (_token_of_a_deleted_user, _refused),
+    "token of a newcomer": (_of_a_newcomer, _with_token(Scope.OPERATE, _of_newcomer)),
+    "user's token to read": (lambda api: api.personal_token_of("ann", Scope.READ), _with_token(Scope.READ, _of_user)),
+    "user's token to operate": (
+        lambda api: api.personal_token_of("ann", Scope.OPERATE),
+        _with_token(Scope.OPERATE, _of_user),
+    ),
+    "admin's token to read": (
+        lambda api: api.personal_token_of("root", Scope.READ),
+        _with_token(Scope.READ, _of_admin),
+    ),
+    "admin's token to operate": (
+        lambda api: api.personal_token_of("root", Scope.OPERATE),
+        _with_token(Scope.OPERATE, _of_admin),
+    ),
+    "admin's token to administer": (
+        lambda api: api.personal_token_of("root", Scope.ADMIN),
+        _with_token(Scope.ADMIN, _of_admin),
+    ),
 }
 
 
@@ -105,6 +170,38 @@ async def test_each_route_admits_exactly_those_the_table_names(api: Api, route: 
             assert response.headers.get("WWW-Authenticate") == ("Bearer" if refused == 401 else None), caller
 
 
+@pytest.mark.parametrize("route", CLOSED_ROUTES, ids=_name)
+async def test_each_route_admits_by_cookie_exactly_those_it_admits_by_token(api: Api, route: Route) -> None:
+    for caller, (token_for, expected) in CALLERS.items():
+        token = await token_for(api)
+        problem = expected(route)
+        headers = {"Cookie": f"csa={token}", "Origin": str(api.client.make_url("/")).rstrip("/")}
+        response = await api.call(route.method, address_of(route), token="", headers=headers)
+        if problem is None:
+            assert response.status not in {401, 403}, (caller, await response.text())
+        else:
+            await refusal_of(response, 401 if problem == "not-authenticated" else 403, problem)
+
+
+@pytest.mark.parametrize("route", CLOSED_ROUTES, ids=_name)
+async def test_with_a_cookie_other_sites_can_change_nothing(api: Api, route: Route) -> None:
+    cookie = f"csa={await api.token_of('root')}"
+    for headers in (
+        {},
+        {"Origin": "https://elsewhere.test"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"X-CSRF-Token": "guessed"},
+    ):
+        response = await api.call(route.method, address_of(route), token="", headers={"Cookie": cookie, **headers})
+        if route.method == "GET":
+            assert response.status not in {401, 403}, headers
+        else:
+            await refusal_of(response, 403, "cross-site-request")
+
+
 def test_only_these_need_no_sign_in() -> None:
     """Written out, so that opening another one is a decision and not a slip."""
     assert {_name(route) for route in ROUTES if route.who is Who.ANYONE} == {
@@ -121,6 +218,7 @@ def test_a_newcomer_may_only_look_at_the_account_and_change_its_password() -> No
     assert {_name(route) for route in ROUTES if route.who is Who.NEWCOMER} == {
         "POST /api/auth/logout",
         "GET /api/auth/me",
+        "GET /api/auth/csrf",
         "POST /api/auth/password",
     }
 
@@ -129,6 +227,12 @@ def test_only_these_are_closed_to_personal_tokens() -> None:
     assert {_name(route) for route in CLOSED_ROUTES if route.scope is None} == {
         "POST /api/auth/logout",
         "POST /api/auth/password",
+        "GET /api/auth/csrf",
+        "GET /api/auth/sessions",
+        "DELETE /api/auth/sessions/{session_id}",
+        "GET /api/auth/tokens",
+        "POST /api/auth/tokens",
+        "DELETE /api/auth/tokens/{token_id}",
     }
 
 

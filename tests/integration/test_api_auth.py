@@ -13,9 +13,11 @@ import pytest
 
 from cs_archiver.clock import to_text
 from cs_archiver.db import tables
-from cs_archiver.db.accounts import Accounts
-from cs_archiver.services.accounts import AccountService, HashCost
-from tests.support.api import CHEAP, LIFETIME, PASSWORD, SECRET, Api, refusal_of, running_api
+from cs_archiver.db.accounts import Accounts, Begun
+from cs_archiver.services.accounts import AccountService, Origin
+from cs_archiver.services.passwords import HashCost, Passwords
+from cs_archiver.services.signing import Signer
+from tests.support.api import LIFETIME, PASSWORD, SECRET, Api, refusal_of, running_api
 
 NEW_PASSWORD = "seven lamps in the harbour"
 
@@ -57,10 +59,10 @@ async def test_unknown_name_and_wrong_password_get_the_same_answer(api: Api) -> 
 
 async def test_unknown_name_costs_a_whole_hash(api: Api) -> None:
     """Counted, not timed: the hash that is verified for nobody has the cost of everybody's."""
-    service = AccountService(Accounts(api.database), cost=HashCost(3, 65536, 4), secret=SECRET, lifetime=LIFETIME)
-    assert service._hasher.check_needs_rehash(service._nobodys_hash) is False
-    assert await service._fits(service._nobodys_hash, "") is False
-    service.close()
+    passwords = Passwords(HashCost(3, 65536, 4))
+    assert passwords._hasher.check_needs_rehash(passwords._nobodys_hash) is False
+    assert await passwords.fits(None, "") is False
+    passwords.close()
 
 
 async def test_me_answers_with_exactly_these_keys(api: Api) -> None:
@@ -101,7 +103,8 @@ async def test_first_sign_in_must_choose_a_password_before_anything_else(api: Ap
 async def test_changing_the_password_ends_every_older_session(api: Api) -> None:
     older = [await api.token_of("ann") for _ in range(3)]
     bystander = await api.token_of("root")
-    await api.accounts.change_password(await api.accounts.authenticate(older[0]), PASSWORD, NEW_PASSWORD)
+    ann = (await api.accounts.authenticate(older[0])).user
+    await api.accounts.change_password(ann, PASSWORD, NEW_PASSWORD, Origin())
     for token in older:
         await refusal_of(await api.call("GET", "/api/auth/me", token=token), 401, "not-authenticated")
     assert (await api.call("GET", "/api/auth/me", token=bystander)).status == 200
@@ -121,8 +124,8 @@ async def test_sign_in_with_a_password_that_is_changed_meanwhile_is_refused(api:
     accounts = Accounts(api.database)
     as_read = await accounts.by_name("ann")
     assert as_read is not None
-    assert await accounts.change_password(as_read, "another hash", jti="1", expires_at="9999")
-    assert not await accounts.begin_session(as_read, jti="2", expires_at="9999")
+    assert await accounts.change_password(as_read, "another hash", Begun("1", "9999"))
+    assert await accounts.begin_session(as_read, Begun("2", "9999")) is None
     assert await accounts.by_session("2") is None
 
 
@@ -167,7 +170,7 @@ async def _begin_known_session(api: Api, *, expires: timedelta = timedelta(hours
     assert ann is not None
     assert ann.id == 1
     expires_at = to_text(datetime.now(UTC) + expires)
-    assert await Accounts(api.database).begin_session(ann, jti="known", expires_at=expires_at)
+    assert await Accounts(api.database).begin_session(ann, Begun("known", expires_at)) == []
 
 
 async def test_token_with_every_claim_right_counts(api: Api) -> None:
@@ -290,8 +293,8 @@ async def test_last_login_is_noted(api: Api) -> None:
 
 
 async def test_hash_of_an_older_cost_is_replaced_at_sign_in(api: Api) -> None:
-    dearer = AccountService(Accounts(api.database), cost=HashCost(2, 16, 1), secret=SECRET, lifetime=LIFETIME)
-    await dearer.login("ann", PASSWORD)
+    dearer = Passwords(HashCost(2, 16, 1))
+    await _service(api, dearer).login("ann", PASSWORD, Origin())
     ann = await Accounts(api.database).by_name("ann")
     assert ann is not None
     assert "m=16,t=2,p=1" in ann.password_hash
@@ -299,31 +302,31 @@ async def test_hash_of_an_older_cost_is_replaced_at_sign_in(api: Api) -> None:
     dearer.close()
 
 
+def _service(api: Api, passwords: Passwords) -> AccountService:
+    return AccountService(Accounts(api.database), api.bus, passwords, Signer(SECRET, LIFETIME))
+
+
 class TestFirstAdmin:
     async def _fresh(self, api: Api, initial_password: str) -> AccountService:
         async with api.database.write() as connection:
             await connection.execute(tables.users.delete())
-        service = AccountService(Accounts(api.database), cost=CHEAP, secret=SECRET, lifetime=LIFETIME)
-        await service.ensure_first_admin(initial_password)
-        return service
+        await api.accounts.ensure_first_admin(initial_password)
+        return api.accounts
 
     async def test_gets_the_known_password_and_must_change_it(self, api: Api) -> None:
         service = await self._fresh(api, "")
-        session = await service.login("admin", "changeme")
+        session = await service.login("admin", "changeme", Origin())
         assert session.user.is_admin
         assert session.user.must_change_password
-        service.close()
 
     async def test_gets_the_configured_password_and_keeps_it(self, api: Api) -> None:
         service = await self._fresh(api, "from the environment")
-        session = await service.login("admin", "from the environment")
+        session = await service.login("admin", "from the environment", Origin())
         assert session.user.is_admin
         assert not session.user.must_change_password
-        service.close()
 
     async def test_is_made_only_once(self, api: Api) -> None:
         service = await self._fresh(api, "from the environment")
         await service.ensure_first_admin("another one entirely")
         assert (await _login(api, "admin", "from the environment")).status == 200
         assert (await _login(api, "admin", "another one entirely")).status == 401
-        service.close()

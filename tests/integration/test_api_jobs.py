@@ -151,7 +151,10 @@ async def test_pages_lead_from_one_to_the_next_and_back(api: Api) -> None:
     second = await _page(api, first.links["next"])
     third = await _page(api, second.links["next"])
     assert [first.names, second.names, third.names] == [["Gamma"], ["Beta"], ["Alpha"]]
-    assert [set(page.links) for page in (first, second, third)] == [{"next"}, {"next", "prev"}, {"prev"}]
+    ends = {"first", "last"}
+    assert [set(page.links) - ends for page in (first, second, third)] == [{"next"}, {"next", "prev"}, {"prev"}]
+    assert all(ends < set(page.links) for page in (first, second, third))
+    assert [(await _page(api, second.links[end])).names for end in ("first", "last")] == [["Gamma"], ["Alpha"]]
     assert (await _page(api, third.links["prev"])).names == ["Beta"]
     assert {page.total for page in (first, second, third)} == {"3"}
 
@@ -175,7 +178,7 @@ async def test_list_that_fits_one_page_has_no_links(api: Api) -> None:
     assert "Link" not in response.headers
     beyond = await api.call("GET", "/api/jobs?offset=50")
     assert await beyond.json() == []
-    assert set(beyond.links) == {"prev"}
+    assert set(beyond.links) == {"first", "prev", "last"}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from aiohttp import ClientResponse
+from aiohttp import ClientResponse, DummyCookieJar
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 from argon2 import PasswordHasher
@@ -18,20 +18,34 @@ from pydantic import TypeAdapter
 
 from cs_archiver.bus import Bus
 from cs_archiver.db.accounts import Accounts
+from cs_archiver.db.audit import Audit
 from cs_archiver.db.database import Database
 from cs_archiver.db.folders import Folders
 from cs_archiver.db.queue import Queue
+from cs_archiver.db.tokens import Tokens
+from cs_archiver.db.users import Users
+from cs_archiver.domain.access import Scope
 from cs_archiver.domain.folders import Patterns
 from cs_archiver.domain.job import Job
+from cs_archiver.errors import ConnectionTrouble
 from cs_archiver.server.application import Services, build
+from cs_archiver.server.live_hub import Limits, Live
 from cs_archiver.server.problem_names import PROBLEMS, problems_of
 from cs_archiver.server.problems import Problem
 from cs_archiver.server.route import JSON, Route
 from cs_archiver.server.routes import ROUTES
-from cs_archiver.services.accounts import AccountService, HashCost
+from cs_archiver.services.accounts import AccountService, Origin
+from cs_archiver.services.audit import AuditService
 from cs_archiver.services.folders import FolderService
+from cs_archiver.services.job_records import JobRecords
+from cs_archiver.services.job_waits import JobWaits
 from cs_archiver.services.jobs import JobService
+from cs_archiver.services.passwords import HashCost, Passwords
+from cs_archiver.services.preview import Previews, PreviewSettings
+from cs_archiver.services.signing import Signer
 from cs_archiver.services.status import StatusService
+from cs_archiver.services.tokens import TokenService
+from cs_archiver.services.users import UserService
 from cs_archiver.tools.discovery import Discovery
 
 CHEAP = HashCost(time=1, memory_kib=8, parallelism=1)
@@ -39,11 +53,18 @@ SECRET = "a signing key for tests, 32 bytes or more"
 PASSWORD = "correct horse battery"
 LIFETIME = timedelta(hours=24)
 BASE_PATH = "/Archive"
+ROOMY = Limits(per_user=200, in_all=1000)
 
 ANY_PATH = {"not-found", "method-not-allowed", "internal-error"}
 """Problems that the table does not name: a path or a method that is not there, and a defect of ours."""
 
-IN_PATH: dict[str, Callable[[], str]] = {"job_id": lambda: str(uuid.uuid4()), "name": lambda: "docs.css"}
+IN_PATH: dict[str, Callable[[], str]] = {
+    "job_id": lambda: str(uuid.uuid4()),
+    "name": lambda: "docs.css",
+    "user_id": lambda: "999999",
+    "token_id": lambda: "999999",
+    "session_id": lambda: uuid.uuid4().hex,
+}
 """What stands for a parameter of the path when any sound value will do, and nothing is there."""
 
 Client = TestClient[Request, Application]
@@ -51,14 +72,20 @@ Client = TestClient[Request, Application]
 
 @dataclass
 class Destination:
-    """What lies at the destination: the reason why a path is taken."""
+    """What lies at the destination: the reason why a path is taken. Or Globus does not say."""
 
     taken: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    is_silent: bool = False
 
     async def is_taken(self, path: str) -> str | None:
         self.asked.append(path)
         return self.taken.get(path)
+
+    async def why_taken(self, path: str) -> str | None:
+        if self.is_silent:
+            raise ConnectionTrouble("Globus does not answer", problem="globus-unreachable")
+        return await self.is_taken(path)
 
 
 @dataclass
@@ -69,6 +96,10 @@ class Api:
     nas: Path
     destination: Destination
     accounts: AccountService
+    personal_tokens: TokenService
+    user_service: UserService
+    jobs: JobService
+    live: Live
     tokens: dict[str, str] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
 
@@ -87,7 +118,14 @@ class Api:
 
     async def token_of(self, username: str) -> str:
         """A new session of this user."""
-        return (await self.accounts.login(username, PASSWORD)).token
+        return (await self.accounts.login(username, PASSWORD, Origin())).token
+
+    async def personal_token_of(self, username: str, scope: Scope) -> str:
+        """A new personal token of this user."""
+        user = await Accounts(self.database).by_name(username)
+        assert user is not None
+        lifetime = timedelta(days=1)
+        return (await self.personal_tokens.create(user, name="a test", scope=scope, lifetime=lifetime)).token
 
     async def call(
         self, method: str, path: str, *, token: str | None = None, username: str = "ann", **options: Any
@@ -97,7 +135,9 @@ class Api:
         Whatever is answered is held against what the URL table says of this route.
         """
         if token is None:
-            token = self.tokens.setdefault(username, await self.token_of(username))
+            if username not in self.tokens:
+                self.tokens[username] = await self.token_of(username)
+            token = self.tokens[username]
         headers = dict(options.pop("headers", {}))
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -148,7 +188,7 @@ async def _hold_against(route: Route, response: ClientResponse) -> None:
     elif response.status != 304:
         assert response.status == route.status
         assert response.content_type in route.media or not content
-        assert bool(content) is (route.answer is not None)
+        assert bool(content) is (route.answer is not None) or response.content_type == "text/plain"  # may be empty
         if content and response.content_type == JSON:
             answer = TypeAdapter(route.answer).validate_json(content, strict=True)
             assert isinstance(answer, list) is ("X-Total-Count" in response.headers)
@@ -171,7 +211,13 @@ async def refusal_of(response: ClientResponse, status: int, name: str) -> dict[s
 
 @asynccontextmanager
 async def running_api(
-    tmp_path: Path, *, storage: Path | None = None, public_url: str = "", is_globus_sandbox: bool = False
+    tmp_path: Path,
+    *,
+    storage: Path | None = None,
+    public_url: str = "",
+    is_globus_sandbox: bool = False,
+    limits: Limits = ROOMY,
+    lifetime: timedelta = LIFETIME,
 ) -> AsyncIterator[Api]:
     """Four users: `ann`, the administrator `root`, and the newcomers `new` and `newadmin`."""
     nas = tmp_path / "nas"
@@ -179,7 +225,8 @@ async def running_api(
     database = await Database.open(tmp_path / "archiver.db", read_connections=4)
     bus = Bus()
     destination = Destination()
-    accounts = AccountService(Accounts(database), cost=CHEAP, secret=SECRET, lifetime=LIFETIME)
+    passwords = Passwords(CHEAP)
+    accounts = AccountService(Accounts(database), bus, passwords, Signer(SECRET, lifetime))
     discovery = Discovery(bytes(nas), Patterns(("*-ARCHIVED-TO-GLOBUS.txt",), (".DS_Store",)), threads=2)
     folders = FolderService(discovery, Folders(database))
     await folders.listed(refresh=True)
@@ -193,21 +240,42 @@ async def running_api(
         discard_files=_nothing_to_discard,
         sends_again_on_retry=False,
     )
-    services = Services(accounts=accounts, folders=folders, jobs=jobs, status=status)
+    users = UserService(Users(database), bus, passwords)
+    personal_tokens = TokenService(Tokens(database), bus)
+    live = Live(bus, jobs, limits)
+    services = Services(
+        accounts=accounts,
+        users=users,
+        tokens=personal_tokens,
+        audit=AuditService(Audit(database)),
+        folders=folders,
+        jobs=jobs,
+        job_records=JobRecords(database),
+        job_waits=JobWaits(jobs, bus),
+        previews=Previews(database, folders, _preview_settings(tmp_path), why_taken=destination.why_taken),
+        status=status,
+        live=live,
+    )
     app = build(services, public_url=public_url, is_globus_sandbox=is_globus_sandbox)
     try:
-        async with TestClient(TestServer(app)) as client:
-            api = Api(client, database, bus, nas, destination, accounts)
+        async with TestClient(TestServer(app), cookie_jar=DummyCookieJar()) as client:
+            api = Api(client, database, bus, nas, destination, accounts, personal_tokens, users, jobs, live)
             await api.add_user("ann")
             await api.add_user("root", is_admin=True)
             await api.add_user("new", must_change=True)
             await api.add_user("newadmin", is_admin=True, must_change=True)
             yield api
     finally:
-        accounts.close()
+        passwords.close()
         status.close()
         await folders.close()
         await database.close()
+
+
+def _preview_settings(storage: Path) -> PreviewSettings:
+    return PreviewSettings(
+        storage=storage, destination_base_path=BASE_PATH, min_free_gb=0.01, size_estimate_ratio=0.7, threads=2
+    )
 
 
 def _plant(nas: Path) -> None:

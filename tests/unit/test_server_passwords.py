@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cs_archiver.errors import ConfigError
-from cs_archiver.services.accounts import load_or_create_secret, password_flaw
+from cs_archiver.services.passwords import password_flaw
+from cs_archiver.services.signing import load_or_create_secret
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Row, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
-from cs_archiver.db.database import Database
+from cs_archiver.db.database import Connection, Database
 
 _USERS = tables.users
 _SESSIONS = tables.sessions
+
+MOST_SESSIONS = 100
+"""Of one user at a time: a script that signs in at each run must not fill the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,25 @@ class User:
     last_login: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A session as it begins: where from is for people, to know their own again."""
+
+    jti: str
+    expires_at: str
+    address: str = ""
+    user_agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLine:
+    jti: str
+    created_at: str
+    expires_at: str
+    address: str
+    user_agent: str
+
+
 class Accounts:
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -36,33 +57,28 @@ class Accounts:
 
     async def add(self, username: str, password_hash: str, *, is_admin: bool, must_change_password: bool) -> None:
         async with self._database.write() as connection:
-            await connection.execute(
-                _USERS.insert().values(
-                    username=username,
-                    password_hash=password_hash,
-                    is_admin=int(is_admin),
-                    must_change_password=int(must_change_password),
-                    created_at=now_text(),
-                )
+            await insert_user(
+                connection, username, password_hash, is_admin=is_admin, must_change_password=must_change_password
             )
 
     async def by_name(self, username: str) -> User | None:
         async with self._database.read() as connection:
             row = (await connection.execute(select(_USERS).where(_USERS.c.username == username))).first()
-        return None if row is None else _user_of(row)
+        return None if row is None else user_of(row)
 
-    async def begin_session(self, user: User, *, jti: str, expires_at: str, new_hash: str | None = None) -> bool:
+    async def begin_session(self, user: User, begun: Begun, *, new_hash: str | None = None) -> list[str] | None:
         """Begin a session, and replace the hash of the same password by `new_hash` if one is given.
 
-        False, and nothing is changed, when the password was changed since `user` was read.
+        Gives back the sessions that this one ended, the oldest beyond the most there may be. None, and nothing is
+        changed, when the password was changed since `user` was read.
         """
         async with self._database.write() as connection:
             values = {"last_login": now_text(), "password_hash": new_hash or user.password_hash}
-            if not await _update_as_read(connection, user, values):
-                return False
+            if not await update_as_read(connection, user, values):
+                return None
             await connection.execute(_SESSIONS.delete().where(_SESSIONS.c.expires_at <= now_text()))
-            await _insert_session(connection, user, jti=jti, expires_at=expires_at)
-            return True
+            await _insert_session(connection, user, begun)
+            return await _end_oldest(connection, user)
 
     async def by_session(self, jti: str) -> User | None:
         """The user of a session that has neither ended nor expired."""
@@ -73,38 +89,95 @@ class Accounts:
         )
         async with self._database.read() as connection:
             row = (await connection.execute(query)).first()
-        return None if row is None else _user_of(row)
+        return None if row is None else user_of(row)
 
-    async def end_session(self, jti: str) -> None:
+    async def sessions(self, user: User) -> list[SessionLine]:
+        """Those that still count, the newest first."""
+        columns = [_SESSIONS.c[name] for name in SessionLine.__slots__]
+        query = (
+            select(*columns)
+            .where(_SESSIONS.c.user_id == user.id, _SESSIONS.c.expires_at > now_text())
+            .order_by(_SESSIONS.c.created_at.desc(), _SESSIONS.c.jti)
+        )
+        async with self._database.read() as connection:
+            return [SessionLine(*row) for row in (await connection.execute(query)).all()]
+
+    async def end_session(self, user: User, jti: str) -> bool:
+        """False when the user has no such session."""
+        mine = (_SESSIONS.c.jti == jti) & (_SESSIONS.c.user_id == user.id)
         async with self._database.write() as connection:
-            await connection.execute(_SESSIONS.delete().where(_SESSIONS.c.jti == jti))
+            return (await connection.execute(_SESSIONS.delete().where(mine))).rowcount == 1
 
-    async def change_password(self, user: User, new_hash: str, *, jti: str, expires_at: str) -> bool:
+    async def change_password(self, user: User, new_hash: str, begun: Begun) -> bool:
         """Set the password, end every session of the user and begin one new one, all in one transaction.
 
         False, and nothing is changed, when the password was changed since `user` was read.
         """
         async with self._database.write() as connection:
             values = {"password_hash": new_hash, "must_change_password": 0}
-            if not await _update_as_read(connection, user, values):
+            if not await update_as_read(connection, user, values):
                 return False
-            await connection.execute(_SESSIONS.delete().where(_SESSIONS.c.user_id == user.id))
-            await _insert_session(connection, user, jti=jti, expires_at=expires_at)
+            await end_sessions(connection, user.id)
+            await _insert_session(connection, user, begun)
             return True
 
 
-async def _update_as_read(connection: AsyncConnection, user: User, values: Mapping[str, Any]) -> bool:
+async def insert_user(
+    connection: Connection, username: str, password_hash: str, *, is_admin: bool, must_change_password: bool
+) -> int:
+    """Gives back the id of the new user."""
+    inserted = await connection.execute(
+        _USERS.insert()
+        .values(
+            username=username,
+            password_hash=password_hash,
+            is_admin=int(is_admin),
+            must_change_password=int(must_change_password),
+            created_at=now_text(),
+        )
+        .returning(_USERS.c.id)
+    )
+    return int(inserted.scalar_one())
+
+
+async def end_sessions(connection: Connection, user_id: int) -> None:
+    await connection.execute(_SESSIONS.delete().where(_SESSIONS.c.user_id == user_id))
+
+
+async def update_as_read(connection: Connection, user: User, values: Mapping[str, Any]) -> bool:
+    """False, and nothing is changed, when the user is gone or its password was changed since it was read."""
     as_read = (_USERS.c.id == user.id) & (_USERS.c.password_hash == user.password_hash)
     return (await connection.execute(_USERS.update().where(as_read).values(values))).rowcount == 1
 
 
-async def _insert_session(connection: AsyncConnection, user: User, *, jti: str, expires_at: str) -> None:
+async def _insert_session(connection: Connection, user: User, begun: Begun) -> None:
     await connection.execute(
-        _SESSIONS.insert().values(jti=jti, user_id=user.id, created_at=now_text(), expires_at=expires_at)
+        _SESSIONS.insert().values(
+            jti=begun.jti,
+            user_id=user.id,
+            created_at=now_text(),
+            expires_at=begun.expires_at,
+            address=begun.address,
+            user_agent=begun.user_agent,
+        )
     )
 
 
-def _user_of(row: Row[Any]) -> User:
+async def _end_oldest(connection: Connection, user: User) -> list[str]:
+    newest_first = (
+        select(_SESSIONS.c.jti)
+        .where(_SESSIONS.c.user_id == user.id)
+        .order_by(_SESSIONS.c.created_at.desc())
+        .offset(MOST_SESSIONS)
+        .limit(-1)
+    )
+    ended = list((await connection.scalars(newest_first)).all())
+    if ended:
+        await connection.execute(_SESSIONS.delete().where(_SESSIONS.c.jti.in_(ended)))
+    return ended
+
+
+def user_of(row: Row[Any]) -> User:
     values = dict(row._mapping)
     for flag in ("is_admin", "must_change_password"):
         values[flag] = bool(values[flag])

@@ -1,9 +1,10 @@
 """Listings of jobs, their logs and their history."""
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, true
+from sqlalchemy import ColumnElement, Row, func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cs_archiver.clock import now_text
@@ -16,6 +17,7 @@ from cs_archiver.domain.states import JobStatus
 
 _JOBS = tables.jobs
 _LOGS = tables.job_logs
+_BATCH = 1000  # lines of a log read at once: keeps each turn of the event loop short
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +43,6 @@ class Jobs:
             row = (await connection.execute(select_jobs().where(_JOBS.c.id == job_id))).first()
         return None if row is None else job_of(row)
 
-    async def page(self, *, statuses: Collection[JobStatus], limit: int, offset: int) -> tuple[list[Job], int]:
-        """Jobs of these states (of all, if none is named), the newest first; and how many there are in all."""
-        wanted = _of_states(statuses)
-        query = select_jobs().where(wanted).order_by(_JOBS.c.seq.desc()).limit(limit).offset(offset)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
-            count = await connection.scalar(select(func.count()).select_from(_JOBS).where(wanted))
-        return [job_of(row) for row in rows], count or 0
-
     async def in_line(self, statuses: Collection[JobStatus]) -> list[Job]:
         """Jobs of these states in the order in which they will be served."""
         query = select_jobs().where(_of_states(statuses)).order_by(_JOBS.c.seq)
@@ -67,18 +60,42 @@ class Jobs:
         async with self._database.write() as connection:
             return await log(connection, job_id, level, message)
 
-    async def logs(self, job_id: str, *, level: LogLevel | None, limit: int) -> list[LogLine]:
-        """The newest `limit` lines, in the order in which they were written."""
-        wanted = (_LOGS.c.job_id == job_id) & (true() if level is None else _LOGS.c.level == level)
-        query = (
-            select(_LOGS.c.timestamp, _LOGS.c.level, _LOGS.c.message)
-            .where(wanted)
-            .order_by(_LOGS.c.id.desc())
-            .limit(limit)
-        )
+    async def logs(self, job_id: str, *, level: LogLevel | None, limit: int, since: str | None = None) -> list[LogLine]:
+        """The newest `limit` lines of this level, from the moment `since` on, in the order of writing."""
+        query = _select_lines(_lines_of(job_id, level, since)).order_by(_LOGS.c.id.desc()).limit(limit)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
-        return [LogLine(time, LogLevel(name), message) for time, name, message in reversed(rows)]
+        return [_line_of(row) for row in reversed(rows)]
+
+    async def log_in_batches(
+        self, job_id: str, *, level: LogLevel | None, since: str | None, newest: int | None
+    ) -> AsyncIterator[list[LogLine]]:
+        """Every line there is now, or the `newest` so many, in the order of writing.
+
+        Between batches nothing is held, so that a slow reader holds up nobody.
+        """
+        wanted = _lines_of(job_id, level, since)
+        ids = select(_LOGS.c.id).where(wanted).order_by(_LOGS.c.id.desc())
+        async with self._database.read() as connection:
+            last = await connection.scalar(ids.limit(1)) or 0
+            skipped = 0 if newest is None else await connection.scalar(ids.limit(1).offset(newest)) or 0
+        while True:
+            query = _select_lines(wanted, _LOGS.c.id > skipped, _LOGS.c.id <= last).order_by(_LOGS.c.id)
+            async with self._database.read() as connection:
+                rows = (await connection.execute(query.limit(_BATCH))).all()
+            if not rows:
+                return
+            yield [_line_of(row) for row in rows]
+            skipped = rows[-1].id
+
+    async def clear_completed(self, *, at_most: int) -> int:
+        """Take some completed jobs, and their logs, out of the list; gives back how many.
+
+        What they archived stays in the catalogue, and the states they were in stay in the history.
+        """
+        some = select(_JOBS.c.id).where(_JOBS.c.status == JobStatus.COMPLETED).limit(at_most)
+        async with self._database.write() as connection:
+            return (await connection.execute(_JOBS.delete().where(_JOBS.c.id.in_(some)))).rowcount
 
     async def has_been(self, job_id: str, status: JobStatus) -> bool:
         """Whether the job ever was in this state."""
@@ -103,6 +120,23 @@ async def log(connection: AsyncConnection, job_id: str, level: LogLevel, message
     now = now_text()
     await connection.execute(_LOGS.insert().values(job_id=job_id, timestamp=now, level=level, message=message))
     return now
+
+
+def _select_lines(*wanted: ColumnElement[bool]) -> Any:
+    return select(_LOGS.c.id, _LOGS.c.timestamp, _LOGS.c.level, _LOGS.c.message).where(*wanted)
+
+
+def _lines_of(job_id: str, level: LogLevel | None, since: str | None) -> ColumnElement[bool]:
+    wanted = _LOGS.c.job_id == job_id
+    if level is not None:
+        wanted &= _LOGS.c.level == level
+    if since is not None:
+        wanted &= _LOGS.c.timestamp >= since
+    return wanted
+
+
+def _line_of(row: Row[Any]) -> LogLine:
+    return LogLine(row.timestamp, LogLevel(row.level), row.message)
 
 
 def _of_states(statuses: Collection[JobStatus]) -> ColumnElement[bool]:

@@ -18,7 +18,11 @@ users = _table(
     text="username password_hash created_at last_login",
     integer="id is_admin must_change_password",
 )
-sessions = _table("sessions", text="jti created_at expires_at", integer="user_id")
+sessions = _table("sessions", text="jti created_at expires_at address user_agent", integer="user_id")
+api_tokens = _table(
+    "api_tokens", text="name scope created_at expires_at last_used_at", integer="id user_id", blob="sha256"
+)
+audit = _table("audit", text="at username action target detail address result request_id", integer="id")
 folders = _table("folders", text="path level1 level2 name modified_at left_out", integer="size_bytes file_count")
 scans = _table("scans", text="started_at finished_at", integer="id listed left_out")
 job_states = _table("job_states", text="status", integer="final")

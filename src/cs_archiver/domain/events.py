@@ -47,4 +47,18 @@ class LogAdded:
     message: str
 
 
-Event = JobUpdate | QueueUpdate | LogAdded
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """A session, or a personal token, no longer counts: `credential` as in services.accounts.Caller."""
+
+    credential: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserEnded:
+    """All that was signed in as this user no longer counts: it was deleted, or has another password."""
+
+    user_id: int
+
+
+Event = JobUpdate | QueueUpdate | LogAdded | SessionEnded | UserEnded

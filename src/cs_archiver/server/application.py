@@ -10,13 +10,21 @@ from aiohttp import web
 from cs_archiver.resources import resource
 from cs_archiver.server import docs, keys, middleware, openapi, routes
 from cs_archiver.server.access_log import access_log
+from cs_archiver.server.auditing import auditing
 from cs_archiver.server.files import file_of, static_files
 from cs_archiver.server.headers import headers_for
+from cs_archiver.server.live_hub import Live
 from cs_archiver.server.route import JSON
 from cs_archiver.services.accounts import AccountService
+from cs_archiver.services.audit import AuditService
 from cs_archiver.services.folders import FolderService
+from cs_archiver.services.job_records import JobRecords
+from cs_archiver.services.job_waits import JobWaits
 from cs_archiver.services.jobs import JobService
+from cs_archiver.services.preview import Previews
 from cs_archiver.services.status import StatusService
+from cs_archiver.services.tokens import TokenService
+from cs_archiver.services.users import UserService
 
 _BODY_LIMIT_BYTES = 64 * 1024
 
@@ -24,21 +32,35 @@ _BODY_LIMIT_BYTES = 64 * 1024
 @dataclass(frozen=True, slots=True)
 class Services:
     accounts: AccountService
+    users: UserService
+    tokens: TokenService
+    audit: AuditService
     folders: FolderService
     jobs: JobService
+    job_records: JobRecords
+    job_waits: JobWaits
+    previews: Previews
     status: StatusService
+    live: Live
 
 
 def build(services: Services, *, public_url: str, is_globus_sandbox: bool) -> web.Application:
     """The application, ready to run. `public_url` is its address for people; empty: as they called it."""
     app = web.Application(
-        middlewares=[middleware.request_ids, access_log, middleware.problems],
+        middlewares=[middleware.request_ids, access_log, auditing, middleware.problems],
         client_max_size=_BODY_LIMIT_BYTES,
     )
     app[keys.ACCOUNTS] = services.accounts
+    app[keys.USERS] = services.users
+    app[keys.TOKENS] = services.tokens
+    app[keys.AUDIT] = services.audit
     app[keys.FOLDERS] = services.folders
     app[keys.JOBS] = services.jobs
+    app[keys.JOB_RECORDS] = services.job_records
+    app[keys.JOB_WAITS] = services.job_waits
+    app[keys.PREVIEWS] = services.previews
     app[keys.STATUS] = services.status
+    app[keys.LIVE] = services.live
     app[keys.PUBLIC_URL] = public_url
     app[keys.IS_GLOBUS_SANDBOX] = is_globus_sandbox
     app[keys.STATIC_FILES] = static_files(resource("web/static"))
@@ -54,4 +76,11 @@ def build(services: Services, *, public_url: str, is_globus_sandbox: bool) -> we
     app[keys.OPENAPI] = file_of(json.dumps(document).encode(), JSON)
     app[keys.DOCS_PAGE] = file_of(docs.page(document, templates).encode(), "text/html")
     routes.install(app)
+    app.on_shutdown.append(_end_waits)
+    app.cleanup_ctx.append(services.live.running)
+    app.on_shutdown.append(services.live.stop)
     return app
+
+
+async def _end_waits(app: web.Application) -> None:
+    app[keys.JOB_WAITS].end()

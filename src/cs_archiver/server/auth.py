@@ -3,22 +3,41 @@
 from aiohttp import hdrs, web
 
 from cs_archiver.db.accounts import User
+from cs_archiver.domain.access import Scope
 from cs_archiver.errors import Forbidden, InvalidRequest, NotAuthenticated
-from cs_archiver.server.keys import ACCOUNTS, TOKEN, USER
+from cs_archiver.server.cookies import token_in_cookie
+from cs_archiver.server.csrf import require_own_page
+from cs_archiver.server.keys import ACCOUNTS, ACTION, CALLER, IS_BY_COOKIE, TOKEN, TOKENS, USER
 from cs_archiver.server.route import Route, Who
+from cs_archiver.services import tokens
+from cs_archiver.services.accounts import Caller
 
 
 async def admit(request: web.Request, route: Route) -> None:
     """Note on the request who calls. Raises NotAuthenticated and Forbidden; routes open to anyone ask nothing."""
     if route.who is Who.ANYONE:
+        _note_action(request, route)
         return
-    token = _token_of(request)
-    user = await request.app[ACCOUNTS].authenticate(token)
-    refusal = reason_to_refuse(user, route.who)
+    token = _token_in_header(request) or _token_in_query(request, route)
+    request[IS_BY_COOKIE] = not token
+    request[TOKEN] = token or token_in_cookie(request)
+    caller = await caller_of(request.app, request[TOKEN])
+    request[CALLER] = caller
+    request[USER] = caller.user
+    _note_action(request, route)
+    refusal = reason_to_refuse(caller.user, route.who) or _reason_to_refuse_token(caller.scope, route.scope)
     if refusal is not None:
         raise refusal
-    request[USER] = user
-    request[TOKEN] = token
+    if request[IS_BY_COOKIE] and (not route.is_safe or hdrs.UPGRADE in request.headers):
+        require_own_page(request, request.app[ACCOUNTS].form_token(caller.credential))
+
+
+async def caller_of(app: web.Application, token: str) -> Caller:
+    """Whom a session's token or a personal one stands for. Raises NotAuthenticated."""
+    if not token:
+        raise NotAuthenticated("not-authenticated", "Sign in at POST /api/auth/login and send its token.")
+    service = app[TOKENS] if token.startswith(tokens.PREFIX) else app[ACCOUNTS]
+    return await service.authenticate(token)
 
 
 def reason_to_refuse(user: User, who: Who) -> InvalidRequest | None:
@@ -32,8 +51,31 @@ def reason_to_refuse(user: User, who: Who) -> InvalidRequest | None:
     return None
 
 
-def _token_of(request: web.Request) -> str:
-    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+def _reason_to_refuse_token(scope: Scope | None, needed: Scope | None) -> InvalidRequest | None:
+    if scope is None:
+        return None
+    if needed is None:
+        return Forbidden("token-not-accepted", "Personal API tokens may not do this: sign in.")
+    if not scope.includes(needed):
+        return Forbidden("scope-too-narrow", f"This needs a token of the scope {needed}; this one has {scope}.")
+    return None
+
+
+def _token_in_header(request: web.Request) -> str:
+    """Empty without the header: then the cookie counts."""
+    if hdrs.AUTHORIZATION not in request.headers:
+        return ""
+    scheme, _, token = request.headers[hdrs.AUTHORIZATION].partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise NotAuthenticated("not-authenticated", "Sign in at POST /api/auth/login and send its token.")
+        raise NotAuthenticated("not-authenticated", "Expected Authorization: Bearer, and a token.")
     return token.strip()
+
+
+def _token_in_query(request: web.Request, route: Route) -> str:
+    """For the routes that say so: a browser's WebSocket can send no header."""
+    return request.query.get("token", "") if route.takes_token_in_query else ""
+
+
+def _note_action(request: web.Request, route: Route) -> None:
+    if not route.is_safe:
+        request[ACTION] = route.operation_id

@@ -4,15 +4,29 @@ from aiohttp import web
 
 from cs_archiver.db.accounts import User
 from cs_archiver.server.files import File
-from cs_archiver.services.accounts import AccountService
+from cs_archiver.server.live_hub import Live
+from cs_archiver.services.accounts import AccountService, Caller
+from cs_archiver.services.audit import AuditService
 from cs_archiver.services.folders import FolderService
+from cs_archiver.services.job_records import JobRecords
+from cs_archiver.services.job_waits import JobWaits
 from cs_archiver.services.jobs import JobService
+from cs_archiver.services.preview import Previews
 from cs_archiver.services.status import StatusService
+from cs_archiver.services.tokens import TokenService
+from cs_archiver.services.users import UserService
 
 ACCOUNTS = web.AppKey("accounts", AccountService)
+USERS = web.AppKey("users", UserService)
+TOKENS = web.AppKey("tokens", TokenService)
+AUDIT = web.AppKey("audit", AuditService)
 FOLDERS = web.AppKey("folders", FolderService)
 JOBS = web.AppKey("jobs", JobService)
+JOB_RECORDS = web.AppKey("job_records", JobRecords)
+JOB_WAITS = web.AppKey("job_waits", JobWaits)
+PREVIEWS = web.AppKey("previews", Previews)
 STATUS = web.AppKey("status", StatusService)
+LIVE = web.AppKey("live", Live)
 PUBLIC_URL = web.AppKey("public_url", str)
 IS_GLOBUS_SANDBOX = web.AppKey("is_globus_sandbox", bool)
 OPENAPI = web.AppKey("openapi", File)
@@ -20,5 +34,10 @@ DOCS_PAGE = web.AppKey("docs_page", File)
 STATIC_FILES = web.AppKey("static_files", dict[str, File])
 
 USER = web.RequestKey("user", User)
+CALLER = web.RequestKey("caller", Caller)
+IS_BY_COOKIE = web.RequestKey("is_by_cookie", bool)
 TOKEN = web.RequestKey("token", str)
 REQUEST_ID = web.RequestKey("request_id", str)
+ACTION = web.RequestKey("action", str)  # of what stands in the audit trail
+TARGET = web.RequestKey("target", str)
+PROBLEM = web.RequestKey("problem", str)

@@ -11,20 +11,26 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 import cs_archiver
+from cs_archiver.domain.access import Scope
 from cs_archiver.server.headers import REQUEST_ID_HEADER
 from cs_archiver.server.paging import TOTAL_COUNT
 from cs_archiver.server.problem_names import PROBLEMS, problems_of
 from cs_archiver.server.problems import MEDIA_TYPE, Problem, title_of
-from cs_archiver.server.route import JSON, Route, Scope, Who
+from cs_archiver.server.route import JSON, Route, Who
 
 Json = dict[str, Any]
 
 _SCHEMAS = "#/components/schemas/"
 _EXAMPLE_REQUEST = "0f0e0d0c0b0a49008800070605040302"
 
+_NUMBER: Json = {"type": "integer", "minimum": 1, "maximum": 2**53 - 1, "examples": [7]}
+
 # What may stand in a path, by its name there.
 _IN_PATH: dict[str, Json] = {
     "job_id": {"type": "string", "format": "uuid", "examples": ["123e4567-e89b-42d3-a456-426614174000"]},
+    "user_id": _NUMBER,
+    "token_id": _NUMBER,
+    "session_id": {"type": "string", "examples": ["123e4567e89b42d3a456426614174000"]},
 }
 _WHO = {
     Who.ANYONE: "Anyone may call this.",
@@ -44,6 +50,9 @@ Archives finished folders of a NAS to Globus, and deletes a source only once its
 Sign in with `POST /api/auth/login` and send the token as `Authorization: Bearer ...`. Bodies are JSON. Fields and
 parameters that are not known are refused by name. Times are UTC, ISO 8601, ending in Z. Lists are arrays;
 `X-Total-Count` says how many there are, and `Link` leads to the pages beside this one.
+
+What changes is told over the WebSocket `/ws/jobs`, which takes the token as `?token=...` too: first a `snapshot` of all
+active jobs, then `job_update`, `queue_update` and `log` messages, numbered by `seq`.
 
 Errors are problem documents (RFC 9457) of the media type `application/problem+json`: tell them apart by `type`,
 which ends in one of the names given with each operation. Any path may also answer 404 `not-found`,
@@ -118,7 +127,14 @@ def document(routes: Iterable[Route]) -> Json:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "The token of a sign-in, or a personal API token.",
-                }
+                },
+                "cookie": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "csa",
+                    "description": "Of a browser that signed in with `cookie`; `__Host-csa` under https. What changes "
+                    "something must also come from a page of this service, or show `X-CSRF-Token`.",
+                },
             },
             "headers": _HEADERS,
             "examples": {name: _problem_example(name) for name in PROBLEMS},
@@ -131,6 +147,7 @@ _HEADERS: Json = {
     TOTAL_COUNT: {"description": "How many there are in all.", "schema": {"type": "integer", "minimum": 0}},
     "Link": {"description": "The pages beside this one (RFC 8288).", "schema": {"type": "string"}},
     "Location": {"description": "Where the new one is.", "schema": {"type": "string", "format": "uri-reference"}},
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
     "WWW-Authenticate": {"description": "How to sign in.", "schema": {"type": "string"}},
 }
 
@@ -164,7 +181,10 @@ def _access(route: Route) -> Json:
     if route.who is Who.ANYONE:
         return {"description": _WHO[route.who], "security": []}
     scopes = [] if route.scope is None else [route.scope]
-    return {"description": f"{_WHO[route.who]} {_SCOPES[route.scope]}", "security": [{"bearer": scopes}]}
+    return {
+        "description": f"{_WHO[route.who]} {_SCOPES[route.scope]}",
+        "security": [{"bearer": scopes}, {"cookie": []}],
+    }
 
 
 def _path_parameters(route: Route) -> list[Json]:
@@ -210,8 +230,14 @@ def _refusals(route: Route) -> Json:
     return {str(status): _refusal(status, names) for status, names in sorted(by_status.items())}
 
 
+_REFUSAL_HEADERS: dict[int, tuple[str, ...]] = {
+    HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate",),
+    HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After",),
+}
+
+
 def _refusal(status: int, names: list[str]) -> Json:
-    headers = [REQUEST_ID_HEADER, *(["WWW-Authenticate"] if status == HTTPStatus.UNAUTHORIZED else [])]
+    headers = [REQUEST_ID_HEADER, *_REFUSAL_HEADERS.get(status, ())]
     return {
         "description": " ".join(f"`{name}`: {PROBLEMS[name].meaning}" for name in names),
         "headers": _refs("headers", headers),

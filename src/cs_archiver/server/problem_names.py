@@ -16,31 +16,49 @@ PROBLEMS = {
     "login-failed": Kind(401, "The user name is unknown or the password is wrong."),
     "not-authenticated": Kind(401, "No token, or one that no longer counts: sign in again."),
     "admins-only": Kind(403, "Only an administrator may do this."),
+    "cross-site-request": Kind(403, "With a cookie, only pages of this service may change something."),
     "password-change-required": Kind(403, "The first password must be changed before anything else."),
+    "scope-too-narrow": Kind(403, "This needs a personal API token of a wider scope."),
+    "token-not-accepted": Kind(403, "Personal API tokens may not do this."),
     "not-found": Kind(404, "There is nothing at this path."),
     "folder-not-found": Kind(404, "No folder of this path was found by the last scan."),
     "job-not-found": Kind(404, "There is no job of this id."),
+    "session-not-found": Kind(404, "You have no session of this id."),
+    "token-not-found": Kind(404, "You have no token of this id."),
+    "user-not-found": Kind(404, "There is no user of this id."),
     "method-not-allowed": Kind(
         405, "The path is there, but does not understand this method; `Allow` names those it does."
     ),
     "already-archived": Kind(409, "The folder holds a marker file."),
     "already-ended": Kind(409, "The job is completed, failed or cancelled already."),
     "already-queued": Kind(409, "The folder has an active job, named by `job_id` and `job_url`."),
+    "changed-meanwhile": Kind(409, "The password was changed, or the account deleted, at this very moment."),
     "deletion-has-begun": Kind(409, "The deletion of the source has begun, so this is no longer possible."),
     "destination-exists": Kind(409, "The destination has an archive of this name already."),
     "folder-not-archivable": Kind(409, "The folder cannot be archived; the detail says why."),
     "job-not-accepted": Kind(409, "The database refused the job."),
+    "last-admin": Kind(409, "Without the last administrator, nobody could manage users."),
     "not-failed": Kind(409, "Only a failed job can be retried."),
     "nothing-to-archive": Kind(409, "The folder is empty, or holds nothing but a single .txt file."),
+    "own-account": Kind(409, "Nobody can do this to the account they are signed in with."),
+    "too-many-tokens": Kind(409, "You have as many personal API tokens as there may be."),
+    "username-taken": Kind(409, "There is a user of this name already."),
     "body-too-large": Kind(413, "The body is longer than 64 KiB."),
     "unsupported-media-type": Kind(415, "The body must be sent as application/json."),
     "invalid-value": Kind(422, "Values are wrong or not known; `errors` says which."),
     "weak-password": Kind(422, "The new password is too short or among those that are tried first."),
     "wrong-password": Kind(422, "The present password is another one."),
+    "too-many-attempts": Kind(429, "Too many attempts to sign in have failed; `retry_after` says how long to wait."),
+    "too-many-waits": Kind(429, "You wait for as many jobs as you may: ask without `wait`."),
+    "upgrade-required": Kind(426, "This path speaks the WebSocket protocol only."),
+    "too-many-connections": Kind(429, "There are as many live connections as there may be, of one user or in all."),
     "internal-error": Kind(500, "A defect of the server; its log says more under the request id."),
     "database-unhealthy": Kind(503, "The database cannot be read or written just now."),
     "discovery-stopped": Kind(503, "The service is being stopped."),
+    "nas-unreachable": Kind(503, "The NAS is out of reach, or in trouble."),
+    "preview-too-long": Kind(503, "The folder could not be looked at within the time there is for an answer."),
     "source-unavailable": Kind(503, "The NAS is out of reach."),
+    "source-unreadable": Kind(503, "The folder changed while it was read, or cannot be read just now."),
     "storage-error": Kind(503, "The local disk failed at this."),
     "storage-unusable": Kind(503, "The local disk cannot be written."),
 }
@@ -58,6 +76,9 @@ def problems_of(route: Route) -> list[str]:
         names.update(_OF_A_BODY)
     if route.who is not Who.ANYONE:
         names.update(_OF_A_SIGN_IN)
+        names.add("token-not-accepted" if route.scope is None else "scope-too-narrow")
+        if not route.is_safe or route.takes_token_in_query:
+            names.add("cross-site-request")
     if route.who in {Who.USER, Who.ADMIN}:
         names.add("password-change-required")
     if route.who is Who.ADMIN:

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, Field
 
 from cs_archiver.errors import InvalidRequest
-from cs_archiver.server.keys import REQUEST_ID
+from cs_archiver.server.keys import PROBLEM, REQUEST_ID
 
 MEDIA_TYPE = "application/problem+json"
 _NAMES = {
@@ -46,9 +46,8 @@ def title_of(name: str) -> str:
     return name.replace("-", " ").capitalize()
 
 
-def problem(request: web.Request, error: InvalidRequest, *, headers: Mapping[str, str] | None = None) -> web.Response:
-    """The answer to a request that is refused; a 401 says how to sign in."""
-    document = {
+def document_of(request: web.Request, error: InvalidRequest) -> dict[str, object]:
+    return {
         "type": f"/problems/{error.problem}",
         "title": title_of(error.problem),
         "status": error.status,
@@ -57,9 +56,17 @@ def problem(request: web.Request, error: InvalidRequest, *, headers: Mapping[str
         "request_id": request[REQUEST_ID],
         **error.members,
     }
+
+
+def problem(request: web.Request, error: InvalidRequest, *, headers: Mapping[str, str] | None = None) -> web.Response:
+    """The answer to a request that is refused; a 401 says how to sign in, and a wait how long it is."""
+    document = document_of(request, error)
+    request[PROBLEM] = error.problem
     all_headers = dict(headers or {})
     if error.status == HTTPStatus.UNAUTHORIZED:
         all_headers["WWW-Authenticate"] = "Bearer"
+    if "retry_after" in error.members:
+        all_headers[hdrs.RETRY_AFTER] = str(error.members["retry_after"])
     return web.Response(text=json.dumps(document), status=error.status, content_type=MEDIA_TYPE, headers=all_headers)
 
 

@@ -1,15 +1,19 @@
 """What a route is: who may call it, what goes in, what comes out, and how it can be refused."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from cs_archiver.db.accounts import User
+from cs_archiver.domain.access import Scope
+from cs_archiver.errors import NotFound
 from cs_archiver.server.contract.base import Body, Query
-from cs_archiver.server.keys import TOKEN, USER
+from cs_archiver.server.keys import CALLER, IS_BY_COOKIE, TARGET, TOKEN, USER
+from cs_archiver.services.accounts import Caller
 
 JSON = "application/json"
 
@@ -24,14 +28,6 @@ class Who(StrEnum):
     ANYONE = "anyone"
     NEWCOMER = "newcomer"  # signed in, also with a password that must be changed first
     USER = "user"
-    ADMIN = "admin"
-
-
-class Scope(StrEnum):
-    """What a personal API token needs; each includes those above it."""
-
-    READ = "read"
-    OPERATE = "operate"
     ADMIN = "admin"
 
 
@@ -53,12 +49,34 @@ class Call(Generic[_Query, _Body]):
         """What the caller showed. Only on routes that are not open to anyone."""
         return self.request[TOKEN]
 
+    @property
+    def caller(self) -> Caller:
+        """By what the user calls. Only on routes that are not open to anyone."""
+        return self.request[CALLER]
+
+    @property
+    def is_by_cookie(self) -> bool:
+        """Whether a browser's cookie says who calls. Only on routes that are not open to anyone."""
+        return self.request[IS_BY_COOKIE]
+
+    def concerns(self, target: str) -> None:
+        """What the audit trail says this was done to; without it, what stands in the path."""
+        self.request[TARGET] = target
+
     def service(self, key: web.AppKey[_Service]) -> _Service:
         return self.request.app[key]
 
     def in_path(self, name: str) -> str:
         """What stands in the path for `{name}`."""
         return self.request.match_info[name]
+
+    def number_in_path(self, name: str) -> int:
+        """Raises NotFound, named after the parameter, for what cannot be an id."""
+        text = self.in_path(name)
+        if not re.fullmatch(r"[0-9]{1,18}", text):
+            kind = name.removesuffix("_id")
+            raise NotFound(f"{kind}-not-found", f"There is no {kind} of this id.")
+        return int(text)
 
 
 Bare = Call[Query, None]
@@ -99,6 +117,15 @@ class Route:
     status: int = 200
     media: tuple[str, ...] = (JSON,)
     problems: tuple[str, ...] = ()
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether it changes nothing. What is not safe stands in the audit trail, and is closed to other sites."""
+        return self.method == hdrs.METH_GET
+
+    @property
+    def takes_token_in_query(self) -> bool:
+        return self.query is not None and "token" in self.query.model_fields
 
     @property
     def operation_id(self) -> str:

@@ -4,35 +4,55 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from cs_archiver.server import pages
-from cs_archiver.server.api import auth, folders, jobs, system
-from cs_archiver.server.contract.auth import Account, Credentials, PasswordChange, Session
+from cs_archiver.domain.access import Scope
+from cs_archiver.server import live, pages
+from cs_archiver.server.api import audit, auth, folders, job_records, job_wishes, jobs, system, tokens, users
+from cs_archiver.server.contract.audit import AuditEntry, AuditQuery
+from cs_archiver.server.contract.auth import (
+    Account,
+    Credentials,
+    FormToken,
+    OwnSession,
+    PasswordChange,
+    Session,
+)
 from cs_archiver.server.contract.folders import Folder, FoldersQuery, LeftOutFolder
+from cs_archiver.server.contract.job_bulk import ClearedJobs, FolderOutcome, NewJobs
+from cs_archiver.server.contract.job_files import FilesQuery, ManifestEntry
+from cs_archiver.server.contract.job_logs import LogLine, LogsQuery
+from cs_archiver.server.contract.job_preview import Plan
+from cs_archiver.server.contract.job_search import JobsQuery, WaitQuery
 from cs_archiver.server.contract.jobs import (
     HistoryLine,
     JobInFull,
     JobLine,
-    JobsQuery,
-    LogLine,
-    LogsQuery,
     NewJob,
     Queue,
     RetriedJob,
     SubmittedJob,
 )
+from cs_archiver.server.contract.live import LiveQuery
 from cs_archiver.server.contract.system import Health, SystemStatus, Version
+from cs_archiver.server.contract.tokens import TokenCreated, TokenShown, TokenWish
+from cs_archiver.server.contract.users import NewUser, PasswordReset, UserLine
 from cs_archiver.server.files import MEDIA_TYPES
 from cs_archiver.server.handling import handler_of
-from cs_archiver.server.route import Route, Scope, Who
+from cs_archiver.server.route import JSON, Route, Who
 
 _SCAN = ("source-unavailable", "discovery-stopped")
 _ASK = (
     "folder-not-found", "already-archived", "nothing-to-archive", "folder-not-archivable", "already-queued",
     "destination-exists", "job-not-accepted", *_SCAN,
 )  # fmt: skip
+_PREVIEW = (
+    "folder-not-found", "already-archived", "nothing-to-archive", "folder-not-archivable", "preview-too-long",
+    "source-unreadable", "nas-unreachable", "storage-error", "storage-unusable", *_SCAN,
+)  # fmt: skip
 _NO_JOB = ("job-not-found",)
 _CANCEL = (*_NO_JOB, "already-ended", "deletion-has-begun", "storage-error", "storage-unusable")
 _RETRY = (*_NO_JOB, "not-failed", "deletion-has-begun", "already-queued")
+_LOGIN = ("login-failed", "too-many-attempts", "cross-site-request", "database-unhealthy")
+_NO_USER = ("user-not-found", "own-account")
 _HTML = ("text/html",)
 _NONE = None  # a personal API token may not call this
 
@@ -43,12 +63,34 @@ ROUTES = (
           query=None, answer=str, media=tuple(MEDIA_TYPES.values()), problems=("not-found",)),
 
     Route("POST", "/api/auth/login", auth.login, Who.ANYONE, _NONE, "Sign in",
-          body=Credentials, answer=Session, problems=("login-failed", "database-unhealthy")),
+          body=Credentials, answer=Session, problems=_LOGIN),
     Route("POST", "/api/auth/logout", auth.logout, Who.NEWCOMER, _NONE, "End this session", status=204),
     Route("GET", "/api/auth/me", auth.me, Who.NEWCOMER, Scope.READ, "Who the token stands for", answer=Account),
     Route("POST", "/api/auth/password", auth.change_password, Who.NEWCOMER, _NONE,
           "Change the password: every older session ends, and a new one begins",
-          body=PasswordChange, answer=Session, problems=("wrong-password", "weak-password")),
+          body=PasswordChange, answer=Session, problems=("wrong-password", "weak-password", "too-many-attempts")),
+    Route("GET", "/api/auth/csrf", auth.csrf_token, Who.NEWCOMER, _NONE, "The form token of this session, for pages",
+          answer=FormToken),
+    Route("GET", "/api/auth/sessions", auth.sessions, Who.USER, _NONE, "Where you are signed in",
+          answer=list[OwnSession]),
+    Route("DELETE", "/api/auth/sessions/{session_id}", auth.end_session, Who.USER, _NONE, "End one of your sessions",
+          status=204, problems=("session-not-found",)),
+    Route("GET", "/api/auth/tokens", tokens.own, Who.USER, _NONE, "Your personal API tokens", answer=list[TokenShown]),
+    Route("POST", "/api/auth/tokens", tokens.create, Who.USER, _NONE, "Make a personal API token; it is shown once",
+          body=TokenWish, answer=TokenCreated, status=201, problems=("admins-only", "too-many-tokens")),
+    Route("DELETE", "/api/auth/tokens/{token_id}", tokens.revoke, Who.USER, _NONE, "Revoke one of your tokens",
+          status=204, problems=("token-not-found",)),
+
+    Route("GET", "/api/users", users.listed, Who.ADMIN, Scope.ADMIN, "The users", answer=list[UserLine]),
+    Route("POST", "/api/users", users.add, Who.ADMIN, Scope.ADMIN, "Add a user",
+          body=NewUser, answer=Account, status=201, problems=("username-taken", "weak-password")),
+    Route("DELETE", "/api/users/{user_id}", users.remove, Who.ADMIN, Scope.ADMIN,
+          "Delete a user: sessions and tokens end at once", status=204, problems=(*_NO_USER, "last-admin")),
+    Route("POST", "/api/users/{user_id}/password", users.reset_password, Who.ADMIN, Scope.ADMIN,
+          "Give a user a new password, to be changed at the next sign-in: sessions and tokens end at once",
+          body=PasswordReset, status=204, problems=(*_NO_USER, "weak-password", "changed-meanwhile")),
+    Route("GET", "/api/audit", audit.page, Who.ADMIN, Scope.ADMIN, "Who did what, the newest first",
+          query=AuditQuery, answer=list[AuditEntry]),
 
     Route("GET", "/api/folders", folders.listed, Who.USER, Scope.READ, "The folders that can be archived",
           query=FoldersQuery, answer=list[Folder], problems=_SCAN),
@@ -59,18 +101,32 @@ ROUTES = (
           body=NewJob, answer=SubmittedJob, status=201, problems=_ASK),
     Route("GET", "/api/jobs", jobs.page, Who.USER, Scope.READ, "The jobs, the newest first",
           query=JobsQuery, answer=list[JobLine]),
-    Route("GET", "/api/jobs/{job_id}", jobs.one, Who.USER, Scope.READ, "One job",
-          answer=JobInFull, problems=_NO_JOB),
+    Route("POST", "/api/jobs/bulk", job_wishes.bulk, Who.USER, Scope.OPERATE,
+          "Ask for several folders to be archived; each is answered for itself",
+          body=NewJobs, answer=list[FolderOutcome]),
+    Route("POST", "/api/jobs/preview", job_wishes.preview, Who.USER, Scope.OPERATE,
+          "What archiving a folder would do; none of it is done", body=NewJob, answer=Plan, problems=_PREVIEW),
+    Route("DELETE", "/api/jobs/completed", jobs.clear_completed, Who.USER, Scope.OPERATE,
+          "Take all completed jobs out of the list; what they archived stays on record", answer=ClearedJobs),
+    Route("GET", "/api/jobs/{job_id}", jobs.one, Who.USER, Scope.READ, "One job, at once or when it leaves its state",
+          query=WaitQuery, answer=JobInFull, problems=(*_NO_JOB, "too-many-waits")),
     Route("DELETE", "/api/jobs/{job_id}", jobs.cancel, Who.USER, Scope.OPERATE,
           "Cancel a job; its source is untouched", status=204, problems=_CANCEL),
     Route("POST", "/api/jobs/{job_id}/retry", jobs.retry, Who.USER, Scope.OPERATE,
           "Put a failed job at the end of the queue", answer=RetriedJob, problems=_RETRY),
     Route("GET", "/api/jobs/{job_id}/history", jobs.history, Who.USER, Scope.READ,
           "Every state the job was in, in order", answer=list[HistoryLine], problems=_NO_JOB),
-    Route("GET", "/api/jobs/{job_id}/logs", jobs.logs, Who.USER, Scope.READ,
-          "The newest lines of the job's log, in order", query=LogsQuery, answer=list[LogLine], problems=_NO_JOB),
+    Route("GET", "/api/jobs/{job_id}/logs", job_records.logs, Who.USER, Scope.READ,
+          "The newest lines of the job's log, in order; all of them with `Accept: text/plain`",
+          query=LogsQuery, answer=list[LogLine], media=(JSON, "text/plain"), problems=_NO_JOB),
+    Route("GET", "/api/jobs/{job_id}/files", job_records.files, Who.USER, Scope.READ,
+          "What the folder held when it was copied, entry by entry", query=FilesQuery, answer=list[ManifestEntry],
+          problems=_NO_JOB),
     Route("GET", "/api/queue", jobs.queue, Who.USER, Scope.READ, "What is in hand, and what stands in line",
           answer=Queue),
+
+    Route("GET", "/ws/jobs", live.jobs, Who.USER, Scope.READ, "Live updates, over a WebSocket",
+          query=LiveQuery, status=101, problems=("upgrade-required", "too-many-connections")),
 
     Route("GET", "/api/system/status", system.status, Who.USER, Scope.READ,
           "Disk space, workers, counts, and what a person should look at", answer=SystemStatus),

@@ -46,15 +46,23 @@ class FolderService:
         Raises InvalidRequest `invalid-value`; NotFound `folder-not-found`; Conflict `already-archived`,
         `nothing-to-archive` or `folder-not-archivable`; NeedsOperator when the NAS is out of reach.
         """
+        now = await self.look_at(path)
+        if now.left_out is not None:
+            raise refused(now, now.left_out)
+        return now
+
+    async def look_at(self, path: str) -> Folder:
+        """As `require_listed`, but a folder that the last scan left out as well is told as it is, with the reason.
+
+        It may be the one above it that cannot be entered.
+        """
         level1, level2, name = self._require_names(path)
         last = await self._folders.find(path)
         if last is None:
             raise _not_found(path, await self._why_not_discovered(level1, level2))
         loop = asyncio.get_running_loop()
         now = await loop.run_in_executor(self._executor, self._discovery.look_at, level1, level2, name)
-        if now.left_out is not None:
-            raise _refused(now, now.left_out)
-        if last.left_out is not None:
+        if now.left_out is None and last.left_out is not None:
             raise _not_found(path, f"the last scan left it out ({last.left_out}), but it has changed: {_REFRESH}")
         return now
 
@@ -113,7 +121,8 @@ def _not_found(path: str, why: str) -> NotFound:
     return NotFound("folder-not-found", f"{path}: {why}.")
 
 
-def _refused(folder: Folder, reason: str) -> InvalidRequest:
+def refused(folder: Folder, reason: str) -> InvalidRequest:
+    """Why a job for this folder is refused that was left out for this reason."""
     if reason == SYMBOLIC_LINK:
         return _not_found(folder.path, reason)
     detail = f"{folder.path}: {reason}."

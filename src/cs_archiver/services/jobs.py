@@ -1,20 +1,24 @@
 """Jobs as a person sees them: asking for one, and looking at those there are."""
 
+import asyncio
+import logging
 import uuid
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from cs_archiver.bus import Bus
 from cs_archiver.db import catalogue, queue
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Database
-from cs_archiver.db.jobs import HistoryLine, Jobs, LogLine, log
+from cs_archiver.db.job_search import JobSearch, find_jobs
+from cs_archiver.db.jobs import HistoryLine, Jobs, log
 from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, QueueUpdate, StepProgress
 from cs_archiver.domain.folders import Folder
 from cs_archiver.domain.job import Job, OnExisting
 from cs_archiver.domain.states import ACTIVE, BUSY, CANCELLABLE, FINAL, WAITING, JobStatus, WorkerName
-from cs_archiver.errors import Conflict, JobMovedMeanwhile, NotFound
+from cs_archiver.errors import Conflict, InvalidRequest, JobError, JobMovedMeanwhile
 from cs_archiver.services.folders import FolderService
+from cs_archiver.services.job_ids import canonical, no_such_job
 
 DestinationIsTaken = Callable[[str], Awaitable[str | None]]
 """Tells why nothing may be written to a path of the destination collection; None if nothing is known against it.
@@ -26,6 +30,10 @@ DiscardFiles = Callable[[Job], Awaitable[None]]
 """Removes what a cancelled job made on the local disk."""
 
 _NO_NEWS = StepProgress()
+_CHECKS_AT_ONCE = 8  # of folders asked for together, each at the NAS and at Globus
+_CLEARED_AT_ONCE = 200  # jobs with their logs in one transaction, so that no worker waits long for its turn to write
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,7 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """Some of the jobs, the newest first; `total` counts all that were asked for."""
+    """Some of the jobs; `total` counts all that were asked for."""
 
     jobs: list[JobView]
     total: int
@@ -83,12 +91,39 @@ class JobService:
         Raises what FolderService.require_listed raises, and Conflict when the folder has an active job
         ("already-queued") or its archive exists ("destination-exists", unless a new version is wanted).
         """
+        return await self._append(await self._row_of(folder_path, on_existing, username))
+
+    async def submit_each(
+        self, folder_paths: Sequence[str], on_existing: OnExisting, *, username: str
+    ) -> list[Job | InvalidRequest | JobError]:
+        """As `submit`, each folder for itself; they join the queue in this order. What was refused is an error here."""
+        some_at_once = asyncio.Semaphore(_CHECKS_AT_ONCE)
+
+        async def row_of(path: str) -> dict[str, object] | InvalidRequest | JobError:
+            try:
+                async with some_at_once:
+                    return await self._row_of(path, on_existing, username)
+            except (InvalidRequest, JobError) as error:
+                return error
+
+        outcomes: list[Job | InvalidRequest | JobError] = []
+        for row in await asyncio.gather(*map(row_of, folder_paths)):
+            try:
+                outcomes.append(row if isinstance(row, Exception) else await self._append(row))
+            except (InvalidRequest, JobError) as error:
+                outcomes.append(error)
+        return outcomes
+
+    async def _row_of(self, folder_path: str, on_existing: OnExisting, username: str) -> dict[str, object]:
         folder = await self._folders.require_listed(folder_path)
         row = self._row(folder, on_existing, username)
         await self._refuse_second(row)
         if on_existing is OnExisting.FAIL:
             await self._refuse_taken(str(row["globus_destination_path"]))
-        message = f"Job created by {username}"
+        return row
+
+    async def _append(self, row: dict[str, object]) -> Job:
+        message = f"Job created by {row['created_by']}"
         async with self._database.write() as connection:
             job = await queue.submit(connection, row)
             timestamp = await log(connection, job.id, LogLevel.INFO, message)
@@ -145,29 +180,38 @@ class JobService:
             conflict = await queue.active_conflict(connection, asdict(job))
             if conflict is not None:
                 raise conflict
-            queued = await queue.requeue(connection, job)
+            try:
+                queued = await queue.requeue(connection, job)
+            except JobMovedMeanwhile as error:
+                raise Conflict("not-failed", "Somebody else retried or cleared this job just now.") from error
             if self._sends_again_on_retry:
                 await catalogue.doubt_uploads(connection, job.id)
             timestamp = await log(connection, job.id, LogLevel.INFO, message)
         self._publish(queued, LogAdded(job.id, timestamp, LogLevel.INFO, message))
         return queued
 
-    async def page(self, *, statuses: Collection[JobStatus], limit: int, offset: int) -> JobPage:
-        """Jobs of these states, or of all if none is named."""
-        jobs, total = await self._jobs.page(statuses=statuses, limit=limit, offset=offset)
+    async def clear_completed(self, *, username: str) -> int:
+        """Take every completed job out of the list, with its log; gives back how many.
+
+        What was archived stays in the catalogue for good, and jobs that failed or were cancelled stay in the list.
+        """
+        count = 0
+        while cleared := await self._jobs.clear_completed(at_most=_CLEARED_AT_ONCE):
+            count += cleared
+        _log.info("%s cleared %d completed jobs from the list", username, count)
+        return count
+
+    async def page(self, search: JobSearch, *, limit: int, offset: int) -> JobPage:
+        """The jobs from `offset` on, as the search sorts them."""
+        jobs, total = await find_jobs(self._database, search, limit=limit, offset=offset)
         return JobPage([self._view(job) for job in jobs], total)
 
     async def get(self, job_id: str) -> JobView:
         """Raises NotFound for an id that no job has."""
-        job = await self._jobs.find(_canonical(job_id))
+        job = await self._jobs.find(canonical(job_id))
         if job is None:
-            raise _no_such_job()
+            raise no_such_job()
         return self._view(job)
-
-    async def logs(self, job_id: str, *, level: LogLevel | None, limit: int) -> list[LogLine]:
-        """The newest `limit` lines in the order of writing. Raises NotFound as `get` does."""
-        view = await self.get(job_id)
-        return await self._jobs.logs(view.job.id, level=level, limit=limit)
 
     async def history(self, job_id: str) -> list[HistoryLine]:
         """Every state the job was in, in order. Raises NotFound as `get` does."""
@@ -238,14 +282,3 @@ def _require_cancellable(job: Job) -> None:
             "deletion-has-begun",
             "The archive is verified and the deletion of the source has begun: it can only be finished.",
         )
-
-
-def _canonical(job_id: str) -> str:
-    try:
-        return str(uuid.UUID(job_id))
-    except ValueError as error:
-        raise _no_such_job() from error
-
-
-def _no_such_job() -> NotFound:
-    return NotFound("job-not-found", "There is no job of this id.")

@@ -1,26 +1,73 @@
-"""Signing in and out, and the password."""
+"""Signing in and out, sessions, and the password."""
 
-from cs_archiver.server.contract.auth import Account, Credentials, PasswordChange, Session
+from aiohttp import hdrs, web
+
+from cs_archiver.server import cookies, csrf
+from cs_archiver.server.address import address_of
+from cs_archiver.server.contract.auth import Account, Credentials, FormToken, OwnSession, PasswordChange, Session
 from cs_archiver.server.contract.base import Query
-from cs_archiver.server.keys import ACCOUNTS
+from cs_archiver.server.keys import ACCOUNTS, ACTION, USER
+from cs_archiver.server.paging import whole
 from cs_archiver.server.route import Bare, Call, Reply
+from cs_archiver.services import accounts
+from cs_archiver.services.accounts import Origin
+from cs_archiver.services.throttle import TooManyAttempts
 
 
 async def login(call: Call[Query, Credentials]) -> Reply:
-    session = await call.service(ACCOUNTS).login(call.body.username, call.body.password)
-    return Reply(Session.of(session))
+    service, given = call.service(ACCOUNTS), call.body
+    call.concerns(await service.known_name(given.username) or "an unknown name")
+    if given.cookie:
+        csrf.refuse_other_sites(call.request)
+    try:
+        session = await service.login(given.username, given.password, _origin(call.request))
+    except TooManyAttempts as error:
+        if not error.is_first:  # noted once: to knock on and on must not fill the audit trail
+            del call.request[ACTION]
+        raise
+    call.request[USER] = session.user
+    return _begun(call.request, session, in_cookie=given.cookie)
 
 
 async def logout(call: Bare) -> Reply:
-    await call.service(ACCOUNTS).logout(call.token)
-    return Reply()
+    await call.service(ACCOUNTS).logout(call.caller)
+    return Reply(headers=cookies.end(call.request) if call.is_by_cookie else {})
 
 
 async def me(call: Bare) -> Reply:
     return Reply(Account.of(call.user))
 
 
+async def csrf_token(call: Bare) -> Reply:
+    return Reply(FormToken(csrf_token=call.service(ACCOUNTS).form_token(call.caller.credential)))
+
+
 async def change_password(call: Call[Query, PasswordChange]) -> Reply:
-    accounts, change = call.service(ACCOUNTS), call.body
-    session = await accounts.change_password(call.user, change.current_password, change.new_password)
-    return Reply(Session.of(session))
+    service, change = call.service(ACCOUNTS), call.body
+    session = await service.change_password(
+        call.user, change.current_password, change.new_password, _origin(call.request)
+    )
+    return _begun(call.request, session, in_cookie=call.is_by_cookie)
+
+
+async def sessions(call: Bare) -> Reply:
+    lines = await call.service(ACCOUNTS).sessions(call.user)
+    return whole([OwnSession.of(line, credential=call.caller.credential) for line in lines])
+
+
+async def end_session(call: Bare) -> Reply:
+    session_id = call.in_path("session_id")
+    await call.service(ACCOUNTS).end_session(call.user, session_id)
+    is_this_one = call.is_by_cookie and session_id == call.caller.credential
+    return Reply(headers=cookies.end(call.request) if is_this_one else {})
+
+
+def _begun(request: web.Request, session: accounts.Session, *, in_cookie: bool) -> Reply:
+    if not in_cookie:
+        return Reply(Session.of(session))
+    form_token = request.app[ACCOUNTS].form_token(session.jti)
+    return Reply(Session.of(session), {**cookies.begin(request, session), csrf.FORM_TOKEN: form_token})
+
+
+def _origin(request: web.Request) -> Origin:
+    return Origin(address_of(request), request.headers.get(hdrs.USER_AGENT, ""))

@@ -1,12 +1,14 @@
-"""Signing in, and the password."""
+"""Signing in, the sessions this begins, and the password."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field
 
-from cs_archiver.db.accounts import User
-from cs_archiver.server.contract.base import Answer, Body
+from cs_archiver.db.accounts import SessionLine, User
+from cs_archiver.server.contract.base import Answer, Body, Moment
 from cs_archiver.services import accounts
+
+NewPassword = Annotated[str, Field(description="At least 12 characters, and not among those that are tried first.")]
 
 
 class Credentials(Body):
@@ -14,6 +16,9 @@ class Credentials(Body):
 
     username: str
     password: str
+    cookie: Annotated[
+        bool, Field(description="Also sign the browser in, by a cookie; X-CSRF-Token then has its form token.")
+    ] = False
 
 
 class PasswordChange(Body):
@@ -24,7 +29,7 @@ class PasswordChange(Body):
     )
 
     current_password: str
-    new_password: Annotated[str, Field(description="At least 12 characters, and not among those that are tried first.")]
+    new_password: NewPassword
 
 
 class Account(Answer):
@@ -45,3 +50,27 @@ class Session(Answer):
     @classmethod
     def of(cls, begun: accounts.Session) -> Self:
         return cls(access_token=begun.token, token_type="bearer", user=Account.of(begun.user))  # noqa: S106  no secret
+
+
+class FormToken(Answer):
+    csrf_token: Annotated[str, Field(description="Send it as X-CSRF-Token with requests that carry the cookie.")]
+
+
+class OwnSession(Answer):
+    id: str
+    created_at: Moment
+    expires_at: Moment
+    address: Annotated[str, Field(description="Where it was begun from.", examples=["192.0.2.7"])]
+    user_agent: Annotated[str, Field(description="What the program that began it called itself.")]
+    current: Annotated[bool, Field(description="Whether this request came with it.")]
+
+    @classmethod
+    def of(cls, line: SessionLine, *, credential: str) -> Self:
+        return cls(
+            id=line.jti,
+            created_at=line.created_at,
+            expires_at=line.expires_at,
+            address=line.address,
+            user_agent=line.user_agent,
+            current=line.jti == credential,
+        )

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, ConfigDict, Field
 
 from cs_archiver.db import jobs
-from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job, OnExisting
 from cs_archiver.domain.states import JobStatus, WorkerName, step_name
 from cs_archiver.server.contract.base import (
@@ -13,24 +12,15 @@ from cs_archiver.server.contract.base import (
     Body,
     ByteCount,
     JobId,
-    Limit,
     Moment,
-    Offset,
     Percent,
-    Query,
     WholePercent,
-    whole_number,
 )
+from cs_archiver.server.contract.text import NO_NUL, storable
 from cs_archiver.services.jobs import JobView, QueueView
 
 _LONGEST_PATH = 4096  # Linux PATH_MAX
-_EXAMPLE_PATH = "/mnt/qnap/CitySpace Tech Team/Production/2024/Project_Alpha"
-
-
-def _without_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not hold a null character")
-    return text
+EXAMPLE_PATH = "/mnt/qnap/CitySpace Tech Team/Production/2024/Project_Alpha"
 
 
 FolderPath = Annotated[
@@ -38,31 +28,20 @@ FolderPath = Annotated[
     Field(
         min_length=1,
         max_length=_LONGEST_PATH,
-        json_schema_extra={"pattern": r"^[^\u0000]*$"},
+        json_schema_extra={"pattern": NO_NUL},
         description="The path of a listed folder, exactly as it is listed.",
     ),
-    AfterValidator(_without_nul),
+    AfterValidator(storable),
 ]
 
 
 class NewJob(Body):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"folder_path": _EXAMPLE_PATH}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"folder_path": EXAMPLE_PATH}]})
 
     folder_path: FolderPath
     on_existing: Annotated[
         OnExisting, Field(description="What to do when the destination has an archive of this name already.")
     ] = OnExisting.FAIL
-
-
-class JobsQuery(Query):
-    status: Annotated[tuple[JobStatus, ...], Field(description="Only jobs of this state; may be repeated.")] = ()
-    limit: Limit = 100
-    offset: Offset = 0
-
-
-class LogsQuery(Query):
-    limit: Annotated[int, Field(ge=1, le=100_000, description="The newest so many lines."), whole_number] = 1000
-    level: Annotated[LogLevel | None, Field(description="Only lines of this level.")] = None
 
 
 class SubmittedJob(Answer):
@@ -139,16 +118,6 @@ class JobInFull(JobLine):
             retry_count=job.retry_count,
             globus_task_id=job.globus_task_id,
         )
-
-
-class LogLine(Answer):
-    timestamp: Moment
-    level: LogLevel
-    message: str
-
-    @classmethod
-    def of(cls, line: jobs.LogLine) -> Self:
-        return cls(timestamp=line.timestamp, level=line.level, message=line.message)
 
 
 class HistoryLine(Answer):

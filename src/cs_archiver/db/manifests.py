@@ -1,0 +1,48 @@
+"""The manifest of a job, a page at a time; of one that was cleared from the list, the one in the catalogue."""
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import func, select, true, union_all
+
+from cs_archiver.db import tables
+from cs_archiver.db.database import Database
+from cs_archiver.db.words import holds
+from cs_archiver.domain.manifest import Entry, EntryKind
+
+_ENTRIES = tables.manifest_entries
+_JOBS = tables.jobs
+_ARCHIVES = tables.archives
+
+
+class ManifestPage(NamedTuple):
+    """Some entries by path; `total` counts all that were asked for."""
+
+    entries: list[Entry]
+    total: int
+
+
+async def page_of_manifest(
+    database: Database, job_id: str, *, words: str | None, limit: int, offset: int
+) -> ManifestPage | None:
+    """Entries whose path holds the words, or all. Empty before the manifest is sealed, None for an unknown job."""
+    async with database.read() as connection:
+        rows = (await connection.execute(_manifest_of(job_id))).all()
+        if not rows:
+            return None
+        wanted = _ENTRIES.c.manifest_id == rows[0].manifest_id
+        wanted &= true() if words is None else holds(_ENTRIES.c.path, words)
+        columns = [_ENTRIES.c[name] for name in Entry._fields]
+        query = select(*columns).where(wanted).order_by(_ENTRIES.c.path).limit(limit).offset(offset)
+        entries = [_entry_of(*row) for row in await connection.execute(query)]
+        total = await connection.scalar(select(func.count()).select_from(_ENTRIES).where(wanted))
+    return ManifestPage(entries, total or 0)
+
+
+def _manifest_of(job_id: str) -> Any:
+    of_job = select(_JOBS.c.manifest_id).where(_JOBS.c.id == job_id)
+    in_catalogue = select(_ARCHIVES.c.manifest_id).where(_ARCHIVES.c.job_id == job_id)
+    return union_all(of_job, in_catalogue)
+
+
+def _entry_of(path: bytes, kind: str, *rest: Any) -> Entry:
+    return Entry(path, EntryKind(kind), *rest)

@@ -1,0 +1,37 @@
+"""Several folders asked for at once, and what archiving one would do."""
+
+from aiohttp import web
+
+from cs_archiver.domain.job import Job
+from cs_archiver.errors import InvalidRequest, JobError
+from cs_archiver.server.contract.base import Query
+from cs_archiver.server.contract.job_bulk import FolderOutcome, NewJobs
+from cs_archiver.server.contract.job_preview import Plan
+from cs_archiver.server.contract.jobs import NewJob, SubmittedJob
+from cs_archiver.server.keys import JOBS, PREVIEWS
+from cs_archiver.server.paging import whole
+from cs_archiver.server.problems import NotReady, Problem, document_of
+from cs_archiver.server.route import Call, Reply
+
+
+async def bulk(call: Call[Query, NewJobs]) -> Reply:
+    wish = call.body
+    call.concerns("; ".join(wish.folder_paths))
+    outcomes = await call.service(JOBS).submit_each(wish.folder_paths, wish.on_existing, username=call.user.username)
+    return whole(
+        [_outcome(call.request, path, outcome) for path, outcome in zip(wish.folder_paths, outcomes, strict=True)]
+    )
+
+
+async def preview(call: Call[Query, NewJob]) -> Reply:
+    wish = call.body
+    call.concerns(wish.folder_path)
+    return Reply(Plan.of(await call.service(PREVIEWS).of(wish.folder_path, wish.on_existing)))
+
+
+def _outcome(request: web.Request, path: str, outcome: Job | InvalidRequest | JobError) -> FolderOutcome:
+    if isinstance(outcome, Job):
+        return FolderOutcome(folder_path=path, status=201, job=SubmittedJob.of(outcome), problem=None)
+    error = NotReady(outcome.problem, str(outcome)) if isinstance(outcome, JobError) else outcome
+    refusal = Problem.model_validate(document_of(request, error))
+    return FolderOutcome(folder_path=path, status=error.status, job=None, problem=refusal)

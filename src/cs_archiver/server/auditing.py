@@ -1,0 +1,44 @@
+"""Notes whatever changes something, or tried to, in the audit trail: one place for every route of the table."""
+
+import asyncio
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from cs_archiver.db.audit import Deed
+from cs_archiver.server.address import address_of
+from cs_archiver.server.keys import ACTION, AUDIT, CALLER, PROBLEM, REQUEST_ID, TARGET, USER
+
+
+@web.middleware
+async def auditing(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What the gate let no further than to ask who calls is not noted: nothing was done, and nobody is known."""
+    try:
+        response = await handler(request)
+    except asyncio.CancelledError:
+        await _record(request, "interrupted")
+        raise
+    await _record(request, request.get(PROBLEM, "ok"))
+    return response
+
+
+async def _record(request: web.Request, result: str) -> None:
+    action = request.get(ACTION)
+    if action is None:
+        return
+    user = request.get(USER)
+    deed = Deed(
+        action=action,
+        result=result,
+        username=None if user is None else user.username,
+        target=request.get(TARGET) or "/".join(request.match_info.values()) or None,
+        detail=_by_token(request),
+        address=address_of(request),
+        request_id=request[REQUEST_ID],
+    )
+    await request.app[AUDIT].record(deed)
+
+
+def _by_token(request: web.Request) -> str | None:
+    caller = request.get(CALLER)
+    return None if caller is None or caller.scope is None else f"with {caller.credential}"

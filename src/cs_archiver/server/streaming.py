@@ -1,0 +1,41 @@
+"""Long text, sent piece by piece: no turn of the event loop is long, and memory stays small."""
+
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+
+from aiohttp import hdrs, web
+
+from cs_archiver.errors import JobError
+from cs_archiver.server.keys import REQUEST_ID
+from cs_archiver.server.negotiation import TEXT
+
+_log = logging.getLogger(__name__)
+
+
+async def stream_text(
+    request: web.Request, pieces: AsyncGenerator[bytes, None], *, file_name: str, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """Send the pieces as a download.
+
+    What fails before the first piece is raised. Later the connection is cut, so that what came until then is not
+    taken for the whole.
+    """
+    response = web.StreamResponse(headers={**headers, hdrs.CONTENT_DISPOSITION: f'attachment; filename="{file_name}"'})
+    response.content_type, response.charset = TEXT, "utf-8"
+    async with aclosing(pieces):
+        first = await anext(pieces, b"")
+        await response.prepare(request)
+        if request.method == hdrs.METH_HEAD:
+            return response
+        try:
+            await response.write(first)
+            async for piece in pieces:
+                await response.write(piece)
+        except JobError as error:
+            _log.warning("request %s: the download is cut short: %s", request[REQUEST_ID], error)
+            if request.transport is not None:
+                request.transport.abort()
+        except ConnectionError as error:
+            _log.info("request %s: the client left in the middle of a download: %s", request[REQUEST_ID], error)
+    return response

@@ -1,0 +1,40 @@
+"""What was written down about a job: its log, and its manifest file by file."""
+
+from collections.abc import AsyncIterator
+
+from cs_archiver.db.database import Database
+from cs_archiver.db.jobs import Jobs, LogLine
+from cs_archiver.db.manifests import ManifestPage, page_of_manifest
+from cs_archiver.domain.events import LogLevel
+from cs_archiver.services.job_ids import canonical, no_such_job
+
+
+class JobRecords:
+    """Only reads. Raises NotFound for an id that no job has."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._jobs = Jobs(database)
+
+    async def log(self, job_id: str, *, level: LogLevel | None, since: str | None, limit: int) -> list[LogLine]:
+        """The newest `limit` lines of this level, from the moment `since` on, in the order of writing."""
+        return await self._jobs.logs(await self._known(job_id), level=level, since=since, limit=limit)
+
+    async def whole_log(
+        self, job_id: str, *, level: LogLevel | None, since: str | None, newest: int | None
+    ) -> AsyncIterator[list[LogLine]]:
+        """Every line there is now, or the `newest` so many, in the order of writing, batch by batch."""
+        return self._jobs.log_in_batches(await self._known(job_id), level=level, since=since, newest=newest)
+
+    async def manifest(self, job_id: str, *, words: str | None, limit: int, offset: int) -> ManifestPage:
+        """Entries by path; none before the folder was copied. Also of a job that was cleared from the list."""
+        page = await page_of_manifest(self._database, canonical(job_id), words=words, limit=limit, offset=offset)
+        if page is None:
+            raise no_such_job()
+        return page
+
+    async def _known(self, job_id: str) -> str:
+        job = await self._jobs.find(canonical(job_id))
+        if job is None:
+            raise no_such_job()
+        return job.id

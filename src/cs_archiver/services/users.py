@@ -1,0 +1,75 @@
+"""The accounts, as administrators manage them."""
+
+import re
+
+from cs_archiver.bus import Bus
+from cs_archiver.db.accounts import User
+from cs_archiver.db.users import Users
+from cs_archiver.domain.access import USERNAME_PATTERN
+from cs_archiver.domain.events import UserEnded
+from cs_archiver.errors import Conflict, NotFound
+from cs_archiver.services.passwords import Passwords, require_strong, wrong_member
+
+
+class UserService:
+    """Whatever ends an account, or gives it another password, ends its sessions and tokens in the same transaction."""
+
+    def __init__(self, users: Users, bus: Bus, passwords: Passwords) -> None:
+        self._users = users
+        self._bus = bus
+        self._passwords = passwords
+
+    async def listed(self) -> list[User]:
+        """In the order in which they were created."""
+        return await self._users.listed()
+
+    async def get(self, user_id: int) -> User:
+        """Raises NotFound for an id that no user has."""
+        user = await self._users.find(user_id)
+        if user is None:
+            raise _no_such_user()
+        return user
+
+    async def named(self, username: str) -> User:
+        """Raises NotFound for a name that no user has."""
+        for user in await self._users.listed():
+            if user.username.casefold() == username.casefold():
+                return user
+        raise _no_such_user()
+
+    async def add(self, username: str, password: str, *, is_admin: bool, must_change_password: bool) -> User:
+        """Raises InvalidRequest for a name or password that is not taken, and Conflict "username-taken"."""
+        if not re.fullmatch(USERNAME_PATTERN, username, re.ASCII):
+            detail = (
+                "A user name has 1 to 64 letters of ASCII, digits, or any of . _ @ - and begins with the first two."
+            )
+            raise wrong_member("invalid-value", "username", detail)
+        require_strong(password, username=username, member="password")
+        password_hash = await self._passwords.hash(password)
+        return await self._users.add(
+            username, password_hash, is_admin=is_admin, must_change_password=must_change_password
+        )
+
+    async def remove(self, user: User, *, by: User) -> None:
+        """Raises Conflict "own-account" and "last-admin", and NotFound when it is gone meanwhile."""
+        if user.id == by.id:
+            raise Conflict("own-account", "Nobody can delete the account they are signed in with.")
+        if not await self._users.remove(user):
+            raise _no_such_user()
+        self._bus.publish(UserEnded(user.id))
+
+    async def reset_password(self, user: User, new: str, *, by: User | None) -> None:
+        """It must be changed at the next sign-in. `by` nobody who is signed in: from the host.
+
+        Raises InvalidRequest "weak-password", and Conflict "own-account" and "changed-meanwhile".
+        """
+        if by is not None and user.id == by.id:
+            raise Conflict("own-account", "Change your own password at POST /api/auth/password, with the present one.")
+        require_strong(new, username=user.username)
+        if not await self._users.reset_password(user, await self._passwords.hash(new)):
+            raise Conflict("changed-meanwhile", "The password was changed, or the account deleted, at this moment.")
+        self._bus.publish(UserEnded(user.id))
+
+
+def _no_such_user() -> NotFound:
+    return NotFound("user-not-found", "There is no such user.")

@@ -1,0 +1,198 @@
+"""The list of jobs: found by words and by user, sorted, paged, and quick however long it is."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.dialects import sqlite
+
+from cs_archiver.db import tables
+from cs_archiver.db.job_search import JobSearch, SortBy, page_of
+from cs_archiver.domain.states import JobStatus
+from cs_archiver.resources import resource
+from tests.support import jobs
+from tests.support.api import Api, refusal_of, running_api
+
+FIRST_DAY = "2026-01-0{}T00:00:00.000Z"
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with running_api(tmp_path) as running:
+        yield running
+
+
+async def _plant(api: Api, name: str, *states: JobStatus, **values: Any) -> str:
+    """A job that went through these states, with these values in the end."""
+    job = await jobs.submit(api.database, name, source_path=f"/nas/Production/2024/{name}")
+    for state in states:
+        job = await api.queue.move(job, state)
+    if values:
+        async with api.database.write() as connection:
+            await connection.execute(tables.jobs.update().where(tables.jobs.c.id == job.id).values(values))
+    return job.id
+
+
+async def _names(api: Api, **params: Any) -> list[str]:
+    response = await api.call("GET", "/api/jobs", params=params)
+    assert response.status == 200, await response.text()
+    names = [job["folder_name"] for job in await response.json()]
+    assert "limit" in params or response.headers["X-Total-Count"] == str(len(names))
+    return names
+
+
+async def test_words_are_looked_for_in_the_name_the_path_and_the_error(api: Api) -> None:
+    await _plant(api, "Alpha")
+    await _plant(api, "Beta", JobStatus.FAILED, error_message="7z ended with 100 % of nothing")
+    await _plant(api, "Gamma_1")
+    cases = {
+        "alph": ["Alpha"],
+        "ALPHA": ["Alpha"],
+        "2024/Alpha": ["Alpha"],
+        "production": ["Gamma_1", "Beta", "Alpha"],
+        "100 %": ["Beta"],
+        "ended WITH": ["Beta"],
+        "a_1": ["Gamma_1"],
+        "a%1": [],
+        "_": ["Gamma_1"],
+        "%": ["Beta"],
+        "\\": [],
+        "delta": [],
+        "tar.7z": [],
+        "' OR 1=1 --": [],
+    }
+    for words, expected in cases.items():
+        assert await _names(api, q=words) == expected, words
+
+
+async def test_words_state_and_user_narrow_the_list_together(api: Api) -> None:
+    await _plant(api, "Alpha", JobStatus.FAILED, created_by="ann")
+    await _plant(api, "Alpine", created_by="ann")
+    await _plant(api, "Alps", JobStatus.FAILED, created_by="bob")
+    await _plant(api, "Beta", JobStatus.FAILED, created_by="ann")
+    assert await _names(api, created_by="ann") == ["Beta", "Alpine", "Alpha"]
+    assert await _names(api, created_by="bob") == ["Alps"]
+    assert await _names(api, created_by="an") == []
+    assert await _names(api, q="alp", status="failed") == ["Alps", "Alpha"]
+    assert await _names(api, q="alp", status="failed", created_by="ann") == ["Alpha"]
+    response = await api.call("GET", "/api/jobs?status=failed&status=queued&created_by=ann&limit=1&offset=1")
+    assert [job["folder_name"] for job in await response.json()] == ["Alpine"]
+    assert response.headers["X-Total-Count"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        ("created_at", "C A B"),
+        ("started_at", "A C B"),  # one that has not started has the smallest
+        ("completed_at", "A B C"),
+        ("folder_name", "A B C"),
+        ("status", "C B A"),
+        ("size", "B C A"),
+    ],
+)
+async def test_list_is_sorted_both_ways(api: Api, sort: str, expected: str) -> None:
+    day = FIRST_DAY.format
+    await _plant(api, "C", JobStatus.COPYING, created_at=day(1), started_at=day(5), folder_size_bytes=20)
+    await _plant(api, "A", created_at=day(2), folder_size_bytes=None)
+    await _plant(api, "B", JobStatus.FAILED, created_at=day(3), started_at=day(6), completed_at=day(7))
+    async with api.database.write() as connection:
+        size = tables.jobs.update().where(tables.jobs.c.folder_name == "A").values(folder_size_bytes=30)
+        await connection.execute(size)
+        await connection.execute(
+            tables.jobs.update().where(tables.jobs.c.folder_name == "C").values(completed_at=day(8))
+        )
+    assert await _names(api, sort=sort) == expected.split()
+    assert await _names(api, sort=f"-{sort}") == expected.split()[::-1]
+    assert await _names(api, sort=f"-{sort}", q="2024") == expected.split()[::-1]
+
+
+async def test_jobs_of_the_same_value_keep_the_order_of_asking_on_every_page(api: Api) -> None:
+    names = [f"Job {number}" for number in range(7)]
+    for name in names:
+        await _plant(api, name, created_at=FIRST_DAY.format(1), created_by="ann" if name > "Job 3" else "bob")
+    for search in ({}, {"q": "job"}):
+        paged = [await _names(api, sort="size", limit=2, offset=start, **search) for start in range(0, 8, 2)]
+        assert [name for page in paged for name in page] == names
+    assert await _names(api, limit=2, offset=1, created_by="ann") == ["Job 5", "Job 4"]
+
+
+async def test_total_is_told_on_a_page_beyond_the_last(api: Api) -> None:
+    for name in ("Alpha", "Beta"):
+        await _plant(api, name)
+    for query in ("", "&q=a", "&status=queued"):
+        response = await api.call("GET", f"/api/jobs?offset=5&limit=1{query}")
+        assert (await response.json(), response.headers["X-Total-Count"]) == ([], "2")
+        assert set(response.links) == {"first", "prev", "last"}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sort=colour",
+        "sort=",
+        "sort=--size",
+        "sort=size,created_at",
+        "sort=size&sort=status",
+        "q=",
+        "q=%00",
+        "q=a&q=b",
+        "q=" + "x" * 201,
+        "created_by=",
+        "created_by=a%00b",
+        "created_by=ann&created_by=bob",
+    ],
+)
+async def test_wrong_searches_are_named(api: Api, query: str) -> None:
+    name = query.partition("=")[0]
+    document = await refusal_of(await api.call("GET", f"/api/jobs?{query}"), 422, "invalid-value")
+    assert [error["pointer"] for error in document["errors"]] == [f"?{name}"]
+
+
+@pytest.mark.parametrize("words", ["%ED%A0%80", "%FF", "%F0%9F%98%80", "%25", "*?[", "%5C%5C"])
+async def test_odd_words_find_nothing_and_harm_nothing(api: Api, words: str) -> None:
+    await _plant(api, "Alpha")
+    response = await api.call("GET", f"/api/jobs?q={words}&created_by={words}")
+    assert response.status in {200, 422}
+    if response.status == 200:
+        assert await response.json() == []
+
+
+@pytest.fixture
+def schema() -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(resource("schema.sql").read_text())
+    yield connection
+    connection.close()
+
+
+def _plan(schema: sqlite3.Connection, search: JobSearch) -> list[str]:
+    query = page_of(search, limit=100, offset=0)
+    text = query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+    return [row[3] for row in schema.execute(f"EXPLAIN QUERY PLAN {text}")]
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("statuses", [(), (JobStatus.FAILED,), (JobStatus.COMPLETED, JobStatus.FAILED)])
+@pytest.mark.parametrize("sort_by", SortBy)
+def test_each_way_to_sort_walks_an_index_of_its_own(
+    schema: sqlite3.Connection, sort_by: SortBy, statuses: tuple[JobStatus, ...], descending: bool
+) -> None:
+    plan = _plan(schema, JobSearch(statuses=statuses, sort_by=sort_by, descending=descending))
+    assert plan[0] == f"SEARCH jobs USING COVERING INDEX jobs_by_{sort_by} (status=?)"
+    assert not [step for step in plan if step.startswith("SCAN") and "COVERING INDEX" not in step]
+
+
+def test_jobs_of_a_user_come_from_an_index(schema: sqlite3.Connection) -> None:
+    for search in (JobSearch(created_by="ann"), JobSearch(created_by="ann", statuses=(JobStatus.FAILED,))):
+        plan = _plan(schema, search)
+        assert plan[0] == "SEARCH jobs USING COVERING INDEX jobs_by_created_by (created_by=? AND status=?)"
+        assert not [step for step in plan if step.startswith("SCAN")]
+
+
+def test_words_take_one_walk_over_the_jobs_and_no_more(schema: sqlite3.Connection) -> None:
+    for statuses in ((), (JobStatus.FAILED, JobStatus.COMPLETED)):
+        plan = _plan(schema, JobSearch(words="alpha", statuses=statuses))
+        assert len([step for step in plan if step.startswith(("SCAN jobs", "SEARCH jobs"))]) == 1

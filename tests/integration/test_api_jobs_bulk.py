@@ -1,0 +1,128 @@
+"""Several folders asked for at once, each answered for itself."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cs_archiver.domain.events import JobUpdate
+from tests.support.api import BASE_PATH, Api, refusal_of, running_api
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with running_api(tmp_path) as running:
+        yield running
+
+
+async def _ask(api: Api, *paths: str, **more: Any) -> list[dict[str, Any]]:
+    response = await api.call("POST", "/api/jobs/bulk", json={"folder_paths": list(paths), **more})
+    assert response.status == 200, await response.text()
+    outcomes: list[dict[str, Any]] = await response.json()
+    assert [outcome["folder_path"] for outcome in outcomes] == list(paths)
+    return outcomes
+
+
+async def test_each_folder_is_answered_as_if_it_had_been_asked_for_alone(api: Api) -> None:
+    first = await api.submit("Beta")
+    paths = [
+        api.folder("Alpha"),
+        api.folder("Beta"),
+        api.folder("Nothing"),
+        str(api.nas / "Production" / "2023" / "Old"),
+        api.folder("linked"),
+        api.folder("Alpha"),
+        api.folder("Gamma"),
+    ]
+    outcomes = await _ask(api, *paths)
+    assert [outcome["status"] for outcome in outcomes] == [201, 409, 404, 409, 404, 409, 201]
+    for outcome in outcomes:
+        assert set(outcome) == {"folder_path", "status", "job", "problem"}
+        assert (outcome["job"] is None) is (outcome["problem"] is not None)
+    assert set(outcomes[0]["job"]) == {"job_id", "status", "folder_name", "created_at"}
+    problem = outcomes[1]["problem"]
+    assert {key: problem[key] for key in ("type", "status", "job_id", "job_url", "instance")} == {
+        "type": "/problems/already-queued",
+        "status": 409,
+        "job_id": first["job_id"],
+        "job_url": f"/api/jobs/{first['job_id']}",
+        "instance": "/api/jobs/bulk",
+    }
+    assert [outcome["problem"]["type"].rpartition("/")[2] for outcome in outcomes if outcome["problem"]] == [
+        "already-queued",
+        "folder-not-found",
+        "already-archived",
+        "folder-not-found",
+        "already-queued",
+    ]
+    queued = (await api.get("/api/queue"))["queued_jobs"]
+    assert [job["folder_name"] for job in queued] == ["Beta", "Alpha", "Gamma"]
+
+
+async def test_folders_join_the_queue_in_the_order_of_the_list_and_everybody_hears_of_each(api: Api) -> None:
+    names = ["Gamma", "Æther #1 <b>", "Alpha", "Beta"]
+    with api.bus.subscribe() as events:
+        outcomes = await _ask(api, *map(api.folder, names))
+        heard = [events.get_nowait() for _ in range(events.qsize())]
+    queued = (await api.get("/api/queue"))["queued_jobs"]
+    assert [job["folder_name"] for job in queued] == names
+    told = [event.job_id for event in heard if isinstance(event, JobUpdate)]
+    assert told == [outcome["job"]["job_id"] for outcome in outcomes]
+
+
+async def test_what_to_do_with_archives_that_exist_holds_for_all(api: Api) -> None:
+    api.destination.taken[f"{BASE_PATH}/Production/2024/Alpha.tar.7z"] = "A file is there"
+    (outcome,) = await _ask(api, api.folder("Alpha"))
+    assert outcome["problem"]["type"] == "/problems/destination-exists"
+    (outcome,) = await _ask(api, api.folder("Alpha"), on_existing="new_version")
+    assert outcome["status"] == 201
+
+
+async def test_nas_out_of_reach_is_said_for_each_folder(api: Api) -> None:
+    api.nas.rename(api.nas.with_name("gone"))
+    outcomes = await _ask(api, api.folder("Alpha"), api.folder("Beta"))
+    assert {(outcome["status"], outcome["problem"]["type"]) for outcome in outcomes} == {
+        (503, "/problems/source-unavailable")
+    }
+
+
+async def test_many_calls_at_once_make_one_job_for_each_folder(api: Api) -> None:
+    token = await api.token_of("ann")
+    body = {"folder_paths": [api.folder(name) for name in ("Alpha", "Beta", "Gamma")]}
+    calls = [api.call("POST", "/api/jobs/bulk", token=token, json=body) for _ in range(8)]
+    statuses = [outcome["status"] for response in await asyncio.gather(*calls) for outcome in await response.json()]
+    assert sorted(statuses) == [201] * 3 + [409] * 21
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "#/folder_paths"),
+        ({"folder_paths": []}, "#/folder_paths"),
+        ({"folder_paths": ["/a"] * 201}, "#/folder_paths"),
+        ({"folder_paths": "/a"}, "#/folder_paths"),
+        ({"folder_paths": ["/a", ""]}, "#/folder_paths/1"),
+        ({"folder_paths": ["/a", "/b", "/c\0"]}, "#/folder_paths/2"),
+        ({"folder_paths": [None]}, "#/folder_paths/0"),
+        ({"folder_paths": ["x" * 4097]}, "#/folder_paths/0"),
+        ({"folder_paths": ["/a"], "on_existing": "replace"}, "#/on_existing"),
+        ({"folder_paths": ["/a"], "folder_path": "/a"}, "#/folder_path"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+async def test_list_that_is_wrong_in_itself_is_refused_whole(api: Api, body: Any, pointer: str) -> None:
+    document = await refusal_of(await api.call("POST", "/api/jobs/bulk", json=body), 422, "invalid-value")
+    assert [error["pointer"] for error in document["errors"]] == [pointer]
+    good = {"folder_paths": [api.folder("Alpha"), "/c\0"]}
+    await refusal_of(await api.call("POST", "/api/jobs/bulk", json=good), 422, "invalid-value")
+    assert (await api.get("/api/queue"))["queued_jobs"] == []
+
+
+async def test_two_hundred_folders_fit(api: Api) -> None:
+    body = {"folder_paths": [f"{api.folder('Nothing')}-{number}" for number in range(200)]}
+    assert len(json.dumps(body)) < 64 * 1024
+    outcomes = await _ask(api, *body["folder_paths"])
+    assert {outcome["status"] for outcome in outcomes} == {404}
