@@ -71,12 +71,13 @@ class Catalogue:
 
     async def _stream(self, manifest_id: int) -> AsyncIterator[Entry]:
         columns = [_ENTRIES.c[name] for name in Entry._fields]
-        query = select(*columns).where(_ENTRIES.c.manifest_id == manifest_id)
+        query = select(*columns).where(_ENTRIES.c.manifest_id == manifest_id).order_by(_ENTRIES.c.path).limit(_CHUNK)
         async with self._database.read() as connection:
-            result = await connection.stream(query.execution_options(yield_per=_CHUNK))
-            async for row in result:
-                path, kind, *rest = row
-                yield Entry(path, EntryKind(kind), *rest)
+            rows = (await connection.execute(query)).all()
+            while rows:
+                for path, kind, *rest in rows:
+                    yield Entry(path, EntryKind(kind), *rest)
+                rows = (await connection.execute(query.where(_ENTRIES.c.path > rows[-1][0]))).all()
 
     async def add_upload(
         self, job: Job, *, submission_id: str, request: Mapping[str, Any], compares: Upload | None
