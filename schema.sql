@@ -210,7 +210,8 @@ CREATE TABLE uploads (
     created_at       TEXT NOT NULL,
     task_id          TEXT,
     outcome          TEXT CHECK (outcome IN ('succeeded', 'failed')),
-    left_behind      TEXT                                     -- what a failed task left at the destination
+    left_behind      TEXT,                                    -- what the task left at the destination
+    doubted          INTEGER NOT NULL DEFAULT 0               -- sent before this database was restored
 ) STRICT;
 CREATE INDEX uploads_by_job ON uploads (job_id, id);
 CREATE INDEX uploads_by_destination ON uploads (destination_path);

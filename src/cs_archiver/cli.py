@@ -50,7 +50,7 @@ def serve(config_file: Path | None) -> None:
     """Run the server and both workers until SIGTERM."""
     settings = _settings(config_file)
     _run(app.serve(settings, on_ready=lambda address: click.echo(f"CS Archiver is ready at {address}")))
-    _leave_hanging_threads()
+    _leave_hanging_threads(0)
 
 
 @main.command("check-config")
@@ -191,14 +191,15 @@ def _run(work: Coroutine[object, object, _T]) -> _T:
         sys.exit(130)
 
 
-def _leave_hanging_threads() -> None:
+def _leave_hanging_threads(code: int) -> None:
     """End now, in good order, although a thread still waits for a NAS that may never answer."""
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+    if threading.active_count() > 1:  # daemons too: the threads of an executor are joined whatever they are
         logging.shutdown()
         sys.stdout.flush()
-        os._exit(0)
+        os._exit(code)
 
 
 def _end(error: ArchiverError, code: int) -> NoReturn:
     click.echo(f"cs-archiver: {error}", err=True)
+    _leave_hanging_threads(code)
     sys.exit(code)

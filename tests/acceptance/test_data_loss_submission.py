@@ -1,7 +1,9 @@
 """Decisions, data loss 8: a transfer is stored before it is sent, so that it runs once."""
 
+import json
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cs_archiver.sandbox import Operation, Sandbox
@@ -98,8 +100,11 @@ async def test_a_restart_right_after_the_task_succeeded_does_not_send_it_again(t
         sandbox.faults.release()
         [task] = uploads(sandbox)
         await eventually(lambda: not task.is_unfinished, what="the end of the task")
-        with closing(sqlite3.connect(place.database)) as database, database:
-            database.execute("UPDATE uploads SET outcome = 'succeeded'")  # the last it wrote before it was killed
+        remote = place.archive_of(folder).stat()
+        written = datetime.fromtimestamp(int(remote.st_mtime), UTC).isoformat(" ")
+        left = json.dumps(["file", remote.st_size, written])
+        with closing(sqlite3.connect(place.database)) as database, database:  # the last it wrote before it was killed
+            database.execute("UPDATE uploads SET outcome = 'succeeded', left_behind = ?", (left,))
 
         async with service_in(place, sandbox) as service:
             assert (await service.until(job_id))["status"] == "completed"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+_HERE = Path(__file__).parent
 _MEMORY = Path("/dev/shm")
 _LEAST_FREE_BYTES = 512 * 1024**2
 _TALLY = pytest.StashKey[dict[str, int]]()
@@ -41,6 +42,12 @@ def count(request: pytest.FixtureRequest) -> Count:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_TALLY] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _HERE in item.path.parents:
+            item.add_marker("faults")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -20,7 +20,7 @@ from tests.faults.phases import STRATEGIES
 from tests.faults.scale import pick
 from tests.support.service import Service, running_service
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 NAMES_AN_ARCHIVE = 500
 ARCHIVES = pick(10, 400)

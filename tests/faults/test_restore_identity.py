@@ -23,9 +23,9 @@ from tests.faults.random_trees import Tree, plant, trees
 from tests.faults.scale import FULL, pick
 from tests.support.service import Service, keep_copy, running_service
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
-TREES_A_CASE = pick(8, 28)
+TREES_A_CASE = pick(4, 28)
 WAYS = [(strategy, mode) for strategy in STRATEGIES for mode in ("fast", "store")]
 CASES = [(number, *WAYS[number % len(WAYS)]) for number in range(80 if FULL else len(WAYS))]
 

@@ -27,7 +27,7 @@ from tests.faults.scale import pick
 from tests.support.service import FINAL, Service, history_of, running_service
 from tests.support.tampering import rewrite_in_place
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 RUNS = pick(200, 5_000)
 

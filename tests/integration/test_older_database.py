@@ -70,7 +70,7 @@ async def test_an_older_database_forgets_what_it_left_and_what_it_was_sending(
     assert notice is not None
     assert "older than what was already sent" in notice
     assert not await catalogue.is_leftover(first.destination_path, "what a failed task left")
-    assert await catalogue.open_uploads(job.id) == []
+    assert [upload.doubted for upload in await catalogue.open_uploads(job.id)] == [1], "to be ended before another"
     third = await catalogue.add_upload(job, submission_id="three", request={}, compares=None)
     assert third.id > max(second.id, newest_sent or 0)
     mark.raise_to(third.id)

@@ -44,6 +44,7 @@ class Upload:
     task_id: str | None
     outcome: str | None
     left_behind: str | None
+    doubted: int
 
 
 class Catalogue:
@@ -71,12 +72,13 @@ class Catalogue:
 
     async def _stream(self, manifest_id: int) -> AsyncIterator[Entry]:
         columns = [_ENTRIES.c[name] for name in Entry._fields]
-        query = select(*columns).where(_ENTRIES.c.manifest_id == manifest_id)
+        query = select(*columns).where(_ENTRIES.c.manifest_id == manifest_id).order_by(_ENTRIES.c.path).limit(_CHUNK)
         async with self._database.read() as connection:
-            result = await connection.stream(query.execution_options(yield_per=_CHUNK))
-            async for row in result:
-                path, kind, *rest = row
-                yield Entry(path, EntryKind(kind), *rest)
+            rows = (await connection.execute(query)).all()
+            while rows:
+                for path, kind, *rest in rows:
+                    yield Entry(path, EntryKind(kind), *rest)
+                rows = (await connection.execute(query.where(_ENTRIES.c.path > rows[-1][0]))).all()
 
     async def add_upload(
         self, job: Job, *, submission_id: str, request: Mapping[str, Any], compares: Upload | None
@@ -98,7 +100,7 @@ class Catalogue:
                 await connection.execute(_UPLOADS.update().where(there).values(left_behind=None))
             insert = _UPLOADS.insert().values(values).returning(_UPLOADS.c.id)
             upload_id = int((await connection.execute(insert)).scalar_one())
-        return await self._upload(upload_id)
+        return await self.upload(upload_id)
 
     async def open_uploads(self, job_id: str) -> list[Upload]:
         """Submissions of this job, comparisons too, whose task may still be running at Globus."""
@@ -108,10 +110,14 @@ class Catalogue:
 
     async def set_task(self, upload: Upload, task_id: str) -> Upload:
         await self._update_upload(upload, task_id=task_id)
-        return await self._upload(upload.id)
+        return await self.upload(upload.id)
 
-    async def set_succeeded(self, upload: Upload) -> None:
-        await self._update_upload(upload, outcome="succeeded")
+    async def set_succeeded(self, upload: Upload, *, left_behind: str | None) -> None:
+        """`left_behind` describes what it left at the destination."""
+        await self._update_upload(upload, outcome="succeeded", left_behind=left_behind)
+
+    async def set_left_behind(self, upload: Upload, left_behind: str | None) -> None:
+        await self._update_upload(upload, left_behind=left_behind)
 
     async def set_failed(self, upload: Upload, *, left_behind: str | None) -> None:
         """`left_behind` describes what lies at the destination now; only exactly that may be replaced later."""
@@ -121,7 +127,7 @@ class Catalogue:
         async with self._database.write() as connection:
             await connection.execute(_UPLOADS.update().where(_UPLOADS.c.id == upload.id).values(values))
 
-    async def _upload(self, upload_id: int) -> Upload:
+    async def upload(self, upload_id: int) -> Upload:
         async with self._database.read() as connection:
             row = (await connection.execute(_select_uploads().where(_UPLOADS.c.id == upload_id))).one()
         return _upload_of(row._mapping)
@@ -135,10 +141,17 @@ class Catalogue:
         return None if row is None else _upload_of(row._mapping)
 
     async def is_leftover(self, path: str, what: str) -> bool:
-        """Whether a failed task of ours is known to have left exactly this at the destination."""
+        """Whether a task of ours is known to have left exactly this at the destination."""
         query = select(_UPLOADS.c.id).where(_UPLOADS.c.destination_path == path, _UPLOADS.c.left_behind == what)
         async with self._database.read() as connection:
             return (await connection.execute(query.limit(1))).first() is not None
+
+    async def writer_at(self, path: str, *, other_than: str | None) -> str | None:
+        """The id of another job whose task may still be writing to this destination."""
+        there = (_UPLOADS.c.destination_path == path) & _UPLOADS.c.outcome.is_(None)
+        query = select(_UPLOADS.c.job_id).where(there, _UPLOADS.c.job_id != (other_than or "")).limit(1)
+        async with self._database.read() as connection:
+            return await connection.scalar(query)
 
     async def archive_of(self, job_id: str) -> str | None:
         """Where the verified archive of this job lies, if it has one."""
@@ -153,11 +166,9 @@ class Catalogue:
             return int(await connection.scalar(query) or 0)
 
     async def doubt_everything_sent(self, *, go_on_after: int) -> None:
-        """Forget what failed tasks left, end what was under way; the next submission follows `go_on_after`."""
+        """Nothing at the destination is known to be ours any more; the next submission follows `go_on_after`."""
         async with self._database.write() as connection:
-            under_way = _UPLOADS.update().where(_UPLOADS.c.outcome.is_(None))
-            await connection.execute(under_way.values(outcome="failed"))
-            await connection.execute(_UPLOADS.update().values(left_behind=None))
+            await connection.execute(_UPLOADS.update().values(left_behind=None, doubted=1))
             await connection.execute(text("DELETE FROM sqlite_sequence WHERE name = 'uploads'"))
             sequence = text("INSERT INTO sqlite_sequence (name, seq) VALUES ('uploads', :number)")
             await connection.execute(sequence, {"number": go_on_after})

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, NotSupporte
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cs_archiver.db import schema
+from cs_archiver.db.uninterrupted import UninterruptedConnection, to_the_end
 from cs_archiver.errors import NeedsOperator
 
 Connection = AsyncConnection
@@ -63,9 +64,10 @@ class Database:
         try:
             with _told_apart():
                 self._require_file()
-                async with self._writer.begin() as connection:
+                async with _open(self._writer) as connection:
                     yield connection
                     self._require_file()
+                    await connection.commit()
         except DatabaseUnhealthy as error:
             self.trouble = str(error)
             raise
@@ -76,7 +78,7 @@ class Database:
         """A snapshot to read from. Raises DatabaseUnhealthy as `write` does."""
         with _told_apart():
             self._require_file()  # SQLite would create an empty one in its place
-            async with self._readers.connect() as connection:
+            async with _open(self._readers) as connection:
                 yield connection
 
     async def require_healthy(self) -> None:
@@ -100,6 +102,17 @@ class Database:
         # Readers first: the last connection to close checkpoints, and that must be the writer.
         await self._readers.dispose()
         await self._writer.dispose()
+
+
+@asynccontextmanager
+async def _open(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection of the pool; what is not committed is rolled back when it returns there."""
+    connection = UninterruptedConnection(engine)
+    try:
+        yield await to_the_end(connection.start())
+    finally:
+        if connection.sync_connection is not None:
+            await connection.close()
 
 
 @contextmanager

@@ -47,7 +47,7 @@ manifest_entries = _table(
 uploads = _table(
     "uploads",
     text="job_id destination_path archive_sha256 submission_id request created_at task_id outcome left_behind",
-    integer="id archive_size compares",
+    integer="id archive_size compares doubted",
 )
 verifications = _table("verifications", text="job_id at checks", integer="id upload_id passed")
 archives = _table(

@@ -1,6 +1,6 @@
 """-> cancelled: ends what is under way for good and clears what was made so far; the source is untouched."""
 
-from cs_archiver.db.catalogue import Catalogue, Upload
+from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import JobStatus
@@ -20,7 +20,7 @@ class Cancel:
     async def run(self, job: Job, report: Report) -> Advance:
         report.operation("Cancelling")
         for unfinished in await self._catalogue.open_uploads(job.id):
-            await self._end(unfinished, report)
+            await self._transfers.end(unfinished, report)
         upload = await self._catalogue.latest_upload(job.id)
         if upload is not None and upload.outcome == "succeeded":
             where = upload.destination_path
@@ -28,11 +28,3 @@ class Cancel:
         await self._set_aside.discard(job)
         await report.log(f"Cancelled by {job.cancel_requested_by}: the source is untouched")
         return Advance(JobStatus.CANCELLED)
-
-    async def _end(self, upload: Upload, report: Report) -> None:
-        status = await self._transfers.end(upload)
-        if upload.compares is not None:
-            await report.log("The comparison at Globus has ended")
-            return
-        left = "may hold a part of it" if status == "FAILED" else "holds it, unverified"
-        await report.log(f"The Globus task has ended; {upload.destination_path} {left}", LogLevel.WARNING)

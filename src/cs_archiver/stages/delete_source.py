@@ -50,12 +50,28 @@ class DeleteSource:
         self._source = source
         self._approvals = approvals
         self._collection = collection
+        self._held: set[str] = set()  # deletions that were interrupted by trouble since the start
 
     async def run(self, job: Job, report: Report) -> Advance:
         await self._nas.require(job)
         approved = self._approvals.take(job)
         if approved is None or approved.device != await self._nas.device(job):  # one mounted anew has another number
             approved = await self._look_again(job, report)
+        try:
+            await self._delete_all(job, approved, report)
+        except Permanent as error:
+            if error.problem != "source-changed" or job.id not in self._held:
+                raise
+            # What mended the hold, a chmod for example, may have touched entries: their content decides.
+            await self._delete_all(job, await self._look_again(job, report), report)
+        await self._remove_local_archive(job, report)
+        return Advance(
+            JobStatus.COMPLETED,
+            {"current_operation": "Completed", "progress_percent": 100},
+            also=self._record,
+        )
+
+    async def _delete_all(self, job: Job, approved: ApprovedDeletion, report: Report) -> None:
         checks = await self._catalogue.passed_checks(job.id)
         try:
             await require_still_there(self._globus, self._collection, job, checks)
@@ -67,13 +83,9 @@ class DeleteSource:
             await self._write_marker(job, approved, deleted=True)
         except (NeedsOperator, Temporary):
             self._approvals.give(job, approved)  # each entry is checked against it once more when it goes on
+            self._held.add(job.id)
             raise
-        await self._remove_local_archive(job, report)
-        return Advance(
-            JobStatus.COMPLETED,
-            {"current_operation": "Completed", "progress_percent": 100},
-            also=self._record,
-        )
+        self._held.discard(job.id)
 
     async def _look_again(self, job: Job, report: Report) -> ApprovedDeletion:
         await report.log("Going on with the deletion: the source is looked at and compared again first")

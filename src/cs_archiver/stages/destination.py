@@ -16,14 +16,17 @@ async def why_taken(
 ) -> str | None:
     """Why nothing may be written to this destination, or None when it is free.
 
-    Exactly what a failed task of ours left there does not count (decisions, 7): anything put there since does. Nor
-    does what `own_job_id` itself sent and had verified: it is only sent again, the same bytes.
+    Exactly what a task of ours left there does not count (decisions, 7), as long as no source rests on it, or only
+    that of `own_job_id`, which sends it again: anything put there since does.
     """
     owner = await catalogue.owner_of(collection, path)
     if owner is not None and owner != own_job_id:
         return f"the destination {path} holds the verified archive of job {owner}"
+    writer = await catalogue.writer_at(path, other_than=own_job_id)
+    if writer is not None:
+        return f"a task of job {writer} may still be writing to the destination {path}"
     remote = await globus.stat(collection, path)
-    if remote is None or owner is not None:
+    if remote is None:
         return None
     if remote.get("type") == "file" and await catalogue.is_leftover(path, described(remote)):
         return None

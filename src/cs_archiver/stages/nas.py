@@ -67,19 +67,19 @@ def require_nas(places: Places, job: Job) -> int:
     """The source is a folder on the NAS's own file system, whose number is given back; it was there before.
 
     Raises Permanent when it was renamed or removed by hand, and NeedsOperator when the NAS itself is not there. The
-    folder under a NAS that is not mounted is empty.
+    folder that held the source is there only while the NAS is mounted.
     """
     source = places.source(job)
     try:
         base = os.stat(places.nas)
         status = os.lstat(source)
     except FileNotFoundError as error:
-        if _holds_anything(places.nas):
+        if _is_mounted(places.nas, os.path.dirname(source)):
             raise Permanent(
                 f"the source '{shown(source)}' was renamed or removed by hand, while the NAS is there",
                 problem="source-missing",
             ) from error
-        why = "its base folder is missing or empty"
+        why = "nor is the folder it was in"
     except OSError as error:
         why = error.strerror or str(error)
     else:
@@ -95,9 +95,9 @@ def require_nas(places: Places, job: Job) -> int:
     )
 
 
-def _holds_anything(folder: Path) -> bool:
+def _is_mounted(base: Path, shelf: bytes) -> bool:
     try:
-        return bool(os.listdir(folder))
+        return os.stat(shelf).st_dev == os.stat(base).st_dev
     except OSError:  # the NAS is in trouble, which is all that is asked here
         return False
 

@@ -5,6 +5,7 @@ import uuid
 
 from cs_archiver.clock import now_text
 from cs_archiver.domain.job import Job
+from cs_archiver.domain.states import JobStatus
 from cs_archiver.stages.places import Places
 from cs_archiver.tools import removal
 from cs_archiver.tools.disk import local_error, make_folders
@@ -60,6 +61,8 @@ class SetAside:
                 removal.remove_file(self._places.partial(job))
                 if archive_too:
                     removal.remove_file(self._places.archive(job))
+            if archive_too and os.path.isdir(self._places.failed_folder(job)):
+                self._forget(job)  # of an earlier failure
         except OSError as problem:
             raise local_error(folder, problem) from problem
 
@@ -70,8 +73,12 @@ class SetAside:
             with open(os.path.join(folder, b"error.log"), "a", encoding="utf-8") as log:
                 log.write(f"{now_text()} job {job.id} failed while {job.status}: {error}\n")
             if job.archive_path is not None:
+                # Once a deletion had begun, this may be the only copy of what is gone: retention leaves it alone,
+                # whatever the database says then.
+                begun = job.status is JobStatus.DELETING_SOURCE
+                kept = os.path.join(folder, b"only-copy") if begun else folder
                 for path in (self._places.archive(job), self._places.partial(job)):
-                    removal.set_aside(path, folder)
+                    removal.set_aside(path, kept)
             removal.remove_working_copy(self._places.working_folder(job))
         except OSError as problem:
             raise local_error(folder, problem) from problem

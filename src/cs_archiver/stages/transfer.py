@@ -11,7 +11,7 @@ from cs_archiver.db.catalogue import Catalogue, Upload
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.sizes import human_size
-from cs_archiver.errors import ConnectionTrouble, JobError, NeedsOperator, Temporary
+from cs_archiver.errors import ConnectionTrouble, JobError, NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.destination import left_behind
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Report
@@ -79,32 +79,58 @@ class Transfers:
         Raises Temporary when it failed or took too long and is over, NeedsOperator while a person has to help.
         """
         task = await self._poll(upload, job, report, doing)
-        await self._catalogue.set_succeeded(upload)
+        await self._catalogue.set_succeeded(upload, left_behind=await self._left_by(upload))
         return task
 
-    async def end(self, upload: Upload) -> str:
-        """Cancel what may still be writing and wait for its end; gives back SUCCEEDED (it was quicker) or FAILED."""
-        if upload.task_id is None:
-            # It may have reached Globus without the answer reaching us: only sending it again tells.
-            upload = await self._submit(upload)
-        status = await self._ended(upload.task_id or "")
+    async def end(self, upload: Upload, report: Report) -> None:
+        """Cancel what may still be writing and wait for its end."""
+        where = upload.destination_path
+        try:
+            if upload.task_id is None:
+                # It may have reached Globus without the answer reaching us: only sending it again tells.
+                upload = await self._submit(upload)
+            status = await self._ended(upload.task_id or "")
+        except Permanent:  # refused, and so never carried out; `_submit` has noted it
+            return
+        except Temporary as error:
+            if error.problem != "globus-task-unknown":
+                raise
+            # It stays open: nothing else is ever sent to where it may be writing.
+            await report.log(
+                f"Globus shows us no task {upload.task_id}: it may go on writing to {where}", LogLevel.WARNING
+            )
+            return
         await self.set_failed(upload)
-        return status
+        if upload.compares is None:
+            left = "may hold a part of it" if status == "FAILED" else "holds it, unverified"
+            await report.log(f"Globus task {upload.task_id} has ended; {where} {left}", LogLevel.WARNING)
 
-    async def set_failed(self, upload: Upload) -> None:
+    async def set_failed(self, upload: Upload, *, long_ago: bool = False) -> None:
         """What lies at the destination now may be replaced later, if it is still exactly that.
 
-        Not after a comparison: what lies there then is the archive itself.
+        Unless the task ended `long_ago`: somebody else may have put something there since.
         """
-        left = None
-        if upload.compares is None:
-            left = await left_behind(self._globus, self._settings.destination_collection, upload.destination_path)
-        await self._catalogue.set_failed(upload, left_behind=left)
+        await self._catalogue.set_failed(upload, left_behind=None if long_ago else await self._left_by(upload))
+
+    async def note_what_is_left(self, upload: Upload) -> None:
+        """The comparison of this upload has just rewritten what lies there."""
+        await self._catalogue.set_left_behind(upload, await self._left_by(upload))
+
+    async def _left_by(self, upload: Upload) -> str | None:
+        """Not said of a comparison, which leaves the archive itself, nor where the database is older than the task."""
+        if upload.compares is not None or upload.doubted:
+            return None
+        return await left_behind(self._globus, self._settings.destination_collection, upload.destination_path)
 
     async def _submit(self, upload: Upload) -> Upload:
         # The mark first: an older database in the place of this one must know that it is older.
         await in_thread(lambda _work: self._mark.raise_to(upload.id))
-        return await self._catalogue.set_task(upload, await self._globus.submit(upload.request))
+        try:
+            task_id = await self._globus.submit(upload.request)
+        except Permanent:
+            await self._catalogue.set_failed(upload, left_behind=None)  # another attempt needs another request
+            raise
+        return await self._catalogue.set_task(upload, task_id)
 
     def _deadline(self) -> str | None:
         deadline = self._settings.deadline
@@ -128,7 +154,7 @@ class Transfers:
     async def _require_active(self, task: Mapping[str, Any], upload: Upload) -> None:
         task_id, status = upload.task_id, task.get("status")
         if status == "FAILED":
-            await self.set_failed(upload)
+            await self.set_failed(upload, long_ago=_ended_long_ago(task))
             error = task.get("fatal_error")
             if isinstance(error, Mapping) and error.get("code") in _DESTINATION_FULL:
                 raise NeedsOperator(
@@ -179,6 +205,15 @@ class Transfers:
             if status in ("SUCCEEDED", "FAILED"):
                 return status
             await asyncio.sleep(self._settings.poll_interval.total_seconds())
+
+
+def _ended_long_ago(task: Mapping[str, Any]) -> bool:
+    """As when the service was down meanwhile; also when Globus does not say when it was."""
+    try:
+        ended_at = str(task["completion_time"]).replace("Z", "+00:00")
+        return not timedelta(hours=-1) < elapsed(ended_at, now_text()) < timedelta(hours=1)
+    except (KeyError, ValueError, TypeError):
+        return True
 
 
 def _show(task: Mapping[str, Any], job: Job, report: Report, doing: str) -> None:

@@ -55,7 +55,7 @@ class UploadArchive:
             return Advance(JobStatus.UPLOAD_VERIFYING)
         if not _is_of_this_archive(upload, job, outcome=None):
             for earlier in await self._catalogue.open_uploads(job.id):
-                await self._transfers.end(earlier)  # it may still be writing to the destination
+                await self._transfers.end(earlier, report)  # it may still be writing to the destination
             upload = await self._store_submission(job, report)
         upload = await self._transfers.send(upload, report)
         await self._queue.checkpoint(job, globus_task_id=upload.task_id)
@@ -90,6 +90,7 @@ def _is_of_this_archive(upload: Upload | None, job: Job, *, outcome: str | None)
         upload is not None
         and (upload.outcome, upload.archive_sha256) == (outcome, job.archive_sha256)
         and upload.destination_path == job.globus_destination_path
+        and not (outcome is None and upload.doubted)
     )
 
 

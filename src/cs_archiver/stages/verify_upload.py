@@ -18,6 +18,7 @@ from cs_archiver.domain.verification import (
     verify_comparison,
 )
 from cs_archiver.errors import Permanent, Temporary
+from cs_archiver.stages.destination import described
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.source import Approvals, SourceLook
@@ -68,12 +69,14 @@ class VerifyUpload:
         checks = await self._verify(job, upload, report)
         if passed(checks) and self._settings.compare_again:
             checks += await self._compare_again(job, upload, report)
+        elif (comparison := await self._catalogue.open_comparison(upload)) is not None:
+            await self._transfers.end(comparison, report)  # from before the setting was changed
         await self._catalogue.add_evidence(
             job, upload, checks, passed=passed(checks), collection=self._settings.destination_collection
         )
         await _tell(checks, report)
         if not passed(checks):
-            await self._transfers.set_failed(upload)
+            await self._catalogue.set_failed(upload, left_behind=(await self._catalogue.upload(upload.id)).left_behind)
             raise Temporary(
                 f"Upload verification failed - {failures(checks)}",
                 problem="verification-failed",
@@ -94,7 +97,9 @@ class VerifyUpload:
         local = await self._digest_of_archive(job, report)
         disabled = [collection.name for collection in collections if collection.verification_disabled]
         observed = Observed(task, transfers, remote, disabled, local.size, local.sha256.hex())
-        return verify(self._expected(job, upload), observed)
+        left, found = upload.left_behind, None if remote is None else described(remote)
+        still = Check(1, "remote file as the upload left it", str(left), str(found), passed=left == found)
+        return [*verify(self._expected(job, upload), observed), still]
 
     async def _compare_again(self, job: Job, upload: Upload, report: Report) -> list[Check]:
         """A task of its own reads both sides anew and must find nothing to send.
@@ -109,6 +114,8 @@ class VerifyUpload:
         comparison = await self._transfers.send(comparison, report)
         doing = "Comparing the destination with the archive"
         task = await self._transfers.until_succeeded(comparison, job, report, doing=doing)
+        if task.get("files_transferred") != 0:
+            await self._transfers.note_what_is_left(upload)
         return verify_comparison(self._expected(job, comparison), task)
 
     def _expected(self, job: Job, upload: Upload) -> Expected:

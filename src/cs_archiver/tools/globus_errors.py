@@ -133,7 +133,11 @@ def _transfer_error(what: str, error: GlobusAPIError) -> JobError:
     if is_bad_request(error):
         return Permanent(what, problem="globus-rejected")
     if _last_part(error) == "TaskNotFound":
-        return Temporary(f"{what}; only the identity that submitted a task sees it", problem="globus-task-unknown")
+        return Temporary(
+            f"{what}; only the Globus client that submitted a task sees it: give that one back, or submit the folder "
+            "again with on_existing=new_version",
+            problem="globus-task-unknown",
+        )
     return _trouble(what)
 
 

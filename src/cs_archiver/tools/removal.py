@@ -165,7 +165,7 @@ def remove_working_copy(path: bytes) -> None:
 
     Raises OSError; a link in its place is one, and what it leads to is left alone.
     """
-    if not os.path.lexists(path):
+    if not _is_there(path):
         return
     if os.path.islink(path):
         raise OSError(errno.ENOTDIR, "a link, where a folder of our own should be", path)
@@ -176,6 +176,15 @@ def remove_working_copy(path: bytes) -> None:
         for child in (os.path.join(folder, name) for name in folders):
             os.unlink(child) if os.path.islink(child) else os.rmdir(child)
     os.rmdir(path)
+
+
+def _is_there(path: bytes) -> bool:
+    """Unlike os.path.lexists, an error is not taken for absence. Raises OSError."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _make_changeable(path: bytes) -> None:
@@ -233,12 +242,12 @@ def remove_empty_folders(path: bytes, *, up_to: bytes) -> None:
 
 def set_aside(path: bytes, folder: bytes) -> None:
     """Move a file, if it is there, into a folder (made if needed) under a name that is free there."""
-    if not os.path.lexists(path):
+    if not _is_there(path):
         return
     make_folders(folder)
     name = os.path.basename(path)
     number = 1
-    while os.path.lexists(os.path.join(folder, name)):
+    while _is_there(os.path.join(folder, name)):
         number += 1
         name = b"%d-%s" % (number, os.path.basename(path))
     move_without_overwriting(path, os.path.join(folder, name))

@@ -215,7 +215,13 @@ def _size_of(archive: bytes) -> int:
 
 
 def _check_places(folder: bytes, archive: bytes) -> None:
-    if os.path.lexists(archive):
+    try:
+        os.lstat(archive)
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # not knowing is not the same as nothing being there
+        raise Temporary(f"the place for the archive cannot be looked at: {error}") from error
+    else:
         # 7z would merge the folder into it and report success.
         raise Permanent(f"{os.fsdecode(archive)!r} exists already, and nothing is packed into an existing file")
     if not os.path.isdir(os.path.dirname(archive)):

@@ -16,7 +16,7 @@ from cs_archiver.errors import ConnectionTrouble, DiskFull, JobError, NeedsOpera
 from cs_archiver.stages.set_aside import SetAside
 from cs_archiver.workers.report import log_line
 
-_FIGURES = re.compile(r"[\d.]+")  # a wait whose figures alone changed is not told again
+_FIGURES = re.compile(r"\(request [^)]*\)|[\d.]+")  # a wait is not told again when only these changed
 
 Outage = Callable[[], Awaitable[str | None]]
 """Says why Globus is out of reach for every job, None when it answers."""
@@ -41,6 +41,7 @@ class Aftermath:
         self._set_aside = set_aside
         self._outage = outage
         self._recheck_seconds = recheck_seconds
+        self._gave_up_on: str | None = None
 
     async def of(self, job: Job, error: JobError) -> None:
         """Record what comes next for this job. Raises JobMovedMeanwhile, and NeedsOperator for the database."""
@@ -125,10 +126,19 @@ class Aftermath:
                 await self._hold(job, NeedsOperator(f"Globus is out of reach: {outage}", problem=error.problem))
                 return
             again = None if retries > limit else Again(retries + 1, limit + 1, 0.0)
+        if again is None and self._gave_up_on not in (None, job.id):
+            # The one before ended like this too: it is not the job.
+            await self._hold(job, NeedsOperator(f"Globus does not do its work: {error}", problem=error.problem))
+            return
         if again is None:
+            self._gave_up_on = job.id
             await self._give_up(job, error, retries)
         else:
             await self._try_again(job, error, again, "connection_retries")
+
+    def connected(self) -> None:
+        """A stage that needs Globus has done its work."""
+        self._gave_up_on = None
 
     async def _try_again(self, job: Job, error: Temporary, again: Again, counter: str) -> None:
         text = f"Retry {again.number}/{again.limit} in {again.delay_seconds:g} s: {error}"

@@ -1,0 +1,206 @@
+"""A crash right before and right after every durable act of the service, a first and a second time, loses nothing.
+
+Each life is a real process that kills itself with SIGKILL at one point (see instrument.py): a file or name it changes,
+a COMMIT, a tool it starts, a request to Globus before it is sent, or after its reply came but was not seen yet.
+The points are those of a recorded run of the same history; the points of a recovery are those of a recorded recovery
+from the same first crash. The next life gets no help: what was submitted it finishes by itself, and only what never
+was recorded is asked for again. In the end nothing is lost, exactly one Globus task sent something, no process and no
+file is left. That a life really died by SIGKILL at its point is asserted; one that never came to it counts for nothing.
+
+A case is a share of the points of one history, spread evenly. CS_ARCHIVER_CRASH="before fsync nas caller 1" runs that
+one alone; a second crash follows after " THEN ".
+"""
+
+import contextlib
+import os
+import random
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cs_archiver.sandbox import Sandbox
+from tests.faults.conftest import Count
+from tests.faults.life import Crash, Life, a_life, left_behind, zygote_process
+from tests.faults.life_histories import HISTORIES, History, World
+from tests.faults.scale import FULL, pick
+from tests.support.service import Place, sandbox_settings
+
+pytestmark = pytest.mark.timeout(900)
+
+SEED = 20
+SHARES = {"archived": pick(24, 240), "cancelled": pick(1, 24), "retried": pick(2, 48)}
+SPREAD = {"archived": 1, "cancelled": pick(4, 1), "retried": pick(8, 1)}  # of so many points one is taken
+PAIRED = pick(30, 1)  # every how many-th first crash is followed by second ones, so many:
+PAIRS_OF_EACH = pick(1, 2)
+TRIES = 4
+ALWAYS_THERE = """
+commit state queued-*|commit state copying-*|commit state worker-copy_compress|commit state worker-upload
+mkdir storage|create storage copier|write storage copier|symlink storage copier|start tool 7z-a|start tool 7z-t
+fsync storage disk.sync_file|link storage removal|unlink storage removal|rmdir storage removal
+POST globus /v0.10/transfer|GET globus /v0.10/task|create nas removal|rename nas removal|fsync nas removal
+unlink nas removal._delete_entry|rmdir nas removal._remove_folders
+""".replace("|", "\n").split("\n")[1:-1]
+RECORDINGS = 2
+SINGLE = "failpoint crashes, single"
+PAIR = "failpoint crashes, pairs"
+
+ONLY = os.environ.get("CS_ARCHIVER_CRASH")
+CASES = [(history, share) for history, shares in SHARES.items() for share in range(shares)]
+
+
+class NotReached(Exception):
+    """The life ended well without ever coming to its point."""
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Path]:
+    with zygote_process() as path:
+        yield path
+
+
+@pytest.fixture(scope="session")
+def recorded() -> dict[str, list[str]]:
+    """The points of each history, as they are found."""
+    return {}
+
+
+@pytest.mark.parametrize(("name", "share"), CASES)
+async def test_a_crash_at_any_point_and_another_one_while_recovering_lose_nothing(
+    root: Path, zygote: Path, recorded: dict[str, list[str]], count: Count, name: str, share: int
+) -> None:
+    runs = Runs(root, zygote, HISTORIES[name])
+    if name not in recorded:
+        recorded[name] = await runs.record()
+    failures: list[AssertionError] = []
+    for number, first in enumerate(share_of(name, share, recorded[name])):
+        if ONLY is None or ONLY.partition(" THEN ")[0] == str(first):
+            is_paired = ONLY is not None or (number + share) % PAIRED == 0
+            try:
+                await crash_once_and_twice(runs, first, count, is_paired=is_paired)
+            except AssertionError as error:
+                failures.append(error)
+    if failures:
+        raise ExceptionGroup("these were not survived", failures)
+
+
+async def test_the_points_hold_every_kind_of_act_of_a_job(root: Path, zygote: Path) -> None:
+    points = await Runs(root, zygote, HISTORIES["archived"]).record()
+    absent = [start for start in ALWAYS_THERE if not any(point.startswith(start) for point in points)]
+    assert absent == []
+    assert len(points) == len(set(points)) > 100
+
+
+async def crash_once_and_twice(runs: "Runs", first: Crash, count: Count, *, is_paired: bool) -> None:
+    recovery = await runs.survive(first)
+    count(SINGLE)
+    if is_paired:
+        seconds = list(crashes_at(recovery))
+        for second in chosen(first, seconds):
+            await runs.survive(first, second)
+            count(PAIR)
+
+
+def share_of(name: str, share: int, points: list[str]) -> list[Crash]:
+    """Every how many-th crash, so that each share has some of each time of the history."""
+    taken = list(crashes_at(points))[:: SPREAD[name]]
+    return taken[share :: SHARES[name]]
+
+
+def crashes_at(points: list[str]) -> Iterator[Crash]:
+    for point in points:
+        yield Crash("before", point)
+        yield Crash("after", point)
+
+
+def chosen(first: Crash, seconds: list[Crash]) -> list[Crash]:
+    """A few of the possible second crashes, spread evenly over the recovery."""
+    if ONLY is not None:
+        return [second for second in seconds if str(second) == ONLY.partition(" THEN ")[2]]
+    dice = random.Random(f"{SEED} {first}")
+    width = len(seconds) / PAIRS_OF_EACH
+    return [seconds[int((band + dice.random()) * width)] for band in range(PAIRS_OF_EACH)]
+
+
+class Runs:
+    """Runs of one history, each in a world of its own."""
+
+    def __init__(self, root: Path, zygote: Path, history: History) -> None:
+        self._root = root
+        self._zygote = zygote
+        self._history = history
+
+    async def record(self) -> list[str]:
+        """The points that every undisturbed run comes to."""
+        found = [await self._undisturbed() for _ in range(RECORDINGS)]
+        assert found[0]
+        return [point for point in found[0] if all(point in other for other in found)]
+
+    async def survive(self, *crashes: Crash) -> list[str]:
+        """Crash at these points, one a life, then finish and judge; gives back the points of the last life."""
+        for _ in range(TRIES):
+            with contextlib.suppress(NotReached):
+                return await self._crash_and_finish(*crashes)
+        raise AssertionError(f"never came to it\n{self._told(crashes)}")
+
+    async def _undisturbed(self) -> list[str]:
+        async with self._world() as world:
+            return await self._last_life(world, is_first=True)
+
+    async def _crash_and_finish(self, *crashes: Crash) -> list[str]:
+        async with self._world() as world:
+            try:
+                for number, crash in enumerate(crashes):
+                    await self._fatal_life(world, crash, is_first=number == 0)
+                    assert world.oracle.losses(world.place.remote) == []
+                return await self._last_life(world, is_first=False)
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{self._told(crashes)}") from error
+
+    async def _fatal_life(self, world: World, crash: Crash, *, is_first: bool) -> None:
+        async with self._life(world, crash, is_first=is_first) as life:
+            job = await self._driven(world, life, is_first=is_first)
+            if job is not None:
+                raise NotReached
+            assert await life.ended() == -signal.SIGKILL
+            assert life.died_at() == str(crash)
+
+    async def _last_life(self, world: World, *, is_first: bool) -> list[str]:
+        async with self._life(world, None, is_first=is_first) as life:
+            job = await self._driven(world, life, is_first=is_first)
+            assert job is not None, life.returncode
+            points = life.points()
+            await self._history.judge(world, life, job)
+        return points
+
+    async def _driven(self, world: World, life: Life, *, is_first: bool) -> dict[str, Any] | None:
+        if life.returncode is not None:
+            return None
+        if is_first and not self._history.armed_from_the_start:
+            await self._history.begin(world, life)
+            await life.arm()
+        return await self._history.go_on(world, life)
+
+    @asynccontextmanager
+    async def _life(self, world: World, crash: Crash | None, *, is_first: bool) -> AsyncIterator[Life]:
+        armed = self._history.armed_from_the_start or not is_first
+        async with a_life(self._zygote, world.place, world.settings, crash=crash, armed=armed) as life:
+            yield life
+
+    @asynccontextmanager
+    async def _world(self) -> AsyncIterator[World]:
+        with tempfile.TemporaryDirectory(dir=self._root) as root:
+            place = Place(Path(root)).make()
+            async with Sandbox(sandbox_settings(place)) as sandbox:
+                yield World.planted(place.root, sandbox, self._history.settings)
+            assert await left_behind(self._zygote) == []
+
+    def _told(self, crashes: tuple[Crash, ...]) -> str:
+        name = next(name for name, history in HISTORIES.items() if history is self._history)
+        words = " THEN ".join(str(crash) for crash in crashes)
+        scale = "CS_ARCHIVER_FAULTS=full " if FULL else ""
+        return f"{scale}CS_ARCHIVER_CRASH={words!r} python -m pytest {__file__} -k {name}"
