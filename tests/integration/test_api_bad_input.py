@@ -17,7 +17,7 @@ from tests.support.api import Api, refusal_of, running_api
 
 BODY_LIMIT = 64 * 1024
 JSON_TYPE = {"Content-Type": "application/json"}
-POSTS = ("/api/auth/login", "/api/auth/password", "/api/jobs")
+POSTS = ("/api/auth/login", "/api/auth/password", "/api/jobs", "/api/jobs/bulk", "/api/jobs/preview")
 
 
 @pytest.fixture
@@ -125,7 +125,9 @@ async def test_type_of_the_body_may_name_its_charset_and_ignores_case(api: Api) 
 
 
 _TEXT = st.text(max_size=40)
-_KNOWN = st.sampled_from(["folder_path", "on_existing", "username", "password", "current_password", "new_password"])
+_KNOWN = st.sampled_from(
+    ["folder_path", "folder_paths", "on_existing", "username", "password", "current_password", "new_password"]
+)
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | _TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXT | _KNOWN, inner, max_size=4),
@@ -160,9 +162,19 @@ async def test_no_body_makes_a_500(api: Api, path: str, body: bytes) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
-    path=st.sampled_from(("/api/jobs", "/api/folders", f"/api/jobs/{'0' * 32}/logs", "/api/queue")),
+    path=st.sampled_from(
+        (
+            "/api/jobs",
+            "/api/folders",
+            f"/api/jobs/{chr(48) * 32}/logs",
+            f"/api/jobs/{chr(48) * 32}/files",
+            f"/api/jobs/{chr(48) * 32}",
+            "/api/queue",
+        )
+    ),
     query=st.dictionaries(
-        st.sampled_from(("limit", "offset", "status", "level", "refresh")) | st.text(max_size=8),
+        st.sampled_from(("limit", "offset", "status", "level", "refresh", "q", "sort", "created_by", "since", "wait"))
+        | st.text(max_size=8),
         st.text(max_size=12) | st.integers().map(str),
         max_size=3,
     ),

@@ -50,7 +50,7 @@ async def _reach(api: Api, name: str, state: JobStatus) -> Job:
         elif step is JobStatus.DELETING_SOURCE:
             upload = await catalogue.add_upload(job, submission_id=f"of {job.id}", request={}, compares=None)
             upload = await catalogue.set_task(upload, f"task of {job.id}")
-            await catalogue.set_succeeded(upload)
+            await catalogue.set_succeeded(upload, left_behind=None)
             checks = [Check(1, "task", "SUCCEEDED", "SUCCEEDED", True)]
             await catalogue.add_evidence(job, upload, checks, passed=True, collection=COLLECTION)
         job = await api.queue.move(job, step, changes)

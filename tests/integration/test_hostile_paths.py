@@ -15,7 +15,7 @@ from tests.support.api import Api, running_api
 from tests.support.hostile_paths import hostile_path
 
 SHARDS = 4
-STRINGS = pick(5_000, 100_000)
+STRINGS = pick(1_700, 100_000)
 BULK = 100
 ROUTES = ("/api/jobs", "/api/jobs/preview")
 NFC, NFD = (unicodedata.normalize(form, "Café Ünïcode") for form in ("NFC", "NFD"))
