@@ -41,7 +41,7 @@ class Aftermath:
         self._set_aside = set_aside
         self._outage = outage
         self._recheck_seconds = recheck_seconds
-        self._gave_up_on: str | None = None
+        self._gave_up_on: dict[JobStatus, str] = {}  # the last job that ended for want of a connection
 
     async def of(self, job: Job, error: JobError) -> None:
         """Record what comes next for this job. Raises JobMovedMeanwhile, and NeedsOperator for the database."""
@@ -126,19 +126,19 @@ class Aftermath:
                 await self._hold(job, NeedsOperator(f"Globus is out of reach: {outage}", problem=error.problem))
                 return
             again = None if retries > limit else Again(retries + 1, limit + 1, 0.0)
-        if again is None and self._gave_up_on not in (None, job.id):
+        if again is None and self._gave_up_on.get(job.status, job.id) != job.id:
             # The one before ended like this too: it is not the job.
             await self._hold(job, NeedsOperator(f"Globus does not do its work: {error}", problem=error.problem))
             return
         if again is None:
-            self._gave_up_on = job.id
+            self._gave_up_on[job.status] = job.id
             await self._give_up(job, error, retries)
         else:
             await self._try_again(job, error, again, "connection_retries")
 
-    def connected(self) -> None:
-        """A stage that needs Globus has done its work."""
-        self._gave_up_on = None
+    def done(self, status: JobStatus) -> None:
+        """The stage of this state has done its work: Globus does what it asks."""
+        self._gave_up_on.pop(status, None)
 
     async def _try_again(self, job: Job, error: Temporary, again: Again, counter: str) -> None:
         text = f"Retry {again.number}/{again.limit} in {again.delay_seconds:g} s: {error}"

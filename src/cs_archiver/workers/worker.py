@@ -25,8 +25,6 @@ from cs_archiver.workers.report import JobReport
 
 _LOOK_SECONDS = 5.0  # the bell is news, and news may be lost: look at the queue this often in any case
 
-_ASK_GLOBUS = (JobStatus.QUEUED, JobStatus.UPLOADING, JobStatus.UPLOAD_VERIFYING, JobStatus.DELETING_SOURCE)
-
 _log = logging.getLogger(__name__)
 
 
@@ -136,8 +134,7 @@ class Worker:
             changes |= {"retry_count": 0, "disk_was_full": 0}
         changes.update(advance.changes)
         moved = await self._queue.move(job, advance.to, changes, also=advance.also)
-        if job.status in _ASK_GLOBUS:
-            self._aftermath.connected()
+        self._aftermath.done(job.status)
         self._aftermath.publish(moved)
 
 
