@@ -12,6 +12,9 @@ from cs_archiver.tools.threads import Stopped, Work, for_each, in_thread
 
 
 def threads_of_work() -> list[str]:
+    for thread in threading.enumerate():
+        if thread.name.startswith("work"):
+            thread.join(1)  # its work is done; the thread itself ends a moment later
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("work")]
 
 
