@@ -1,5 +1,5 @@
 """`python -m cs_archiver`."""
 
-from cs_archiver.cli import main
+from cs_archiver.cli import run
 
-main()
+run()

@@ -38,6 +38,18 @@ _config_option = click.option(
 )
 
 
+def run() -> None:
+    """The program: `main`, and then its end, even while a thread still waits for a NAS that may never answer."""
+    try:
+        main()
+    except SystemExit as end:
+        if threading.active_count() > 1:  # daemons too: the threads of an executor are joined whatever they are
+            logging.shutdown()
+            sys.stdout.flush()
+            os._exit(int(end.code or 0))
+        raise
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="cs-archiver")
 def main() -> None:
@@ -50,7 +62,6 @@ def serve(config_file: Path | None) -> None:
     """Run the server and both workers until SIGTERM."""
     settings = _settings(config_file)
     _run(app.serve(settings, on_ready=lambda address: click.echo(f"CS Archiver is ready at {address}")))
-    _leave_hanging_threads(0)
 
 
 @main.command("check-config")
@@ -191,15 +202,6 @@ def _run(work: Coroutine[object, object, _T]) -> _T:
         sys.exit(130)
 
 
-def _leave_hanging_threads(code: int) -> None:
-    """End now, in good order, although a thread still waits for a NAS that may never answer."""
-    if threading.active_count() > 1:  # daemons too: the threads of an executor are joined whatever they are
-        logging.shutdown()
-        sys.stdout.flush()
-        os._exit(code)
-
-
 def _end(error: ArchiverError, code: int) -> NoReturn:
     click.echo(f"cs-archiver: {error}", err=True)
-    _leave_hanging_threads(code)
     sys.exit(code)

@@ -78,7 +78,7 @@ KINDS: dict[str, Kind] = {
     "400": Kind(error(400, "ClientError.BadRequest"), "HTTP 400"),
     "404-endpoint": Kind(known.FOREIGN_404, "check the ids of the two collections|HTTP 404"),
     "404-html": Kind(known.HTML_404, "HTTP 404"),
-    "404-task": Kind(known.TASK_NOT_FOUND, "only the identity that submitted a task", _TASK_CALLS),
+    "404-task": Kind(known.TASK_NOT_FOUND, "only the Globus client that submitted a task", _TASK_CALLS),
     "409-conflict": Kind(known.CONFLICT, "still busy with another transfer", frozenset({_OP.TRANSFER})),
     "200-html": Kind(known.HTML_200, _NONSENSE),
     "200-empty": Kind(known.EMPTY_OBJECT, _NONSENSE),

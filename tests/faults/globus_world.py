@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 from globus_sdk.transport import requests as sdk_requests
 
@@ -16,7 +15,7 @@ from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.faults import Effect
 from tests.faults.globus_faults import ALPHA
 from tests.faults.oracle import Oracle
-from tests.support.service import FINAL, Place, Service, running_service
+from tests.support.service import FINAL, Service, running_service
 from tests.support.tampering import plant
 
 MOST_RETRIES = 6  # a few times and a few more
@@ -70,27 +69,28 @@ class World:
     async def submit(self, name: str, **more: str) -> str:
         return await self.service.submit(self.folders[name], **more)
 
-    async def follow(self, job_id: str, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    async def follow(self, job_id: str, enough: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
         """The job once it is `enough`, completed or cancelled; a failed one is retried, as its user would."""
         async with asyncio.timeout(SECONDS):
             while True:
                 if self.lets_go:
                     self.service.sandbox.faults.release()
-                job = await self.service.job(job_id)
-                if enough(job) or job["status"] in ("completed", "cancelled"):
+                watches = enough is not None or self.lets_go
+                job = await self.service.job(job_id, wait=0 if watches else 1)
+                if job["status"] in ("completed", "cancelled") or (enough is not None and enough(job)):
                     return job
                 if job["status"] == "failed":
                     await self._retry(job)
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05 if watches else 0)
 
     async def until_final_or(self, job_id: str, holds: Callable[[], bool]) -> None:
         """Look on, without retrying, until this holds or the job has ended."""
         async with asyncio.timeout(SECONDS):
             while not holds() and (await self.service.job(job_id))["status"] not in FINAL:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
 
     async def completed(self, name: str, job_id: str) -> None:
-        job = await self.follow(job_id, lambda _job: False)
+        job = await self.follow(job_id)
         assert job["status"] == "completed", job
         assert self.oracles[name].is_archived_and_gone(self.place.remote), f"{name}: {job}"
 
@@ -110,17 +110,10 @@ class World:
                     operation = str(job["current_operation"])
                     if re.search(told, operation) and (quiet or operation.startswith("Held: ")):
                         break
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(0.05)
         except TimeoutError:
             raise AssertionError(f"never waits and tells {told!r}: {job}") from None
         return job
 
     def losses(self) -> list[str]:
         return [line for oracle in self.oracles.values() for line in oracle.losses(self.place.remote)]
-
-
-def nothing_is_left(place: Place) -> list[str]:
-    """Working copies, unfinished archives and processes that outlived their job or service; empty when all is well."""
-    left = [str(path) for path in (place.storage / "temp").iterdir()]
-    left += [str(path) for path in place.storage.rglob("*.partial")]
-    return left + [str(child) for child in psutil.Process().children(recursive=True)]

@@ -154,7 +154,7 @@ class World:
                     return
                 for name, folder in self.folders.items():
                     await self._act(service, folder, jobs.get(name), asked)
-                await asyncio.sleep(0.04)
+                await asyncio.sleep(0.06)
         assert await service.ended(10), "it does not answer, and does not end"
 
     def _is_over(self, row: dict[str, Any] | None) -> bool:

@@ -57,7 +57,7 @@ class NotReached(Exception):
     """The life ended well without ever coming to its point."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def zygote() -> Iterator[Path]:
     with zygote_process() as path:
         yield path

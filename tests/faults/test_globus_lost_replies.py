@@ -26,7 +26,8 @@ from yarl import URL
 from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.faults import Hold
 from tests.faults.conftest import Count
-from tests.faults.globus_world import World, executed, hurry, nothing_is_left
+from tests.faults.globus_world import World, executed, hurry
+from tests.faults.leftovers import leftovers
 from tests.faults.scale import pick
 from tests.support.service import Place, Service, sandbox_settings, service_in
 from tests.support.tampering import eventually, until_told
@@ -215,7 +216,7 @@ async def test_a_submission_whose_reply_is_lost_is_carried_out_exactly_once(
         lost, sent = wire.lost, wire.sent
     assert lost == list(plan.ways)
     assert len(set(sent[: len(lost) + 1])) == 1, f"one wish under several ids: {sent}"
-    assert nothing_is_left(place) == []
+    assert leftovers(place) == []
     count("lost submit replies, executed exactly once")
 
 
@@ -264,7 +265,7 @@ class Run:
 
     async def _cancelled(self, world: World, job_id: str) -> None:
         """Cancelled: its one task has ended, and moved nothing; the source is untouched."""
-        job = await world.follow(job_id, lambda _job: False)
+        job = await world.follow(job_id)
         assert job["status"] == "cancelled", job
         assert [task.is_unfinished for task in self.sandbox.tasks.values()] == [False]
         assert (executed(self.sandbox), world.oracles["Project_Alpha"].missing()) == (0, [])

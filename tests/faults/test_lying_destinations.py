@@ -22,7 +22,8 @@ from cs_archiver.sandbox.answers import PERMISSION_DENIED
 from tests.faults.conftest import Count
 from tests.faults.globus_faults import ALPHA
 from tests.faults.globus_lies import FILLS, LIES, ONE_TRY, SAME_SIZE, TAMPERS
-from tests.faults.globus_world import World, hurry, nothing_is_left, usual_calls
+from tests.faults.globus_world import World, hurry, usual_calls
+from tests.faults.leftovers import leftovers
 from tests.faults.scale import FULL, pick
 from tests.support.service import Place, running_service
 from tests.support.tampering import until_told
@@ -93,7 +94,7 @@ async def test_the_source_is_untouched_when_this_is_a_lie(
         await case.must_be_refused(job_id, lie.told)
         assert case.world.struck(lie.operation, lie.effect)
         await case.must_be_archived_after_all(job_id)
-    assert nothing_is_left(service.place) == []
+    assert leftovers(service.place) == []
     count("lying destinations refused")
 
 
@@ -113,7 +114,7 @@ async def test_the_source_is_untouched_when_after_the_task_the_archive_is(
         service.sandbox.faults.clear()
         await case.must_be_refused(job_id, "remote|bytes at the destination|comparison files_transferred")
         await case.must_be_archived_after_all(job_id)
-    assert nothing_is_left(service.place) == []
+    assert leftovers(service.place) == []
     count("lying destinations refused")
 
 
@@ -135,7 +136,7 @@ async def test_the_source_is_untouched_when_after_the_verification_the_archive_i
         service.sandbox.faults.clear()
         await case.must_be_refused(job_id, "no longer at")
         await case.must_be_archived_after_all(job_id)
-    assert nothing_is_left(service.place) == []
+    assert leftovers(service.place) == []
     count("lying destinations refused")
 
 
@@ -172,7 +173,7 @@ async def test_the_local_archive_is_kept_when_during_the_deletion_the_archive_is
         assert job["status"] == "failed", job
         assert "no longer at" in job["error_message"]
         assert case.oracle.losses(shelf_of_local_archives(service.place)) == []
-    assert nothing_is_left(service.place) == []
+    assert leftovers(service.place) == []
     count("lying destinations refused")
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.faults.conftest import Count
+from tests.faults.leftovers import leftovers
 from tests.faults.oracle import Oracle, contents, is_marker
 from tests.faults.phases import BOUNDARIES, STRATEGIES, Boundary, Era, stopped_at, strategies_that_reach
 from tests.faults.random_trees import CHANGES, User, plant, random_tree
@@ -61,7 +61,7 @@ async def test_nothing_a_user_leaves_in_the_source_is_lost_whenever_it_is_change
         case = Case(service, boundary, random)
         await case.run(changes)
         await case.finish()
-    assert orphans(service) == []
+    assert leftovers(service.place) == []
     count("source mutation runs")
 
 
@@ -221,10 +221,3 @@ def traces_of(folder: Path) -> Look:
 
 def differing(before: Look, after: Look) -> list[str]:
     return sorted(os.fsdecode(path) for path in before.keys() | after.keys() if before.get(path) != after.get(path))
-
-
-def orphans(service: Service) -> list[str]:
-    """Processes of the product that still live, and working files that it left behind."""
-    storage = service.place.storage
-    left = [*(storage / "temp").iterdir(), *storage.rglob("*.partial")]
-    return [str(path) for path in left] + [process.name() for process in psutil.Process().children(recursive=True)]

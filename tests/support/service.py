@@ -23,6 +23,7 @@ CLIENT_ID = "5c000000-0000-4000-8000-00000000c11e"
 CLIENT_SECRET = "sandbox-secret"
 PASSWORD = "a long enough password"
 FINAL = {"completed", "failed", "cancelled"}
+_LOOK_SECONDS = 5  # a job that stays in a state for longer is looked at meanwhile
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,9 @@ class Service:
         assert status == 201, body
         return str(body["job_id"])
 
-    async def job(self, job_id: str) -> dict[str, Any]:
-        status, body = await self.call("GET", f"/api/jobs/{job_id}")
+    async def job(self, job_id: str, *, wait: int = 0) -> dict[str, Any]:
+        """At once, or as soon as it leaves its state, `wait` seconds from now at the latest."""
+        status, body = await self.call("GET", f"/api/jobs/{job_id}?wait={wait}")
         assert status == 200, body
         found: dict[str, Any] = body
         return found
@@ -109,12 +111,11 @@ class Service:
         wanted = set(states) or FINAL
         async with asyncio.timeout(seconds):
             while True:
-                job = await self.job(job_id)
+                job = await self.job(job_id, wait=_LOOK_SECONDS)
                 if job["status"] in wanted:
                     return job
                 if job["status"] in FINAL:
                     raise AssertionError(f"{job}\n" + "\n".join(await self.log_of(job_id)))
-                await asyncio.sleep(0.02)
 
     async def archive(self, folder: Path, **more: Any) -> dict[str, Any]:
         """Discover, submit and wait for the end, whichever it is."""

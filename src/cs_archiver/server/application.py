@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp_jinja2
 import jinja2
@@ -11,7 +12,7 @@ from cs_archiver.resources import resource
 from cs_archiver.server import docs, keys, middleware, openapi, routes
 from cs_archiver.server.access_log import access_log
 from cs_archiver.server.auditing import auditing
-from cs_archiver.server.files import file_of, static_files
+from cs_archiver.server.files import File, LateFile, file_of, static_files
 from cs_archiver.server.headers import headers_for
 from cs_archiver.server.live_hub import Live
 from cs_archiver.server.route import JSON
@@ -72,14 +73,21 @@ def build(services: Services, *, public_url: str, is_globus_sandbox: bool) -> we
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    document = openapi.document(routes.ROUTES)
-    app[keys.OPENAPI] = file_of(json.dumps(document).encode(), JSON)
-    app[keys.DOCS_PAGE] = file_of(docs.page(document, templates).encode(), "text/html")
+    app[keys.OPENAPI] = LateFile(_description)
+    app[keys.DOCS_PAGE] = LateFile(partial(_page_of_description, templates))
     routes.install(app)
     app.on_shutdown.append(_end_waits)
     app.cleanup_ctx.append(services.live.running)
     app.on_shutdown.append(services.live.stop)
     return app
+
+
+def _description() -> File:
+    return file_of(json.dumps(openapi.document(routes.ROUTES)).encode(), JSON)
+
+
+def _page_of_description(templates: jinja2.Environment) -> File:
+    return file_of(docs.page(openapi.document(routes.ROUTES), templates).encode(), "text/html")
 
 
 async def _end_waits(app: web.Application) -> None:

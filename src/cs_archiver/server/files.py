@@ -1,6 +1,8 @@
 """What is sent as it is, from memory: the files under web/static, the API's description, its page."""
 
+import asyncio
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,19 @@ class File(NamedTuple):
     content: bytes
     media_type: str
     etag: str
+
+
+class LateFile:
+    """A file that is made when somebody first asks for it, since that takes long and few ask."""
+
+    def __init__(self, make: Callable[[], File]) -> None:
+        self._make = make
+        self._file: File | None = None
+
+    async def get(self) -> File:
+        if self._file is None:
+            self._file = await asyncio.to_thread(self._make)
+        return self._file
 
 
 def file_of(content: bytes, media_type: str) -> File:

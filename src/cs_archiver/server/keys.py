@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from cs_archiver.db.accounts import User
-from cs_archiver.server.files import File
+from cs_archiver.server.files import File, LateFile
 from cs_archiver.server.live_hub import Live
 from cs_archiver.services.accounts import AccountService, Caller
 from cs_archiver.services.audit import AuditService
@@ -29,8 +29,8 @@ STATUS = web.AppKey("status", StatusService)
 LIVE = web.AppKey("live", Live)
 PUBLIC_URL = web.AppKey("public_url", str)
 IS_GLOBUS_SANDBOX = web.AppKey("is_globus_sandbox", bool)
-OPENAPI = web.AppKey("openapi", File)
-DOCS_PAGE = web.AppKey("docs_page", File)
+OPENAPI = web.AppKey("openapi", LateFile)
+DOCS_PAGE = web.AppKey("docs_page", LateFile)
 STATIC_FILES = web.AppKey("static_files", dict[str, File])
 
 USER = web.RequestKey("user", User)

@@ -21,8 +21,8 @@ async def version(_call: Bare) -> Reply:
 
 
 async def openapi(call: Bare) -> web.Response:
-    return sent(call.request, call.service(OPENAPI))
+    return sent(call.request, await call.service(OPENAPI).get())
 
 
 async def docs(call: Bare) -> web.Response:
-    return sent(call.request, call.service(DOCS_PAGE))
+    return sent(call.request, await call.service(DOCS_PAGE).get())
