@@ -170,7 +170,14 @@ def _transfer_stages(parts: Parts, places: Places, nas: Nas) -> dict[JobStatus, 
             parts.globus, catalogue, places, nas, source, approvals, transfers, verify
         ),
         JobStatus.DELETING_SOURCE: DeleteSource(
-            parts.globus, catalogue, places, nas, source, approvals, collection=globus.destination_endpoint
+            parts.globus,
+            catalogue,
+            places,
+            nas,
+            source,
+            approvals,
+            SentMark(places.storage),
+            collection=globus.destination_endpoint,
         ),
     }
 

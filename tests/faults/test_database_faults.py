@@ -573,3 +573,21 @@ async def later_jobs(world: World, service: Service, good: dict[str, str]) -> No
 
 def marker_of(folder: Path) -> str:
     return f"{folder.name}-ARCHIVED-TO-GLOBUS.txt"
+
+
+async def test_an_archive_that_was_verified_after_the_backup_is_no_leftover(
+    root: Path, count: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backup knows of everything that was sent, and not that it was verified, nor that its source was deleted."""
+    async with a_world(root) as world:
+        with monkeypatch.context() as patch:
+            async with world.service() as service:
+                backups = Backups(patch, world.place.database, root / "backups")
+                await archived(world, service)
+        await require_old_database_does_no_harm(world, [made for made in backups.made if not verifications(made)][-1])
+    count("old databases restored")
+
+
+def verifications(database: Path) -> int:
+    with closing(sqlite3.connect(database)) as connection:
+        return int(connection.execute("SELECT count(*) FROM verifications").fetchone()[0])

@@ -41,7 +41,8 @@ ANSWERS: dict[str, tuple[int, str]] = {
     "200-html": (200, "<html><body>Welcome</body></html>"),
     "200-empty": (200, "{}"),
     "200-of-another": (200, '{"code": "Accepted", "submission_id": "5c000000-0000-4000-8000-0000000000ff"}'),
-    "400": (400, '{"code": "ClientError.BadRequest", "message": "no", "request_id": "x"}'),
+    "400-html": (400, "<html><body>Bad request</body></html>"),
+    "403-html": (403, "<html><body>Forbidden</body></html>"),
     "403": (403, '{"code": "PermissionDenied", "message": "no", "request_id": "x"}'),
     "500-null-code": (500, '{"code": null}'),
     "502-list": (502, '["bad gateway"]'),
@@ -51,6 +52,7 @@ ANSWERS: dict[str, tuple[int, str]] = {
 }
 BROKEN = ("nothing", "half", "half-a-header", "reset", "silence", "late", "twice", "never")
 WAYS = (*BROKEN, *ANSWERS)
+REFUSAL = (400, '{"code": "ClientError.BadRequest", "message": "no", "request_id": "x"}')
 
 
 class Wire:
@@ -104,8 +106,8 @@ class Wire:
         _, data = await self._hand_on(request, body)
         if way == "twice":
             await self._hand_on(request, body)
-        if way in ANSWERS:
-            status, text = ANSWERS[way]
+        if way in ANSWERS or way == "refusal":
+            status, text = ANSWERS.get(way, REFUSAL)
             return web.Response(status=status, text=text, content_type="text/html" if text[0] == "<" else CONTENT)
         if way == "silence":
             await self._closing.wait()
@@ -218,6 +220,32 @@ async def test_a_submission_whose_reply_is_lost_is_carried_out_exactly_once(
     assert len(set(sent[: len(lost) + 1])) == 1, f"one wish under several ids: {sent}"
     assert leftovers(place) == []
     count("lost submit replies, executed exactly once")
+
+
+async def test_a_submission_that_globus_carries_out_although_it_refused_it_is_not_believed_to_be_ours(
+    root: Path, monkeypatch: pytest.MonkeyPatch, count: Count
+) -> None:
+    """No reply was lost: this is Globus saying what is not so. A person decides; until then all stays as it is."""
+    hurry(monkeypatch)
+    place = Place(root).make()
+    async with Sandbox(sandbox_settings(place)) as sandbox, Wire(sandbox.url).running() as wire:
+        wire.ways = ["refusal"]
+        async with service_in(place, sandbox, GLOBUS_SDK_SERVICE_URL_TRANSFER=wire.url) as service:
+            world = World(service)
+            await service.discover()
+            job_id = await world.submit("Project_Alpha")
+            assert (await service.until(job_id, "failed"))["error_message"]
+            path = place.archive_of(world.folders["Project_Alpha"])
+            await eventually(lambda: not any(task.is_unfinished for task in sandbox.tasks.values()), what="its end")
+            stored = path.read_bytes()
+            assert (await service.call("POST", f"/api/jobs/{job_id}/retry"))[0] == 200
+            told = (await service.until(job_id, "failed"))["error_message"]
+            assert "already holds a file that is not ours" in told
+            assert world.losses() == []
+            assert world.oracles["Project_Alpha"].missing() == []
+            await world.completed("Project_Alpha", await world.submit("Project_Alpha", on_existing="new_version"))
+            assert path.read_bytes() == stored
+    count("refused submissions that were carried out all the same")
 
 
 class Run:

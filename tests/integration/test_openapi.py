@@ -12,6 +12,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 from click.testing import CliRunner
+from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from cs_archiver.cli import main
 from cs_archiver.domain.states import JobStatus
@@ -63,6 +64,10 @@ def _resolved(ref: str) -> Any:
 
 def _name(route: Route) -> str:
     return route.operation_id
+
+
+def test_the_document_is_valid_openapi_3_1() -> None:
+    validate(DOCUMENT, cls=OpenAPIV31SpecValidator)
 
 
 def test_every_reference_leads_somewhere_and_every_shape_is_referred_to() -> None:

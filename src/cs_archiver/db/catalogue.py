@@ -159,8 +159,8 @@ class Catalogue:
         async with self._database.read() as connection:
             return await connection.scalar(query)
 
-    async def newest_submission(self) -> int:
-        """The highest number that a submission ever had in this database; 0 without any."""
+    async def last_number(self) -> int:
+        """The highest number that this database ever gave to a submission, or to a verified archive; 0 without any."""
         query = text("SELECT seq FROM sqlite_sequence WHERE name = 'uploads'")
         async with self._database.read() as connection:
             return int(await connection.scalar(query) or 0)
@@ -214,6 +214,7 @@ class Catalogue:
                 row = _archive_row(job, upload, collection=collection, verification_id=verification_id)
                 # A repeated verification of the same archive finds its row there already.
                 entered = sqlite_insert(_ARCHIVES).values(row)
+                await connection.execute(text("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'uploads'"))
                 await connection.execute(entered.on_conflict_do_nothing(index_elements=["job_id"]))
 
     async def passed_checks(self, job_id: str) -> list[Check]:

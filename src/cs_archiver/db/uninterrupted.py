@@ -33,7 +33,8 @@ class UninterruptedConnection(AsyncConnection):
 
 async def to_the_end(work: Coroutine[Any, Any, _T]) -> _T:
     """Its result; a cancellation waits for it, and is raised then."""
-    task = asyncio.ensure_future(work)
+    caller = asyncio.current_task()
+    task = asyncio.create_task(work, name=None if caller is None else caller.get_name())
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

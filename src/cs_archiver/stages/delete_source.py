@@ -24,6 +24,7 @@ from cs_archiver.stages.source import Approvals, MarkerFound, SourceLook, marker
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import removal
 from cs_archiver.tools.globus import Globus
+from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.threads import in_thread
 from cs_archiver.tools.tree import scan_tree
@@ -40,6 +41,7 @@ class DeleteSource:
         nas: Nas,
         source: SourceLook,
         approvals: Approvals,
+        mark: SentMark,
         *,
         collection: str,
     ) -> None:
@@ -49,6 +51,7 @@ class DeleteSource:
         self._nas = nas
         self._source = source
         self._approvals = approvals
+        self._mark = mark
         self._collection = collection
         self._held: set[str] = set()  # deletions that were interrupted by trouble since the start
 
@@ -75,6 +78,9 @@ class DeleteSource:
         checks = await self._catalogue.passed_checks(job.id)
         try:
             await require_still_there(self._globus, self._collection, job, checks)
+            # A database from before the verification would take the archive for a leftover: it must know its age.
+            number = await self._catalogue.last_number()
+            await in_thread(lambda _work: self._mark.raise_to(number))
             await self._write_marker(job, approved, deleted=False)
             await report.log(f"Marker written: {job.marker_name}; deletion of the source begins")
             await self._delete(job, approved, report)

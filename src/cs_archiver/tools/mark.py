@@ -11,7 +11,9 @@ _WIDTH = 20
 
 
 class SentMark:
-    """The number of the newest submission that was ever handed to Globus from this storage folder."""
+    """The last number, of a submission handed to Globus or of an archive whose source was then deleted, as
+    the database gave it before.
+    """
 
     def __init__(self, storage: Path) -> None:
         self._path = os.fsencode(storage / _NAME)

@@ -20,12 +20,12 @@ OLDER_DATABASE = (
 
 
 async def doubt_older_database(catalogue: Catalogue, mark: SentMark) -> str | None:
-    """What to tell people when submissions were sent of which this database knows nothing; else None.
+    """What to tell people when this database knows nothing of the last submission or deletion; else None.
 
     Then nothing may be believed about what lies at the destination: it may be an archive whose source is gone.
     """
     newest_sent = await in_thread(lambda _work: mark.read())
-    known = await catalogue.newest_submission()
+    known = await catalogue.last_number()
     if newest_sent is None and known == 0:
         await in_thread(lambda _work: mark.raise_to(0))  # from now on its absence means something
         return None
