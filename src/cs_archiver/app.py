@@ -26,6 +26,7 @@ from cs_archiver.domain.folders import Patterns
 from cs_archiver.errors import JobError, NeedsOperator
 from cs_archiver.pipeline import Parts, build_retention, build_workers, places_of
 from cs_archiver.server.application import Services, build
+from cs_archiver.server.listening import Runner
 from cs_archiver.server.live_hub import Limits, Live
 from cs_archiver.services.accounts import AccountService
 from cs_archiver.services.audit import AuditService
@@ -43,6 +44,7 @@ from cs_archiver.services.users import UserService
 from cs_archiver.settings import Settings
 from cs_archiver.stages.destination import why_taken
 from cs_archiver.stages.set_aside import SetAside
+from cs_archiver.tls import tls_context
 from cs_archiver.tools.discovery import Discovery
 from cs_archiver.tools.globus import Globus, GlobusAccess
 from cs_archiver.tools.lock import InstanceLock
@@ -129,12 +131,13 @@ async def _serve_http(parts: Parts, stack: AsyncExitStack, *, notices: Sequence[
     app = build(
         await _services(parts, stack, notices),
         public_url=settings.server.public_url,
+        trusted_proxies=settings.server.trusted_proxies,
         is_globus_sandbox=settings.globus.is_custom_service,
     )
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+    runner = Runner(app, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, settings.server.host, settings.server.port)
+    site = web.TCPSite(runner, settings.server.host, settings.server.port, ssl_context=tls_context(settings))
     try:
         await site.start()
     except OSError as error:

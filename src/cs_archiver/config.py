@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from cs_archiver.errors import ConfigError
 from cs_archiver.setting_types import Confidential, KeyMismatch
 from cs_archiver.settings import SECTIONS, Origin, Section, Settings, variable_of
+from cs_archiver.tls import tls_context
 
 DEFAULT_FILE = Path("/etc/cs-archiver/config.toml")
 
@@ -172,7 +173,7 @@ def _shown(value: object) -> str:
 
 
 def check_folders(settings: Settings) -> None:
-    """Whether the service can start with these settings: Globus named, and every folder there as needed.
+    """Whether the service can start with these settings: Globus named, every folder and certificate there as needed.
 
     What must exist: the NAS folder, the storage folder, the folders of the database and of the log file. The
     folders below the storage folder may be missing. Raises ConfigError. A NAS that hangs makes this hang.
@@ -187,6 +188,7 @@ def check_folders(settings: Settings) -> None:
     _check_file(settings, "database", "url", settings.database.path)
     if settings.log.path:
         _check_file(settings, "log", "file", settings.log.path)
+    tls_context(settings)
 
 
 def _check_storage(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -66,6 +67,13 @@ def _is_sqlite_url(url: str) -> bool:
     return path not in {url, "", "/", ":memory:"} and "?" not in path and _is_path(path)
 
 
+def _are_some_peers(networks: tuple[str, ...]) -> bool:
+    try:
+        return all(ip_network(text).prefixlen > 0 for text in networks)
+    except ValueError:
+        return False
+
+
 def _lower_uuid(text: str) -> str:
     try:
         return str(UUID(text)) if text else text
@@ -123,6 +131,10 @@ NamePatterns = Annotated[
         'patterns of file names, none of them empty or with a "/"',
         lambda patterns: all(pattern and "/" not in pattern and _is_path(pattern) for pattern in patterns),
     ),
+]
+TrustedPeers = Annotated[
+    tuple[str, ...],
+    _expects('addresses and networks such as "192.0.2.7" and "2001:db8::/64", not all there are', _are_some_peers),
 ]
 RetryLimit = Annotated[int, Field(ge=0, le=1000)]
 Threads = Annotated[int, Field(ge=1, le=256)]

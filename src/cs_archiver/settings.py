@@ -27,6 +27,7 @@ from cs_archiver.setting_types import (
     SubFolder,
     Text,
     Threads,
+    TrustedPeers,
     Variable,
 )
 
@@ -43,6 +44,18 @@ class Server(Section):
     host: Annotated[Text, Variable("HOST")] = "0.0.0.0"  # noqa: S104  the dashboard is for the whole network
     port: Annotated[int, Field(ge=1, le=65535), Variable("PORT")] = 8000
     public_url: Annotated[OptionalWebOrigin, Variable("PUBLIC_URL")] = ""
+    tls_certificate: LocalFile = ""
+    tls_key: LocalFile = ""
+    trusted_proxies: TrustedPeers = ()
+
+    @model_validator(mode="after")
+    def _certificate_with_its_key(self) -> Self:
+        if bool(self.tls_certificate) is not bool(self.tls_key):
+            given, missing = ("tls_certificate", "tls_key") if self.tls_certificate else ("tls_key", "tls_certificate")
+            raise KeyMismatch(missing, f"a file, as there is a {given}")
+        if self.tls_certificate and self.public_url.startswith("http://"):
+            raise KeyMismatch("public_url", "an address that begins with https://, as there is a tls_certificate")
+        return self
 
 
 class Database(Section):

@@ -319,6 +319,25 @@ async def test_every_answer_has_the_protective_headers(api: Api, path: str, toke
 
 
 @pytest.mark.parametrize("path", PATHS)
+async def test_every_answer_says_what_it_is_and_in_which_letters(api: Api, path: str) -> None:
+    response = await api.call("GET", path)
+    assert response.headers["Content-Type"] in {
+        "text/html; charset=utf-8",
+        "text/css; charset=utf-8",
+        "application/json; charset=utf-8",
+        "application/problem+json; charset=utf-8",
+    }
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("origin", ["https://elsewhere.test", "null"])
+async def test_pages_of_other_sites_may_read_no_answer(api: Api, path: str, origin: str) -> None:
+    for method, asked in (("GET", {}), ("OPTIONS", {"Access-Control-Request-Method": "POST"})):
+        response = await api.call(method, path, headers={"Origin": origin, **asked})
+        assert [name for name in response.headers if name.lower().startswith("access-control-")] == []
+
+
+@pytest.mark.parametrize("path", PATHS)
 async def test_nothing_is_kept_by_a_cache_but_what_holds_no_data(api: Api, path: str) -> None:
     response = await api.call("GET", path)
     expected = "no-cache" if path in {"/api/docs", "/static/docs.css"} else "no-store"
@@ -341,10 +360,21 @@ async def test_each_request_is_one_line_in_the_log_without_its_query(
         await api.call("GET", f"/api/queue?token={secret}", headers={"X-Request-Id": "find-me"})
         await api.call("GET", "/api/%0Anothing", token="")
     lines = [record.getMessage() for record in caplog.records if record.name == "cs_archiver.server.access_log"]
-    assert re.fullmatch(r"GET /api/queue 422 \d+ ms request=find-me user=ann", lines[0])
-    assert re.fullmatch(r"GET /api/%0Anothing 404 \d+ ms request=[0-9a-f]{32} user=-", lines[1])
+    assert re.fullmatch(r"GET /api/queue 422 \d+ ms from=127\.0\.0\.1 request=find-me user=ann", lines[0])
+    assert re.fullmatch(r"GET /api/%0Anothing 404 \d+ ms from=127\.0\.0\.1 request=[0-9a-f]{32} user=-", lines[1])
     assert len(lines) == 2
     assert secret not in caplog.text
+
+
+async def test_who_is_refused_stands_in_the_log(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "cs_archiver.server.access_log"):
+        await api.call("GET", "/api/audit")
+        await api.call("GET", "/api/audit", token="garbage")
+    lines = [record.getMessage() for record in caplog.records if record.name == "cs_archiver.server.access_log"]
+    assert lines[0].startswith("GET /api/audit 403 ")
+    assert lines[0].endswith(" user=ann")
+    assert lines[1].startswith("GET /api/audit 401 ")
+    assert lines[1].endswith(" user=-")
 
 
 async def test_request_id_of_a_proxy_is_kept_and_nonsense_is_not(api: Api) -> None:

@@ -29,6 +29,7 @@ from cs_archiver.domain.folders import Patterns
 from cs_archiver.domain.job import Job
 from cs_archiver.errors import ConnectionTrouble
 from cs_archiver.server.application import Services, build
+from cs_archiver.server.listening import Runner
 from cs_archiver.server.live_hub import Limits, Live
 from cs_archiver.server.problem_names import PROBLEMS, problems_of
 from cs_archiver.server.problems import Problem
@@ -55,8 +56,8 @@ LIFETIME = timedelta(hours=24)
 BASE_PATH = "/Archive"
 ROOMY = Limits(per_user=200, in_all=1000)
 
-ANY_PATH = {"not-found", "method-not-allowed", "internal-error"}
-"""Problems that the table does not name: a path or a method that is not there, and a defect of ours."""
+ANY_PATH = {"not-found", "method-not-allowed", "malformed-request", "expectation-failed", "internal-error"}
+"""Problems that the table does not name: a path or a method that is not there, no valid HTTP, and a defect of ours."""
 
 IN_PATH: dict[str, Callable[[], str]] = {
     "job_id": lambda: str(uuid.uuid4()),
@@ -68,6 +69,13 @@ IN_PATH: dict[str, Callable[[], str]] = {
 """What stands for a parameter of the path when any sound value will do, and nothing is there."""
 
 Client = TestClient[Request, Application]
+
+
+class _Server(TestServer):
+    """On the same runner as the product."""
+
+    async def _make_runner(self, **_options: Any) -> Runner:
+        return Runner(self.app)
 
 
 @dataclass
@@ -215,6 +223,7 @@ async def running_api(
     *,
     storage: Path | None = None,
     public_url: str = "",
+    trusted_proxies: tuple[str, ...] = (),
     is_globus_sandbox: bool = False,
     limits: Limits = ROOMY,
     lifetime: timedelta = LIFETIME,
@@ -256,9 +265,9 @@ async def running_api(
         status=status,
         live=live,
     )
-    app = build(services, public_url=public_url, is_globus_sandbox=is_globus_sandbox)
+    app = build(services, public_url=public_url, trusted_proxies=trusted_proxies, is_globus_sandbox=is_globus_sandbox)
     try:
-        async with TestClient(TestServer(app), cookie_jar=DummyCookieJar()) as client:
+        async with TestClient(_Server(app), cookie_jar=DummyCookieJar()) as client:
             api = Api(client, database, bus, nas, destination, accounts, personal_tokens, users, jobs, live)
             await api.add_user("ann")
             await api.add_user("root", is_admin=True)

@@ -21,6 +21,7 @@ from cs_archiver.services.signing import load_or_create_secret
         "ünïcödé wörds hére",
         "x" * 5 + "yz12345 more",
         "kXq9 vR2m pLz7 wT4c",
+        "seven lamps in the harbour, " * 36 + "and no more here",
     ],
 )
 def test_password_nobody_would_try_first_is_taken(password: str) -> None:

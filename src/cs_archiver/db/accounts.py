@@ -80,16 +80,16 @@ class Accounts:
             await _insert_session(connection, user, begun)
             return await _end_oldest(connection, user)
 
-    async def by_session(self, jti: str) -> User | None:
-        """The user of a session that has neither ended nor expired."""
+    async def by_session(self, jti: str) -> tuple[User, str] | None:
+        """The user of a session that has neither ended nor expired, and when it will expire."""
         query = (
-            select(_USERS)
+            select(_USERS, _SESSIONS.c.expires_at)
             .join(_SESSIONS, _SESSIONS.c.user_id == _USERS.c.id)
             .where(_SESSIONS.c.jti == jti, _SESSIONS.c.expires_at > now_text())
         )
         async with self._database.read() as connection:
             row = (await connection.execute(query)).first()
-        return None if row is None else user_of(row)
+        return None if row is None else (user_of(row), row.expires_at)
 
     async def sessions(self, user: User) -> list[SessionLine]:
         """Those that still count, the newest first."""
@@ -178,7 +178,7 @@ async def _end_oldest(connection: Connection, user: User) -> list[str]:
 
 
 def user_of(row: Row[Any]) -> User:
-    values = dict(row._mapping)
+    values = {name: row._mapping[name] for name in User.__slots__}
     for flag in ("is_admin", "must_change_password"):
         values[flag] = bool(values[flag])
     return User(**values)

@@ -6,6 +6,7 @@ import time
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from cs_archiver.server.address import address_of
 from cs_archiver.server.keys import REQUEST_ID, USER
 
 _log = logging.getLogger(__name__)
@@ -18,11 +19,12 @@ async def access_log(request: web.Request, handler: Handler) -> web.StreamRespon
     response = await handler(request)
     user = request.get(USER)
     _log.info(
-        "%s %s %d %.0f ms request=%s user=%s",
+        "%s %s %d %.0f ms from=%s request=%s user=%s",
         request.method,
         request.rel_url.raw_path,
         response.status,
         (time.monotonic() - begun) * 1000,
+        address_of(request),
         request[REQUEST_ID],
         "-" if user is None else user.username,
     )

@@ -1,8 +1,57 @@
-"""Where a request comes from."""
+"""Where a request comes from, and how it was sent: as the connection says or, behind a trusted proxy, that proxy."""
 
-from aiohttp import web
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+from aiohttp_remotes import XForwardedFiltered
+
+from cs_archiver.server.keys import IS_FORWARDED_HTTPS, PUBLIC_URL
+
+_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
-def address_of(request: web.Request) -> str:
+def address_of(request: web.BaseRequest) -> str:
     """The address of the client, as text; empty where it has none."""
     return request.remote or ""
+
+
+def is_https(request: web.Request) -> bool:
+    """Whether the client's end of the way is encrypted."""
+    return request.app[PUBLIC_URL].startswith("https://") or request.secure or IS_FORWARDED_HTTPS in request
+
+
+def forwarded_by(proxies: Sequence[str]) -> Middleware:
+    """Takes address, scheme and host from X-Forwarded-For, -Proto and -Host where one of `proxies` sends them.
+
+    `proxies` are addresses and networks. What anybody else sends in these headers is not even looked at. What a proxy
+    sends and nobody can understand raises HTTPBadRequest.
+    """
+    trusted = [ip_network(text) for text in proxies]
+    as_told = XForwardedFiltered(trusted).middleware
+
+    @web.middleware
+    async def forwarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not _is_from(trusted, request):
+            return await handler(request)
+
+        async def with_known_scheme(told: web.Request) -> web.StreamResponse:
+            scheme = _SCHEMES.get(told.scheme)
+            if scheme is None:
+                raise web.HTTPBadRequest(reason=f"Invalid {hdrs.X_FORWARDED_PROTO} header")
+            if scheme == "https":
+                request[IS_FORWARDED_HTTPS] = True  # the headers of the answer are made for this request, not the copy
+            return await handler(told.clone(scheme=scheme, host=told.host, remote=address_of(told)))
+
+        return await as_told(request, with_known_scheme)
+
+    return forwarded
+
+
+def _is_from(networks: Sequence[IPv4Network | IPv6Network], request: web.Request) -> bool:
+    try:
+        peer = ip_address(address_of(request))
+    except ValueError:  # it has left already
+        return False
+    return any(peer in network for network in networks)

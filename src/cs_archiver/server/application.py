@@ -1,6 +1,7 @@
 """Puts the web application together: services, routes, middleware, templates."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,9 +12,10 @@ from aiohttp import web
 from cs_archiver.resources import resource
 from cs_archiver.server import docs, keys, middleware, openapi, routes
 from cs_archiver.server.access_log import access_log
+from cs_archiver.server.address import forwarded_by
 from cs_archiver.server.auditing import auditing
 from cs_archiver.server.files import File, LateFile, file_of, static_files
-from cs_archiver.server.headers import headers_for
+from cs_archiver.server.headers import protect
 from cs_archiver.server.live_hub import Live
 from cs_archiver.server.route import JSON
 from cs_archiver.services.accounts import AccountService
@@ -45,10 +47,16 @@ class Services:
     live: Live
 
 
-def build(services: Services, *, public_url: str, is_globus_sandbox: bool) -> web.Application:
-    """The application, ready to run. `public_url` is its address for people; empty: as they called it."""
+def build(
+    services: Services, *, public_url: str, trusted_proxies: Sequence[str], is_globus_sandbox: bool
+) -> web.Application:
+    """The application, ready to run.
+
+    `public_url` is its address for people; empty: as they called it. `trusted_proxies` are addresses and networks.
+    """
+    forwarded = forwarded_by(trusted_proxies)
     app = web.Application(
-        middlewares=[middleware.request_ids, access_log, auditing, middleware.problems],
+        middlewares=[middleware.request_ids, forwarded, access_log, auditing, middleware.problems],
         client_max_size=_BODY_LIMIT_BYTES,
     )
     app[keys.ACCOUNTS] = services.accounts
@@ -65,7 +73,7 @@ def build(services: Services, *, public_url: str, is_globus_sandbox: bool) -> we
     app[keys.PUBLIC_URL] = public_url
     app[keys.IS_GLOBUS_SANDBOX] = is_globus_sandbox
     app[keys.STATIC_FILES] = static_files(resource("web/static"))
-    app.on_response_prepare.append(headers_for(public_url))
+    app.on_response_prepare.append(protect)
     templates = aiohttp_jinja2.setup(
         app,
         loader=jinja2.FileSystemLoader(resource("web/templates")),

@@ -4,7 +4,7 @@ from http.cookies import SimpleCookie
 
 from aiohttp import hdrs, web
 
-from cs_archiver.server.keys import PUBLIC_URL
+from cs_archiver.server.address import is_https
 from cs_archiver.services.accounts import Session
 
 
@@ -26,15 +26,11 @@ def end(request: web.Request) -> dict[str, str]:
 def _header(request: web.Request, token: str, *, max_age: int) -> dict[str, str]:
     name = _name(request)
     cookie: SimpleCookie = SimpleCookie({name: token})
-    values = {"path": "/", "max-age": max_age, "samesite": "Lax", "httponly": True, "secure": _is_https(request)}
+    values = {"path": "/", "max-age": max_age, "samesite": "Lax", "httponly": True, "secure": is_https(request)}
     for key, value in values.items():
         cookie[name][key] = value
     return {hdrs.SET_COOKIE: cookie[name].OutputString()}
 
 
 def _name(request: web.Request) -> str:
-    return "__Host-csa" if _is_https(request) else "csa"
-
-
-def _is_https(request: web.Request) -> bool:
-    return request.app[PUBLIC_URL].startswith("https://") or request.secure
+    return "__Host-csa" if is_https(request) else "csa"

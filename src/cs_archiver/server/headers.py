@@ -1,9 +1,8 @@
 """The headers of every answer, whoever made it: what browsers may do with it, and who it is for."""
 
-from collections.abc import Awaitable, Callable
-
 from aiohttp import hdrs, web
 
+from cs_archiver.server.address import is_https
 from cs_archiver.server.keys import REQUEST_ID
 
 REQUEST_ID_HEADER = "X-Request-Id"
@@ -34,18 +33,16 @@ _HEADERS = {
 }
 _ONE_YEAR = "max-age=31536000"  # of this host alone: what other hosts of the domain speak is not ours to say
 
-AddHeaders = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
+
+async def protect(request: web.Request, response: web.StreamResponse) -> None:
+    """What to do to each answer before it is sent."""
+    add_headers(request, response, is_encrypted=is_https(request))
 
 
-def headers_for(public_url: str) -> AddHeaders:
-    """What to do to each answer before it is sent. `public_url` is the service's address for people, or empty."""
-    is_https = public_url.startswith("https://")
-    always = _HEADERS | ({"Strict-Transport-Security": _ONE_YEAR} if is_https else {})
-
-    async def add(request: web.Request, response: web.StreamResponse) -> None:
-        response.headers.update(always)
-        response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
-        if REQUEST_ID in request:
-            response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
-
-    return add
+def add_headers(request: web.BaseRequest, response: web.StreamResponse, *, is_encrypted: bool) -> None:
+    response.headers.update(_HEADERS)
+    if is_encrypted:
+        response.headers["Strict-Transport-Security"] = _ONE_YEAR
+    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+    if REQUEST_ID in request:
+        response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]

@@ -41,3 +41,4 @@ REQUEST_ID = web.RequestKey("request_id", str)
 ACTION = web.RequestKey("action", str)  # of what stands in the audit trail
 TARGET = web.RequestKey("target", str)
 PROBLEM = web.RequestKey("problem", str)
+IS_FORWARDED_HTTPS = web.RequestKey("is_forwarded_https", bool)

@@ -11,7 +11,7 @@ from cs_archiver.errors import InvalidRequest, JobError
 from cs_archiver.server.keys import LIVE, REQUEST_ID
 from cs_archiver.server.live_client import DEFECT, LEFT, NOT_UNDERSTOOD, TRY_AGAIN, Client, Closing
 from cs_archiver.server.live_hub import Live
-from cs_archiver.server.live_session import LiveCall, expiry_of, require_session
+from cs_archiver.server.live_session import LiveCall, require_session
 from cs_archiver.server.problems import problem
 
 _PING_SECONDS = 20.0
@@ -94,10 +94,9 @@ async def _hear(socket: web.WebSocketResponse) -> Closing:
 async def _watch(call: LiveCall, client: Client) -> Closing:
     """Until the session counts no longer."""
     try:
-        expires_at = await expiry_of(call)
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_seconds_to_look(expires_at)):
+                async with asyncio.timeout(_seconds_to_look(call.caller.expires_at)):
                     await client.doubted.wait()
             client.doubted.clear()
             await require_session(call)
@@ -107,9 +106,7 @@ async def _watch(call: LiveCall, client: Client) -> Closing:
         return TRY_AGAIN
 
 
-def _seconds_to_look(expires_at: str | None) -> float:
-    if expires_at is None:
-        return _LOOK_SECONDS
+def _seconds_to_look(expires_at: str) -> float:
     left = elapsed(now_text(), expires_at).total_seconds()
     return min(max(left, _SOON_SECONDS), _LOOK_SECONDS)
 

@@ -19,8 +19,12 @@ _log = logging.getLogger(__name__)
 async def request_ids(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give each request an id, or keep the one a proxy gave it."""
     given = request.headers.get(REQUEST_ID_HEADER, "")
-    request[REQUEST_ID] = given if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", given) else uuid.uuid4().hex
+    request[REQUEST_ID] = given if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", given) else new_request_id()
     return await handler(request)
+
+
+def new_request_id() -> str:
+    return uuid.uuid4().hex
 
 
 @web.middleware

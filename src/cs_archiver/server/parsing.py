@@ -1,5 +1,6 @@
 """From the bytes of a request to checked values, or to a list of what is wrong and where."""
 
+import asyncio
 from typing import Any, TypeVar, get_origin
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ _Body = TypeVar("_Body", bound=Body)
 _Query = TypeVar("_Query", bound=Query)
 
 _MOST_ERRORS = 20
+_BODY_SECONDS = 30.0
 _WORDS = {"extra_forbidden": "not known here", "missing": "required, but missing"}
 
 
@@ -25,7 +27,7 @@ async def body_of(request: web.Request, model: type[_Body]) -> _Body:
     # Also a defence: another site's form can send any text, but not under this type.
     if request.content_type != "application/json":
         raise UnknownMediaType("unsupported-media-type", "Send the body as JSON, with Content-Type: application/json.")
-    raw = await request.read()
+    raw = await _read(request)
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
@@ -33,6 +35,16 @@ async def body_of(request: web.Request, model: type[_Body]) -> _Body:
             detail = str(error.errors()[0]["ctx"]["error"])
             raise NotUnderstood("malformed-json", f"The body is not valid JSON: {detail}.") from error
         raise invalid_values(_described(error, "#/")) from error
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            return await request.read()
+    except TimeoutError as error:  # also after a chunk that is none: aiohttp gives up reading, and tells nobody
+        raise NotUnderstood("malformed-body", f"The body is not whole after {_BODY_SECONDS:g} s.") from error
+    except ConnectionError as error:
+        raise NotUnderstood("malformed-body", "The client left before its body was whole.") from error
 
 
 def query_of(request: web.Request, model: type[_Query]) -> _Query:

@@ -13,6 +13,7 @@ class Kind(NamedTuple):
 PROBLEMS = {
     "malformed-json": Kind(400, "The body is not valid JSON."),
     "malformed-body": Kind(400, "The body cannot be read: it was cut short, or is not packed as its header says."),
+    "malformed-request": Kind(400, "This is no valid HTTP, or a header of a proxy cannot be read."),
     "login-failed": Kind(401, "The user name is unknown or the password is wrong."),
     "not-authenticated": Kind(401, "No token, or one that no longer counts: sign in again."),
     "admins-only": Kind(403, "Only an administrator may do this."),
@@ -45,6 +46,7 @@ PROBLEMS = {
     "username-taken": Kind(409, "There is a user of this name already."),
     "body-too-large": Kind(413, "The body is longer than 64 KiB."),
     "unsupported-media-type": Kind(415, "The body must be sent as application/json."),
+    "expectation-failed": Kind(417, "`Expect` may hold nothing but `100-continue`."),
     "invalid-value": Kind(422, "Values are wrong or not known; `errors` says which."),
     "weak-password": Kind(422, "The new password is too short or among those that are tried first."),
     "wrong-password": Kind(422, "The present password is another one."),

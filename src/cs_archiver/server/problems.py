@@ -13,9 +13,11 @@ from cs_archiver.server.keys import PROBLEM, REQUEST_ID
 
 MEDIA_TYPE = "application/problem+json"
 _NAMES = {
+    HTTPStatus.BAD_REQUEST: "malformed-request",
     HTTPStatus.NOT_FOUND: "not-found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body-too-large",
+    HTTPStatus.EXPECTATION_FAILED: "expectation-failed",
 }
 
 

@@ -24,11 +24,13 @@ _LONGEST_USER_AGENT = 200
 class Caller:
     """Who calls, and by what: `credential` is the `jti` of a session, or `token-` and the id of a personal token.
 
+    expires_at: when that ends by itself, unless it is ended before.
     scope: what a personal token may do; None for a session, which may do whatever its user may.
     """
 
     user: User
     credential: str
+    expires_at: str
     scope: Scope | None = None
 
 
@@ -103,10 +105,11 @@ class AccountService:
     async def authenticate(self, token: str) -> Caller:
         """Whom a session's token stands for. Raises NotAuthenticated when it no longer counts, or never did."""
         claims = self._signer.claims(token)
-        user = await self._accounts.by_session(claims["jti"])
-        if user is None or str(user.id) != claims["sub"]:
+        found = await self._accounts.by_session(claims["jti"])
+        if found is None or str(found[0].id) != claims["sub"]:
             raise token_refused()
-        return Caller(user, claims["jti"])
+        user, expires_at = found
+        return Caller(user, claims["jti"], expires_at)
 
     async def sessions(self, user: User) -> list[SessionLine]:
         """Those that count, the newest first."""
