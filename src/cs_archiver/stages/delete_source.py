@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from cs_archiver.clock import now_text
 from cs_archiver.db import catalogue as catalogue_rows
 from cs_archiver.db import folders as folder_rows
-from cs_archiver.db import jobs as job_rows
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Connection
 from cs_archiver.domain.events import LogLevel
@@ -72,6 +71,7 @@ class DeleteSource:
             JobStatus.COMPLETED,
             {"current_operation": "Completed", "progress_percent": 100},
             also=self._record,
+            said="Job completed",
         )
 
     async def _delete_all(self, job: Job, approved: ApprovedDeletion, report: Report) -> None:
@@ -177,7 +177,6 @@ class DeleteSource:
             )
 
     async def _record(self, connection: Connection, job: Job) -> None:
-        await job_rows.log(connection, job.id, LogLevel.INFO, "Job completed")
         await catalogue_rows.set_source_deleted(connection, job.id)
         await folder_rows.set_left_out(connection, job.source_path, archived_by(os.fsencode(job.marker_name)))
 

@@ -14,12 +14,13 @@ from cs_archiver.domain.states import JobStatus
 class Advance:
     """The stage is done: the state to move to, and what is committed in the same transaction.
 
-    `changes` are columns of the job; `also` writes rows of other tables.
+    `changes` are columns of the job; `also` writes rows of other tables; `said` is a line for the job's log.
     """
 
     to: JobStatus
     changes: Mapping[str, Any] = field(default_factory=dict)
     also: AlsoWrite | None = None
+    said: str | None = None
 
 
 class Report(Protocol):

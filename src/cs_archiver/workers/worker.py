@@ -7,8 +7,10 @@ from typing import Any
 
 from cs_archiver.bus import Bus, QueueBell
 from cs_archiver.clock import elapsed, now_text
-from cs_archiver.db.jobs import Jobs
+from cs_archiver.db.database import Connection
+from cs_archiver.db.jobs import Jobs, log
 from cs_archiver.db.queue import Queue
+from cs_archiver.domain.events import LogAdded, LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.progress import job_percent
 from cs_archiver.domain.states import JobStatus, WorkerName, step_name
@@ -133,9 +135,26 @@ class Worker:
         if advance.to is JobStatus.AWAITING_UPLOAD:  # another kind of operation, with retries of its own
             changes |= {"retry_count": 0, "disk_was_full": 0}
         changes.update(advance.changes)
-        moved = await self._queue.move(job, advance.to, changes, also=advance.also)
+        moved = await self._move(job, advance, changes)
         self._aftermath.done(job.status)
         self._aftermath.publish(moved)
+
+    async def _move(self, job: Job, advance: Advance, changes: Mapping[str, Any]) -> Job:
+        """All of it in one transaction; its line of the log is told once it is written."""
+        said: list[LogAdded] = []
+
+        async def also(connection: Connection, moved: Job) -> None:
+            if advance.also is not None:
+                await advance.also(connection, moved)
+            if advance.said is not None:
+                timestamp = await log(connection, job.id, LogLevel.INFO, advance.said)
+                said.append(LogAdded(job.id, timestamp, LogLevel.INFO, advance.said))
+
+        moved = await self._queue.move(job, advance.to, changes, also=also)
+        for line in said:
+            _log.info("job_id=%s %s", job.id, line.message)
+            self._bus.publish(line)
+        return moved
 
 
 def _unforeseen(job: Job, error: OSError) -> JobError:
