@@ -7,7 +7,7 @@ TOOLS := 7z rsync
 SOURCES := src tests
 PIP := pip install --quiet --disable-pip-version-check --require-virtualenv
 
-.PHONY: help setup setup-tests demo demo-run demo-reset serve test test-faults check fix bench clean
+.PHONY: help setup setup-tests demo demo-run demo-reset serve test test-faults check fix bench screenshots clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -25,7 +25,7 @@ $(VENV)/.ready: .ci/requirements.lock pyproject.toml
 	@touch $@
 
 setup-tests: setup $(CLI_VENV)/.ready
-	@.ci/tools strace
+	@.ci/tools strace chromium
 
 # The real globus-cli pins another globus-sdk, so it lives in an environment of its own, for tests only.
 $(CLI_VENV)/.ready: .ci/globus-cli.lock
@@ -52,11 +52,12 @@ test: setup-tests ## All tests, with a slice of the fault suites
 test-faults: setup-tests ## Crashes, outages and hostile input in full; hours. FAULTS=tests/faults/test_names.py for one suite
 	@CS_ARCHIVER_FAULTS=full $(BIN)/python -m pytest -q -n 2 $(or $(FAULTS),tests/faults)
 
-check: setup-tests ## Format, lint, types, layers
+check: setup-tests ## Format, lint, types, layers, vendored files
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(PYTHON) .ci/vendor check
 
 fix: setup ## Format, and mend what the linter can
 	@$(BIN)/ruff check --fix $(SOURCES)
@@ -64,6 +65,9 @@ fix: setup ## Format, and mend what the linter can
 
 bench: setup ## Measure, each figure against a baseline in the same run
 	@$(BIN)/python -m tests.bench
+
+screenshots: setup-tests ## Write pictures of every page into docs/screenshots
+	@$(BIN)/python -m tests.browser.screenshots
 
 clean: ## Remove what was built and installed here; the demo's data stays
 	@rm -rf $(VENV) $(CLI_VENV) build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -150,7 +150,8 @@ CREATE INDEX jobs_by_status ON jobs (status, seq);
 -- One for each way to sort the list: SQLite walks the states asked for side by side, and stops where the page ends.
 CREATE INDEX jobs_by_created_at ON jobs (status, created_at, seq);
 CREATE INDEX jobs_by_started_at ON jobs (status, started_at, seq);
-CREATE INDEX jobs_by_completed_at ON jobs (status, completed_at, seq);
+-- This one also has all that is summed up over the list.
+CREATE INDEX jobs_by_completed_at ON jobs (status, completed_at, seq, created_by, folder_size_bytes, archive_size_bytes);
 CREATE INDEX jobs_by_folder_name ON jobs (status, folder_name, seq);
 CREATE INDEX jobs_by_size ON jobs (status, folder_size_bytes, seq);
 CREATE INDEX jobs_by_created_by ON jobs (created_by, status, created_at, seq);

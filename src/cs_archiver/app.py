@@ -30,11 +30,13 @@ from cs_archiver.server.listening import Runner
 from cs_archiver.server.live_hub import Limits, Live
 from cs_archiver.services.accounts import AccountService
 from cs_archiver.services.audit import AuditService
+from cs_archiver.services.ended_jobs import EndedJobs
 from cs_archiver.services.folders import FolderService
 from cs_archiver.services.host_accounts import HostAccounts
 from cs_archiver.services.job_records import JobRecords
 from cs_archiver.services.job_waits import JobWaits
 from cs_archiver.services.jobs import DestinationIsTaken, JobService
+from cs_archiver.services.markers import Markers
 from cs_archiver.services.passwords import HashCost, Passwords
 from cs_archiver.services.preview import Previews, PreviewSettings, WhyTaken
 from cs_archiver.services.signing import Signer, load_or_create_secret
@@ -181,7 +183,9 @@ async def _services(parts: Parts, stack: AsyncExitStack, notices: Sequence[str])
         folders,
         jobs,
         JobRecords(database),
+        EndedJobs(database),
         JobWaits(jobs, parts.bus),
+        Markers(),
         _previews(parts, folders),
         status,
         Live(parts.bus, jobs, Limits()),

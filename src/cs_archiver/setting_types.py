@@ -106,11 +106,11 @@ AlwaysTrue = Annotated[
     bool, _expects("true, since nothing is deleted after a transfer that was not verified", lambda on: on)
 ]
 OptionalUuid = Annotated[str, AfterValidator(_lower_uuid)]
-OptionalWebOrigin = Annotated[
+OptionalWebAddress = Annotated[
     str,
     _expects(
-        "an address such as https://archiver.example.org, without anything after the host",
-        lambda url: not url or re.fullmatch(_WEB_HOST, url),
+        "an address such as https://archiver.example.org or https://tools.example.org/archiver, without a / at the end",
+        lambda url: not url or re.fullmatch(_WEB_HOST + r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", url),
     ),
 ]
 OptionalServiceUrl = Annotated[

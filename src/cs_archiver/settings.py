@@ -19,7 +19,7 @@ from cs_archiver.setting_types import (
     OptionalCollectionPath,
     OptionalServiceUrl,
     OptionalUuid,
-    OptionalWebOrigin,
+    OptionalWebAddress,
     RetryLimit,
     Secret,
     SigningKey,
@@ -43,7 +43,7 @@ class Section(BaseModel):
 class Server(Section):
     host: Annotated[Text, Variable("HOST")] = "0.0.0.0"  # noqa: S104  the dashboard is for the whole network
     port: Annotated[int, Field(ge=1, le=65535), Variable("PORT")] = 8000
-    public_url: Annotated[OptionalWebOrigin, Variable("PUBLIC_URL")] = ""
+    public_url: Annotated[OptionalWebAddress, Variable("PUBLIC_URL")] = ""
     tls_certificate: LocalFile = ""
     tls_key: LocalFile = ""
     trusted_proxies: TrustedPeers = ()

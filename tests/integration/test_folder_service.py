@@ -222,7 +222,7 @@ async def test_close_ends_a_running_scan_and_tells_who_waits(
     await closing
     with pytest.raises(Temporary, match="stopped"):
         await waiting
-    assert not await Folders(database).was_scanned()
+    assert not await Folders(database).last_scan()
 
 
 async def test_listed_folder_passes_with_what_is_on_disk_now(service: FolderService, nas: Path) -> None:

@@ -73,6 +73,7 @@ async def test_plan_of_a_sound_folder_has_exactly_these_keys(api: Api, tmp_path:
         "destination": f"{DESTINATION}.tar.7z",
         "destination_exists": False,
         "new_version_destination": f"{DESTINATION}.tar.7z",
+        "expected_seconds": None,
         "will_delete": {
             "files": 2,
             "folders": 1,

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, func, or_, select, true
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
 from cs_archiver.db.database import Database
+from cs_archiver.db.words import holds
 
 _AUDIT = tables.audit
 
@@ -33,11 +34,17 @@ class AuditLine:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which lines: of what this user did or had done to its account, of this action, from this moment on."""
+    """Which lines: of what this user did or had done to its account, of this action, from one moment until another.
+
+    `words` stands in what it was done to, or in the detail; `went_well` tells what was done from what was refused.
+    """
 
     username: str | None = None
     action: str | None = None
     since: str | None = None
+    before: str | None = None
+    words: str | None = None
+    went_well: bool | None = None
 
 
 class Audit:
@@ -60,11 +67,22 @@ class Audit:
 
 
 def _condition(wanted: Wanted) -> ColumnElement[bool]:
-    condition: ColumnElement[bool] = true()
+    condition = _moments(wanted)
     if wanted.username is not None:
         condition &= or_(_AUDIT.c.username == wanted.username, _AUDIT.c.target == wanted.username)
     if wanted.action is not None:
         condition &= _AUDIT.c.action == wanted.action
+    if wanted.words is not None:
+        condition &= or_(holds(_AUDIT.c.target, wanted.words), holds(_AUDIT.c.detail, wanted.words))
+    if wanted.went_well is not None:
+        condition &= _AUDIT.c.result == "ok" if wanted.went_well else _AUDIT.c.result != "ok"
+    return condition
+
+
+def _moments(wanted: Wanted) -> ColumnElement[bool]:
+    condition: ColumnElement[bool] = true()
     if wanted.since is not None:
         condition &= _AUDIT.c.at >= wanted.since
+    if wanted.before is not None:
+        condition &= _AUDIT.c.at < wanted.before
     return condition

@@ -1,16 +1,32 @@
 """The last discovery, kept so that the folder list answers at once."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import select
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
 from cs_archiver.db.database import Connection, Database
+from cs_archiver.db.folder_search import FolderSearch, FoundFolders, find_folders, levels_of
 from cs_archiver.domain.folders import Folder
 
 _FOLDERS = tables.folders
 _CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A discovery that went through: how many folders it listed, and how many it left out."""
+
+    started_at: str
+    finished_at: str
+    listed: int
+    left_out: int
+
+    @property
+    def total(self) -> int:
+        return self.listed + self.left_out
 
 
 class Folders:
@@ -57,14 +73,30 @@ class Folders:
             row = (await connection.execute(select(_FOLDERS).where(_FOLDERS.c.path == path))).first()
         return None if row is None else Folder(**row._mapping)
 
+    async def find_each(self, paths: Sequence[str]) -> list[Folder]:
+        """Those of these paths that the last discovery found."""
+        async with self._database.read() as connection:
+            rows = (await connection.execute(select(_FOLDERS).where(_FOLDERS.c.path.in_(paths)))).all()
+        found = {row.path: Folder(**row._mapping) for row in rows}
+        return [found[path] for path in paths if path in found]
+
     async def is_known(self) -> bool:
         """Whether the last discovery found anything at all."""
         async with self._database.read() as connection:
             return (await connection.execute(select(_FOLDERS.c.path).limit(1))).first() is not None
 
-    async def was_scanned(self) -> bool:
+    async def last_scan(self) -> Scan | None:
+        scans = tables.scans.c
+        query = select(scans.started_at, scans.finished_at, scans.listed, scans.left_out).order_by(scans.id.desc())
         async with self._database.read() as connection:
-            return (await connection.execute(select(tables.scans.c.id).limit(1))).first() is not None
+            row = (await connection.execute(query.limit(1))).first()
+        return None if row is None else Scan(**row._mapping)
+
+    async def search(self, search: FolderSearch, *, limit: int, offset: int) -> FoundFolders:
+        return await find_folders(self._database, search, limit=limit, offset=offset)
+
+    async def levels(self, *, is_left_out: bool) -> list[tuple[str, str]]:
+        return await levels_of(self._database, is_left_out=is_left_out)
 
 
 async def set_left_out(connection: Connection, path: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Finds jobs in the list: by state, by who asked, by words; sorted, a page at a time, quick with 100,000 of them."""
+"""Finds jobs in the list: by state, person, end and words; sorted, a page at a time, quick with 100,000 of them."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -35,14 +35,17 @@ _COLUMNS = {sort_by: _JOBS.c[sort_by] for sort_by in SortBy if sort_by is not So
 
 @dataclass(frozen=True, slots=True)
 class JobSearch:
-    """Which jobs, and in which order. No state, no user and no words mean every one.
+    """Which jobs, and in which order. No state, no user, no words and no moments mean every one.
 
     `words` stands in the folder's name, its path or the error message; the case of ASCII letters does not count.
+    `ended_from` is the first moment that counts, `ended_before` the first that no longer does.
     """
 
     statuses: Collection[JobStatus] = ()
     created_by: str | None = None
     words: str | None = None
+    ended_from: str | None = None
+    ended_before: str | None = None
     sort_by: SortBy = SortBy.CREATED_AT
     descending: bool = True
 
@@ -63,17 +66,22 @@ def page_of(search: JobSearch, *, limit: int, offset: int) -> Any:
     # Each index begins with the state, or with the user and the state. Words take a walk over every job: one is enough.
     statuses = search.statuses or (() if search.words else tuple(JobStatus))
     total = func.count().over() if search.words else _count_of(search).scalar_subquery()
-    query = select(_JOBS.c.seq, total.label("total")).where(*_wanted(search, statuses))
+    query = select(_JOBS.c.seq, total.label("total")).where(*wanted(search, statuses))
     return query.order_by(*_order(search)).limit(limit).offset(offset)
 
 
 def _count_of(search: JobSearch) -> Any:
-    return select(func.count()).select_from(_JOBS).where(*_wanted(search, search.statuses)).correlate(None)
+    return select(func.count()).select_from(_JOBS).where(*wanted(search, search.statuses)).correlate(None)
 
 
-def _wanted(search: JobSearch, statuses: Collection[JobStatus]) -> Iterator[ColumnElement[bool]]:
+def wanted(search: JobSearch, statuses: Collection[JobStatus]) -> Iterator[ColumnElement[bool]]:
+    """What jobs of these states must fulfil; the states that the search itself names do not count."""
     if search.created_by is not None:
         yield _JOBS.c.created_by == search.created_by
+    if search.ended_from is not None:
+        yield _JOBS.c.completed_at >= search.ended_from
+    if search.ended_before is not None:
+        yield _JOBS.c.completed_at < search.ended_before
     if search.words is None:
         status: ColumnElement[str] = _JOBS.c.status
     else:

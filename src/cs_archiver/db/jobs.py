@@ -55,6 +55,12 @@ class Jobs:
             found = {JobStatus(status): count for status, count in (await connection.execute(query)).all()}
         return {status: found.get(status, 0) for status in JobStatus}
 
+    async def failed_since(self, moment: str) -> int:
+        """How many of the jobs in the list failed after this moment."""
+        is_new = (_JOBS.c.status == JobStatus.FAILED) & (_JOBS.c.completed_at > moment)
+        async with self._database.read() as connection:
+            return await connection.scalar(select(func.count()).where(is_new)) or 0
+
     async def log(self, job_id: str, level: LogLevel, message: str) -> str:
         """Append one line to the job's log; gives back its time stamp."""
         async with self._database.write() as connection:
@@ -88,12 +94,17 @@ class Jobs:
             yield [_line_of(row) for row in rows]
             skipped = rows[-1].id
 
-    async def clear_completed(self, *, at_most: int) -> int:
+    async def clear_completed(self, *, until: str | None, at_most: int) -> int:
         """Take some completed jobs, and their logs, out of the list; gives back how many.
+
+        `until`: those that ended later stay.
 
         What they archived stays in the catalogue, and the states they were in stay in the history.
         """
-        some = select(_JOBS.c.id).where(_JOBS.c.status == JobStatus.COMPLETED).limit(at_most)
+        is_meant = _JOBS.c.status == JobStatus.COMPLETED
+        if until is not None:
+            is_meant &= _JOBS.c.completed_at <= until
+        some = select(_JOBS.c.id).where(is_meant).limit(at_most)
         async with self._database.write() as connection:
             return (await connection.execute(_JOBS.delete().where(_JOBS.c.id.in_(some)))).rowcount
 

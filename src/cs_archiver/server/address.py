@@ -8,6 +8,7 @@ from aiohttp.typedefs import Handler, Middleware
 from aiohttp_remotes import XForwardedFiltered
 
 from cs_archiver.server.keys import IS_FORWARDED_HTTPS, PUBLIC_URL
+from cs_archiver.services.accounts import Origin
 
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
@@ -55,3 +56,8 @@ def _is_from(networks: Sequence[IPv4Network | IPv6Network], request: web.Request
     except ValueError:  # it has left already
         return False
     return any(peer in network for network in networks)
+
+
+def origin_of(request: web.Request) -> Origin:
+    """What a session that is begun by this request remembers of it."""
+    return Origin(address_of(request), request.headers.get(hdrs.USER_AGENT, ""))

@@ -14,16 +14,21 @@ from cs_archiver.server import docs, keys, middleware, openapi, routes
 from cs_archiver.server.access_log import access_log
 from cs_archiver.server.address import forwarded_by
 from cs_archiver.server.auditing import auditing
-from cs_archiver.server.files import File, LateFile, file_of, static_files
+from cs_archiver.server.files import LateFile, file_of, static_files
 from cs_archiver.server.headers import protect
+from cs_archiver.server.links import base_path
 from cs_archiver.server.live_hub import Live
+from cs_archiver.server.pages import look
+from cs_archiver.server.pages.flash import Flashes
 from cs_archiver.server.route import JSON
 from cs_archiver.services.accounts import AccountService
 from cs_archiver.services.audit import AuditService
+from cs_archiver.services.ended_jobs import EndedJobs
 from cs_archiver.services.folders import FolderService
 from cs_archiver.services.job_records import JobRecords
 from cs_archiver.services.job_waits import JobWaits
 from cs_archiver.services.jobs import JobService
+from cs_archiver.services.markers import Markers
 from cs_archiver.services.preview import Previews
 from cs_archiver.services.status import StatusService
 from cs_archiver.services.tokens import TokenService
@@ -41,7 +46,9 @@ class Services:
     folders: FolderService
     jobs: JobService
     job_records: JobRecords
+    ended_jobs: EndedJobs
     job_waits: JobWaits
+    markers: Markers
     previews: Previews
     status: StatusService
     live: Live
@@ -66,13 +73,16 @@ def build(
     app[keys.FOLDERS] = services.folders
     app[keys.JOBS] = services.jobs
     app[keys.JOB_RECORDS] = services.job_records
+    app[keys.ENDED_JOBS] = services.ended_jobs
     app[keys.JOB_WAITS] = services.job_waits
+    app[keys.MARKERS] = services.markers
     app[keys.PREVIEWS] = services.previews
     app[keys.STATUS] = services.status
     app[keys.LIVE] = services.live
     app[keys.PUBLIC_URL] = public_url
     app[keys.IS_GLOBUS_SANDBOX] = is_globus_sandbox
     app[keys.STATIC_FILES] = static_files(resource("web/static"))
+    app[keys.FLASHES] = Flashes()
     app.on_response_prepare.append(protect)
     templates = aiohttp_jinja2.setup(
         app,
@@ -81,21 +91,17 @@ def build(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    app[keys.OPENAPI] = LateFile(_description)
-    app[keys.DOCS_PAGE] = LateFile(partial(_page_of_description, templates))
+    look.install(app, templates)
+    document = partial(openapi.document, routes.ROUTES, server=base_path(app) or "/")
+    app[keys.OPENAPI] = LateFile(lambda: file_of(json.dumps(document()).encode(), JSON))
+    app[keys.DOCS_PAGE] = LateFile(
+        lambda: file_of(docs.page(document(), templates, address=public_url).encode(), "text/html")
+    )
     routes.install(app)
     app.on_shutdown.append(_end_waits)
     app.cleanup_ctx.append(services.live.running)
     app.on_shutdown.append(services.live.stop)
     return app
-
-
-def _description() -> File:
-    return file_of(json.dumps(openapi.document(routes.ROUTES)).encode(), JSON)
-
-
-def _page_of_description(templates: jinja2.Environment) -> File:
-    return file_of(docs.page(openapi.document(routes.ROUTES), templates).encode(), "text/html")
 
 
 async def _end_waits(app: web.Application) -> None:

@@ -5,9 +5,11 @@ from aiohttp import hdrs, web
 from cs_archiver.db.accounts import User
 from cs_archiver.domain.access import Scope
 from cs_archiver.errors import Forbidden, InvalidRequest, NotAuthenticated
+from cs_archiver.server.contract.forms import FORM_FIELD
 from cs_archiver.server.cookies import token_in_cookie
-from cs_archiver.server.csrf import require_own_page
+from cs_archiver.server.csrf import FORM_TOKEN, require_own_page
 from cs_archiver.server.keys import ACCOUNTS, ACTION, CALLER, IS_BY_COOKIE, TOKEN, TOKENS, USER
+from cs_archiver.server.parsing import FORM_TYPE, fields_of
 from cs_archiver.server.route import Route, Who
 from cs_archiver.services import tokens
 from cs_archiver.services.accounts import Caller
@@ -29,7 +31,8 @@ async def admit(request: web.Request, route: Route) -> None:
     if refusal is not None:
         raise refusal
     if request[IS_BY_COOKIE] and (not route.is_safe or hdrs.UPGRADE in request.headers):
-        require_own_page(request, request.app[ACCOUNTS].form_token(caller.credential))
+        expected = request.app[ACCOUNTS].form_token(caller.credential)
+        require_own_page(request, shown=await _form_token_in(request, route), expected=expected)
 
 
 async def caller_of(app: web.Application, token: str) -> Caller:
@@ -76,6 +79,13 @@ def _token_in_query(request: web.Request, route: Route) -> str:
     return request.query.get("token", "") if route.takes_token_in_query else ""
 
 
+async def _form_token_in(request: web.Request, route: Route) -> str:
+    """Of a page's own request in a header, of its form in a field."""
+    if FORM_TOKEN in request.headers or not route.takes_form or request.content_type != FORM_TYPE:
+        return request.headers.get(FORM_TOKEN, "")
+    return dict(await fields_of(request)).get(FORM_FIELD, "")
+
+
 def _note_action(request: web.Request, route: Route) -> None:
     if not route.is_safe:
-        request[ACTION] = route.operation_id
+        request[ACTION] = route.deed or route.operation_id

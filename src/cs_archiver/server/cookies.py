@@ -1,11 +1,19 @@
 """The cookie by which a browser is signed in."""
 
 from http.cookies import SimpleCookie
+from typing import TypedDict
 
 from aiohttp import hdrs, web
 
 from cs_archiver.server.address import is_https
+from cs_archiver.server.links import base_path
 from cs_archiver.services.accounts import Session
+
+
+class CookieScope(TypedDict):
+    path: str
+    samesite: str
+    secure: bool
 
 
 def token_in_cookie(request: web.Request) -> str:
@@ -26,11 +34,17 @@ def end(request: web.Request) -> dict[str, str]:
 def _header(request: web.Request, token: str, *, max_age: int) -> dict[str, str]:
     name = _name(request)
     cookie: SimpleCookie = SimpleCookie({name: token})
-    values = {"path": "/", "max-age": max_age, "samesite": "Lax", "httponly": True, "secure": is_https(request)}
-    for key, value in values.items():
+    for key, value in {**scope_of(request), "max-age": max_age, "httponly": True}.items():
         cookie[name][key] = value
     return {hdrs.SET_COOKIE: cookie[name].OutputString()}
 
 
+def scope_of(request: web.Request) -> CookieScope:
+    """Where browsers send a cookie of this service: to nothing but the service itself."""
+    return {"path": base_path(request.app) or "/", "samesite": "Lax", "secure": is_https(request)}
+
+
 def _name(request: web.Request) -> str:
-    return "__Host-csa" if is_https(request) else "csa"
+    if not is_https(request):
+        return "csa"
+    return "__Secure-csa" if base_path(request.app) else "__Host-csa"  # what is called __Host- must be of the path /

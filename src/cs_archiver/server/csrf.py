@@ -12,15 +12,15 @@ FORM_TOKEN = "X-CSRF-Token"  # noqa: S105  the name of a header
 _FETCH_SITE = "Sec-Fetch-Site"
 
 
-def require_own_page(request: web.Request, form_token: str) -> None:
+def require_own_page(request: web.Request, *, shown: str, expected: str) -> None:
     """Whether a page of this service made the browser send this. Raises Forbidden "cross-site-request".
 
     Browsers say where a request comes from, and pages cannot make them lie. Where nothing is said, the request must
-    show `form_token`, which no other site can know.
+    have `shown` the form token that is `expected`, which no other site can know.
     """
     if _says_where_from(request):
         refuse_other_sites(request)
-    elif not hmac.compare_digest(request.headers.get(FORM_TOKEN, "").encode(errors="replace"), form_token.encode()):
+    elif not hmac.compare_digest(shown.encode(errors="replace"), expected.encode()):
         raise Forbidden(
             "cross-site-request",
             f"With a cookie, Origin, Sec-Fetch-Site, or {FORM_TOKEN} with what GET /api/auth/csrf gives is needed.",

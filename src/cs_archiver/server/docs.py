@@ -27,9 +27,14 @@ class Kind(NamedTuple):
     shape: str | None = None
 
 
-def page(document: Json, templates: jinja2.Environment) -> str:
+def page(document: Json, templates: jinja2.Environment, *, address: str) -> str:
+    """`address` is that of the service for people; empty where nobody said."""
     return templates.get_template("docs.html").render(
-        document=document, operations=list(operations(document)), kind=kind, json=JSON
+        document=document,
+        operations=list(operations(document)),
+        kind=kind,
+        json=JSON,
+        address=address or "http://archiver.example.org:8000",
     )
 
 

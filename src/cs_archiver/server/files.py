@@ -1,22 +1,32 @@
 """What is sent as it is, from memory: the files under web/static, the API's description, its page."""
 
 import asyncio
+import gzip
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_FOR_EVER = "public, max-age=31536000, immutable"
 
 
 class File(NamedTuple):
-    """`etag` names the content: two files of one tag are equal."""
+    """`etag` names the content: two files of one tag are equal. `packed` is the same by gzip, where that is smaller."""
 
     content: bytes
+    packed: bytes | None
     media_type: str
     etag: str
+
+
+class Tree(NamedTuple):
+    """Files by their path; `version` names all of their contents together."""
+
+    files: Mapping[str, File]
+    version: str
 
 
 class LateFile:
@@ -33,26 +43,37 @@ class LateFile:
 
 
 def file_of(content: bytes, media_type: str) -> File:
-    return File(content, media_type, hashlib.sha256(content).hexdigest()[:32])
+    packed = gzip.compress(content, mtime=0)
+    is_smaller = len(packed) < len(content)
+    return File(content, packed if is_smaller else None, media_type, hashlib.sha256(content).hexdigest()[:32])
 
 
-def static_files(folder: Path) -> dict[str, File]:
+def static_files(folder: Path) -> Tree:
     """Every file below `folder` that browsers are given, by its path from there; nothing else is ever served."""
-    return {
+    files = {
         path.relative_to(folder).as_posix(): file_of(path.read_bytes(), MEDIA_TYPES[path.suffix])
         for path in sorted(folder.rglob("*"))
         if path.suffix in MEDIA_TYPES
     }
+    names = "\n".join(f"{name} {file.etag}" for name, file in files.items())
+    return Tree(files, hashlib.sha256(names.encode()).hexdigest()[:12])
 
 
-def sent(request: web.Request, file: File) -> web.Response:
-    """The file, or 304 when the client has it; kept by browsers, but asked for each time."""
-    known = any(tag.value in {file.etag, "*"} for tag in request.if_none_match or ())
-    response = web.Response(status=304) if known else _whole(file)
-    response.headers[hdrs.CACHE_CONTROL] = "no-cache"
-    response.etag = file.etag
+def sent(request: web.Request, file: File, *, is_lasting: bool = False) -> web.Response:
+    """The file, or 304 when the client has it; kept by browsers, but asked for each time unless `is_lasting`."""
+    is_packed = file.packed is not None and "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower()
+    etag = f"{file.etag}-gzip" if is_packed else file.etag
+    known = any(tag.value in {etag, "*"} for tag in request.if_none_match or ())
+    response = web.Response(status=304) if known else _whole(file, is_packed=is_packed)
+    response.headers[hdrs.CACHE_CONTROL] = _FOR_EVER if is_lasting else "no-cache"
+    response.headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
+    response.etag = etag
     return response
 
 
-def _whole(file: File) -> web.Response:
-    return web.Response(body=file.content, content_type=file.media_type, charset="utf-8")
+def _whole(file: File, *, is_packed: bool) -> web.Response:
+    if not is_packed:
+        return web.Response(body=file.content, content_type=file.media_type, charset="utf-8")
+    response = web.Response(body=file.packed, content_type=file.media_type, charset="utf-8")
+    response.headers[hdrs.CONTENT_ENCODING] = "gzip"
+    return response

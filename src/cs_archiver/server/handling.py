@@ -7,7 +7,9 @@ from aiohttp.typedefs import Handler
 from pydantic import TypeAdapter
 
 from cs_archiver.server.auth import admit
-from cs_archiver.server.parsing import body_of, query_of
+from cs_archiver.server.contract.base import Body
+from cs_archiver.server.contract.forms import Form
+from cs_archiver.server.parsing import body_of, form_of, query_of
 from cs_archiver.server.route import JSON, Call, Reply, Route
 
 
@@ -18,11 +20,17 @@ def handler_of(route: Route) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         await admit(request, route)
         query = None if route.query is None else query_of(request, route.query)
-        body = None if route.body is None else await body_of(request, route.body)
+        body = await _body_of(request, route)
         reply = await route.handler(Call(request, query, body))
         return _rendered(reply, adapter, route.status) if isinstance(reply, Reply) else reply
 
     return handle
+
+
+async def _body_of(request: web.Request, route: Route) -> Body | Form | None:
+    if route.body is None:
+        return None
+    return await (form_of(request, route.body) if issubclass(route.body, Form) else body_of(request, route.body))
 
 
 def _rendered(reply: Reply, adapter: TypeAdapter[Any], status: int) -> web.Response:

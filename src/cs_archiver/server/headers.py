@@ -12,7 +12,7 @@ _CONTENT_SECURITY_POLICY = "; ".join(
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self'",
+        "img-src 'self' data:",  # Bootstrap draws its check marks and arrows so
         "connect-src 'self'",
         "form-action 'self'",
         "base-uri 'none'",

@@ -3,14 +3,17 @@
 from aiohttp import web
 
 from cs_archiver.db.accounts import User
-from cs_archiver.server.files import File, LateFile
+from cs_archiver.server.files import LateFile, Tree
 from cs_archiver.server.live_hub import Live
+from cs_archiver.server.pages.flash import Flashes
 from cs_archiver.services.accounts import AccountService, Caller
 from cs_archiver.services.audit import AuditService
+from cs_archiver.services.ended_jobs import EndedJobs
 from cs_archiver.services.folders import FolderService
 from cs_archiver.services.job_records import JobRecords
 from cs_archiver.services.job_waits import JobWaits
 from cs_archiver.services.jobs import JobService
+from cs_archiver.services.markers import Markers
 from cs_archiver.services.preview import Previews
 from cs_archiver.services.status import StatusService
 from cs_archiver.services.tokens import TokenService
@@ -23,7 +26,9 @@ AUDIT = web.AppKey("audit", AuditService)
 FOLDERS = web.AppKey("folders", FolderService)
 JOBS = web.AppKey("jobs", JobService)
 JOB_RECORDS = web.AppKey("job_records", JobRecords)
+ENDED_JOBS = web.AppKey("ended_jobs", EndedJobs)
 JOB_WAITS = web.AppKey("job_waits", JobWaits)
+MARKERS = web.AppKey("markers", Markers)
 PREVIEWS = web.AppKey("previews", Previews)
 STATUS = web.AppKey("status", StatusService)
 LIVE = web.AppKey("live", Live)
@@ -31,7 +36,8 @@ PUBLIC_URL = web.AppKey("public_url", str)
 IS_GLOBUS_SANDBOX = web.AppKey("is_globus_sandbox", bool)
 OPENAPI = web.AppKey("openapi", LateFile)
 DOCS_PAGE = web.AppKey("docs_page", LateFile)
-STATIC_FILES = web.AppKey("static_files", dict[str, File])
+STATIC_FILES = web.AppKey("static_files", Tree)
+FLASHES = web.AppKey("flashes", Flashes)
 
 USER = web.RequestKey("user", User)
 CALLER = web.RequestKey("caller", Caller)

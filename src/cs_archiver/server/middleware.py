@@ -1,4 +1,4 @@
-"""Around every handler: a request id, and errors as problem documents."""
+"""Around every handler: a request id, and errors as problem documents, or as pages for people."""
 
 import logging
 import re
@@ -10,7 +10,8 @@ from aiohttp.typedefs import Handler
 from cs_archiver.errors import InvalidRequest, JobError
 from cs_archiver.server.headers import REQUEST_ID_HEADER
 from cs_archiver.server.keys import REQUEST_ID
-from cs_archiver.server.problems import NotReady, NotUnderstood, OurFault, Refused, problem
+from cs_archiver.server.pages.refusal import refusal
+from cs_archiver.server.problems import NotReady, NotUnderstood, OurFault, Refused
 
 _log = logging.getLogger(__name__)
 
@@ -29,21 +30,21 @@ def new_request_id() -> str:
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error becomes a problem document; one that nobody foresaw is logged and its text kept here."""
+    """Every error becomes an answer; one that nobody foresaw is logged and its text kept here."""
     try:
         return await handler(request)
     except InvalidRequest as error:
-        return problem(request, error)
+        return await refusal(request, error)
     except JobError as error:
-        return problem(request, NotReady(error.problem, str(error)))
+        return await refusal(request, NotReady(error.problem, str(error)))
     except web.HTTPException as error:
-        return problem(request, Refused(error.status, _words_for(error)), headers=_kept_headers(error))
+        return await refusal(request, Refused(error.status, _words_for(error)), headers=_kept_headers(error))
     except web.RequestPayloadError as error:
-        return problem(request, NotUnderstood("malformed-body", f"The body cannot be read: {error}"))
+        return await refusal(request, NotUnderstood("malformed-body", f"The body cannot be read: {error}"))
     except Exception:  # noqa: BLE001  the last stop: the client gets an answer, the log the reason
         _log.exception("request %s failed: %s %s", request[REQUEST_ID], request.method, request.rel_url.raw_path)
         detail = "The server failed at this; its log says why under the request id."
-        return problem(request, OurFault("internal-error", detail))
+        return await refusal(request, OurFault("internal-error", detail))
 
 
 def _words_for(error: web.HTTPException) -> str:

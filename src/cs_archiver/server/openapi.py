@@ -102,8 +102,8 @@ class _Shapes:
         return self._queries.get(f"{route.operation_id} query", {"properties": {}})
 
 
-def document(routes: Iterable[Route]) -> Json:
-    """The description of every route below /api/; the same at every call."""
+def document(routes: Iterable[Route], *, server: str = "/") -> Json:
+    """The description of every route below /api/; `server` is the path that stands before all of them."""
     described = [route for route in routes if route.path.startswith("/api/")]
     shapes = _Shapes(described)
     paths: dict[str, Json] = defaultdict(dict)
@@ -117,7 +117,7 @@ def document(routes: Iterable[Route]) -> Json:
             "description": _DESCRIPTION,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/", "description": "This server"}],
+        "servers": [{"url": server, "description": "This server"}],
         "tags": [{"name": tag, "description": _tag_text(tag, described)} for tag in _tags(described)],
         "paths": dict(paths),
         "components": {

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from aiohttp import hdrs, web
 
+from cs_archiver.server.links import called
 from cs_archiver.server.route import Reply
 
 TOTAL_COUNT = "X-Total-Count"
@@ -25,7 +26,7 @@ def one_page(request: web.Request, rows: Sequence[object], *, limit: int, offset
     if offset + limit < total:
         offsets["next"] = offset + limit
     links = ", ".join(
-        f'<{request.rel_url.update_query(limit=limit, offset=start)}>; rel="{relation}"'
+        f'<{called(request).update_query(limit=limit, offset=start)}>; rel="{relation}"'
         for relation, start in offsets.items()
     )
     return Reply(rows, {TOTAL_COUNT: str(total), **({hdrs.LINK: links} if links else {})})

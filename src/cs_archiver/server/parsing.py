@@ -1,20 +1,26 @@
 """From the bytes of a request to checked values, or to a list of what is wrong and where."""
 
 import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any, TypeVar, get_origin
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from aiohttp import web
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cs_archiver.server.contract.base import Body, Query
+from cs_archiver.server.contract.forms import Form
 from cs_archiver.server.problems import NotUnderstood, UnknownMediaType, invalid_values
 
 _Body = TypeVar("_Body", bound=Body)
+_Form = TypeVar("_Form", bound=Form)
 _Query = TypeVar("_Query", bound=Query)
 
 _MOST_ERRORS = 20
 _BODY_SECONDS = 30.0
+_MOST_FIELDS = 1000
+FORM_TYPE = "application/x-www-form-urlencoded"
 _WORDS = {"extra_forbidden": "not known here", "missing": "required, but missing"}
 
 
@@ -49,17 +55,43 @@ async def _read(request: web.Request) -> bytes:
 
 def query_of(request: web.Request, model: type[_Query]) -> _Query:
     """The query parameters. Raises InvalidRequest for wrong values and for names that are not known."""
-    given: dict[str, Any] = {}
-    for name in request.query:
-        values = request.query.getall(name)
-        given[name] = values if _takes_several(model, name) or len(values) > 1 else values[0]
     try:
-        return model.model_validate(given)
+        return model.model_validate(_by_name(request.query.items(), model))
     except ValidationError as error:
         raise invalid_values(_described(error, "?")) from error
 
 
-def _takes_several(model: type[Query], name: str) -> bool:
+async def form_of(request: web.Request, model: type[_Form]) -> _Form:
+    """The fields of a form. Raises as `body_of` does."""
+    given = _by_name(await fields_of(request), model)
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise invalid_values(_described(error, "#/")) from error
+
+
+async def fields_of(request: web.Request) -> list[tuple[str, str]]:
+    """Every field of a form by its name, in order. Raises UnknownMediaType and NotUnderstood."""
+    if request.content_type != FORM_TYPE:
+        raise UnknownMediaType("unsupported-media-type", f"Send the form with Content-Type: {FORM_TYPE}.")
+    try:
+        text = (await _read(request)).decode("ascii")
+        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+    except ValueError as error:
+        raise NotUnderstood("malformed-body", f"The form cannot be read: {error}") from error
+
+
+def _by_name(pairs: Iterable[tuple[str, str]], model: type[BaseModel]) -> dict[str, Any]:
+    values: defaultdict[str, list[str]] = defaultdict(list)
+    for name, value in pairs:
+        values[name].append(value)
+    return {
+        name: several if _takes_several(model, name) or len(several) > 1 else several[0]
+        for name, several in values.items()
+    }
+
+
+def _takes_several(model: type[BaseModel], name: str) -> bool:
     field = model.model_fields.get(name)
     return field is not None and get_origin(field.annotation) is tuple
 

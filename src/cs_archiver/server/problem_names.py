@@ -45,7 +45,7 @@ PROBLEMS = {
     "too-many-tokens": Kind(409, "You have as many personal API tokens as there may be."),
     "username-taken": Kind(409, "There is a user of this name already."),
     "body-too-large": Kind(413, "The body is longer than 64 KiB."),
-    "unsupported-media-type": Kind(415, "The body must be sent as application/json."),
+    "unsupported-media-type": Kind(415, "The body must be sent as application/json; by pages, as a form."),
     "expectation-failed": Kind(417, "`Expect` may hold nothing but `100-continue`."),
     "invalid-value": Kind(422, "Values are wrong or not known; `errors` says which."),
     "weak-password": Kind(422, "The new password is too short or among those that are tried first."),
@@ -66,7 +66,22 @@ PROBLEMS = {
 }
 
 _OF_A_BODY = ("malformed-json", "malformed-body", "body-too-large", "unsupported-media-type", "invalid-value")
+_OF_A_FORM = ("malformed-body", "body-too-large", "unsupported-media-type", "invalid-value")
 _OF_A_SIGN_IN = ("not-authenticated", "database-unhealthy")
+
+# What several routes can be refused for, in the API and on the pages.
+SCAN = ("source-unavailable", "discovery-stopped")
+SUBMIT = (
+    "folder-not-found", "already-archived", "nothing-to-archive", "folder-not-archivable", "already-queued",
+    "destination-exists", "job-not-accepted", *SCAN,
+)  # fmt: skip
+PREVIEW = (
+    "folder-not-found", "already-archived", "nothing-to-archive", "folder-not-archivable", "preview-too-long",
+    "source-unreadable", "nas-unreachable", "storage-error", "storage-unusable", *SCAN,
+)  # fmt: skip
+
+CANCEL = ("job-not-found", "already-ended", "deletion-has-begun", "storage-error", "storage-unusable")
+RETRY = ("job-not-found", "not-failed", "deletion-has-begun", "already-queued")
 
 
 def problems_of(route: Route) -> list[str]:
@@ -75,7 +90,7 @@ def problems_of(route: Route) -> list[str]:
     if route.query is not None:
         names.add("invalid-value")
     if route.body is not None:
-        names.update(_OF_A_BODY)
+        names.update(_OF_A_FORM if route.takes_form else _OF_A_BODY)
     if route.who is not Who.ANYONE:
         names.update(_OF_A_SIGN_IN)
         names.add("token-not-accepted" if route.scope is None else "scope-too-narrow")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cs_archiver.errors import InvalidRequest
 from cs_archiver.server.keys import PROBLEM, REQUEST_ID
+from cs_archiver.server.links import called, link
 
 MEDIA_TYPE = "application/problem+json"
 _NAMES = {
@@ -54,10 +55,16 @@ def document_of(request: web.Request, error: InvalidRequest) -> dict[str, object
         "title": title_of(error.problem),
         "status": error.status,
         "detail": error.detail,
-        "instance": request.rel_url.raw_path,
+        "instance": called(request).raw_path,
         "request_id": request[REQUEST_ID],
         **error.members,
+        **_linked(request, error),
     }
+
+
+def _linked(request: web.Request, error: InvalidRequest) -> dict[str, str]:
+    """What leads to a path of the service, as clients must call it."""
+    return {name: link(request.app, str(path)) for name, path in error.members.items() if name.endswith("_url")}
 
 
 def problem(request: web.Request, error: InvalidRequest, *, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -12,13 +12,14 @@ from cs_archiver.db.accounts import User
 from cs_archiver.domain.access import Scope
 from cs_archiver.errors import NotFound
 from cs_archiver.server.contract.base import Body, Query
+from cs_archiver.server.contract.forms import Form
 from cs_archiver.server.keys import CALLER, IS_BY_COOKIE, TARGET, TOKEN, USER
 from cs_archiver.services.accounts import Caller
 
 JSON = "application/json"
 
 _Query = TypeVar("_Query", bound=Query | None)
-_Body = TypeVar("_Body", bound=Body | None)
+_Body = TypeVar("_Body", bound=Body | Form | None)
 _Service = TypeVar("_Service")
 
 
@@ -103,6 +104,7 @@ class Route:
     query: None where any parameter is let pass, as on pages for people.
     answer: the type of the JSON in the answer; None for no content.
     problems: what this route can be refused for beyond what follows from `who`, `query` and `body`.
+    deed: how the audit trail calls it, where that is not its operation id: a page does what the API does.
     """
 
     method: str
@@ -112,11 +114,16 @@ class Route:
     scope: Scope | None
     summary: str
     query: type[Query] | None = Query
-    body: type[Body] | None = None
+    body: type[Body | Form] | None = None
     answer: Any = None
     status: int = 200
     media: tuple[str, ...] = (JSON,)
     problems: tuple[str, ...] = ()
+    deed: str = ""
+
+    @property
+    def takes_form(self) -> bool:
+        return self.body is not None and issubclass(self.body, Form)
 
     @property
     def is_safe(self) -> bool:

@@ -1,11 +1,11 @@
-"""The whole URL table: what there is, who answers, who may ask, what goes in and comes out."""
+"""The whole URL table: what there is, who answers, who may ask, what goes in and comes out; the pages are imported."""
 
 from typing import Any
 
 from aiohttp import hdrs, web
 
 from cs_archiver.domain.access import Scope
-from cs_archiver.server import live, pages
+from cs_archiver.server import live
 from cs_archiver.server.api import audit, auth, folders, job_records, job_wishes, jobs, system, tokens, users
 from cs_archiver.server.contract.audit import AuditEntry, AuditQuery
 from cs_archiver.server.contract.auth import (
@@ -16,7 +16,7 @@ from cs_archiver.server.contract.auth import (
     PasswordChange,
     Session,
 )
-from cs_archiver.server.contract.folders import Folder, FoldersQuery, LeftOutFolder
+from cs_archiver.server.contract.folders import Folder, FoldersQuery, LeftOutFolder, Scan
 from cs_archiver.server.contract.job_bulk import ClearedJobs, FolderOutcome, NewJobs
 from cs_archiver.server.contract.job_files import FilesQuery, ManifestEntry
 from cs_archiver.server.contract.job_logs import LogLine, LogsQuery
@@ -35,33 +35,20 @@ from cs_archiver.server.contract.live import LiveQuery
 from cs_archiver.server.contract.system import Health, SystemStatus, Version
 from cs_archiver.server.contract.tokens import TokenCreated, TokenShown, TokenWish
 from cs_archiver.server.contract.users import NewUser, PasswordReset, UserLine
-from cs_archiver.server.files import MEDIA_TYPES
 from cs_archiver.server.handling import handler_of
+from cs_archiver.server.links import base_path
+from cs_archiver.server.pages.table import PAGES
+from cs_archiver.server.problem_names import CANCEL, PREVIEW, RETRY, SCAN, SUBMIT
 from cs_archiver.server.route import JSON, Route, Who
 
-_SCAN = ("source-unavailable", "discovery-stopped")
-_ASK = (
-    "folder-not-found", "already-archived", "nothing-to-archive", "folder-not-archivable", "already-queued",
-    "destination-exists", "job-not-accepted", *_SCAN,
-)  # fmt: skip
-_PREVIEW = (
-    "folder-not-found", "already-archived", "nothing-to-archive", "folder-not-archivable", "preview-too-long",
-    "source-unreadable", "nas-unreachable", "storage-error", "storage-unusable", *_SCAN,
-)  # fmt: skip
 _NO_JOB = ("job-not-found",)
-_CANCEL = (*_NO_JOB, "already-ended", "deletion-has-begun", "storage-error", "storage-unusable")
-_RETRY = (*_NO_JOB, "not-failed", "deletion-has-begun", "already-queued")
 _LOGIN = ("login-failed", "too-many-attempts", "cross-site-request", "database-unhealthy")
 _NO_USER = ("user-not-found", "own-account")
 _HTML = ("text/html",)
 _NONE = None  # a personal API token may not call this
 
 # fmt: off
-ROUTES = (
-    Route("GET", "/", pages.home, Who.ANYONE, _NONE, "How to begin", query=None, answer=str, media=_HTML),
-    Route("GET", "/static/{name:.+}", pages.static, Who.ANYONE, _NONE, "What the pages need",
-          query=None, answer=str, media=tuple(MEDIA_TYPES.values()), problems=("not-found",)),
-
+API = (
     Route("POST", "/api/auth/login", auth.login, Who.ANYONE, _NONE, "Sign in",
           body=Credentials, answer=Session, problems=_LOGIN),
     Route("POST", "/api/auth/logout", auth.logout, Who.NEWCOMER, _NONE, "End this session", status=204),
@@ -93,27 +80,29 @@ ROUTES = (
           query=AuditQuery, answer=list[AuditEntry]),
 
     Route("GET", "/api/folders", folders.listed, Who.USER, Scope.READ, "The folders that can be archived",
-          query=FoldersQuery, answer=list[Folder], problems=_SCAN),
+          query=FoldersQuery, answer=list[Folder], problems=SCAN),
+    Route("GET", "/api/folders/scan", folders.scan, Who.USER, Scope.READ, "How far the scan of the NAS is",
+          answer=Scan),
     Route("GET", "/api/folders/left-out", folders.left_out, Who.USER, Scope.READ,
           "The folders that cannot be archived, each with the reason", answer=list[LeftOutFolder]),
 
     Route("POST", "/api/jobs", jobs.submit, Who.USER, Scope.OPERATE, "Ask for a folder to be archived",
-          body=NewJob, answer=SubmittedJob, status=201, problems=_ASK),
+          body=NewJob, answer=SubmittedJob, status=201, problems=SUBMIT),
     Route("GET", "/api/jobs", jobs.page, Who.USER, Scope.READ, "The jobs, the newest first",
           query=JobsQuery, answer=list[JobLine]),
     Route("POST", "/api/jobs/bulk", job_wishes.bulk, Who.USER, Scope.OPERATE,
           "Ask for several folders to be archived; each is answered for itself",
           body=NewJobs, answer=list[FolderOutcome]),
     Route("POST", "/api/jobs/preview", job_wishes.preview, Who.USER, Scope.OPERATE,
-          "What archiving a folder would do; none of it is done", body=NewJob, answer=Plan, problems=_PREVIEW),
+          "What archiving a folder would do; none of it is done", body=NewJob, answer=Plan, problems=PREVIEW),
     Route("DELETE", "/api/jobs/completed", jobs.clear_completed, Who.USER, Scope.OPERATE,
           "Take all completed jobs out of the list; what they archived stays on record", answer=ClearedJobs),
     Route("GET", "/api/jobs/{job_id}", jobs.one, Who.USER, Scope.READ, "One job, at once or when it leaves its state",
           query=WaitQuery, answer=JobInFull, problems=(*_NO_JOB, "too-many-waits")),
     Route("DELETE", "/api/jobs/{job_id}", jobs.cancel, Who.USER, Scope.OPERATE,
-          "Cancel a job; its source is untouched", status=204, problems=_CANCEL),
+          "Cancel a job; its source is untouched", status=204, problems=CANCEL),
     Route("POST", "/api/jobs/{job_id}/retry", jobs.retry, Who.USER, Scope.OPERATE,
-          "Put a failed job at the end of the queue", answer=RetriedJob, problems=_RETRY),
+          "Put a failed job at the end of the queue", answer=RetriedJob, problems=RETRY),
     Route("GET", "/api/jobs/{job_id}/history", jobs.history, Who.USER, Scope.READ,
           "Every state the job was in, in order", answer=list[HistoryLine], problems=_NO_JOB),
     Route("GET", "/api/jobs/{job_id}/logs", job_records.logs, Who.USER, Scope.READ,
@@ -137,10 +126,14 @@ ROUTES = (
 )
 # fmt: on
 
+ROUTES = (*PAGES, *API)
+
 
 def install(app: web.Application) -> None:
-    for route in ROUTES:
-        if route.method == hdrs.METH_GET:
-            app.router.add_get(route.path, handler_of(route))  # answers HEAD too
-        else:
-            app.router.add_route(route.method, route.path, handler_of(route))
+    # A proxy that serves this below a path of its own may pass that path on, or strip it.
+    for base in {"", base_path(app)}:
+        for route in ROUTES:
+            if route.method == hdrs.METH_GET:
+                app.router.add_get(base + route.path, handler_of(route))  # answers HEAD too
+            else:
+                app.router.add_route(route.method, base + route.path, handler_of(route))

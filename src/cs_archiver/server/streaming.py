@@ -14,7 +14,12 @@ _log = logging.getLogger(__name__)
 
 
 async def stream_text(
-    request: web.Request, pieces: AsyncGenerator[bytes, None], *, file_name: str, headers: Mapping[str, str]
+    request: web.Request,
+    pieces: AsyncGenerator[bytes, None],
+    *,
+    file_name: str,
+    headers: Mapping[str, str],
+    media: str = TEXT,
 ) -> web.StreamResponse:
     """Send the pieces as a download.
 
@@ -22,7 +27,7 @@ async def stream_text(
     taken for the whole.
     """
     response = web.StreamResponse(headers={**headers, hdrs.CONTENT_DISPOSITION: f'attachment; filename="{file_name}"'})
-    response.content_type, response.charset = TEXT, "utf-8"
+    response.content_type, response.charset = media, "utf-8"
     async with aclosing(pieces):
         first = await anext(pieces, b"")
         await response.prepare(request)

@@ -3,10 +3,13 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from cs_archiver.clock import now_text
-from cs_archiver.db.folders import Folders
+from cs_archiver.db.folder_search import FolderSearch, FoundFolders
+from cs_archiver.db.folders import Folders, Scan
 from cs_archiver.domain.folders import SYMBOLIC_LINK, Folder, is_passed_over
 from cs_archiver.errors import ArchiverError, Conflict, InvalidRequest, NeedsOperator, NotFound
 from cs_archiver.tools.discovery import Discovery
@@ -14,6 +17,14 @@ from cs_archiver.tools.discovery import Discovery
 logger = logging.getLogger(__name__)
 
 _REFRESH = "scan again with GET /api/folders?refresh=true"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningScan:
+    """How many folders a scan has looked at so far; nobody knows how many there are."""
+
+    started_at: str
+    looked_at: int
 
 
 class FolderService:
@@ -25,6 +36,8 @@ class FolderService:
         # Two threads, so that a job can be asked for while a scan of a large share is running.
         self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="folders")
         self._scan: asyncio.Task[None] | None = None
+        self._started_at: str | None = None
+        self._looked_at = 0
 
     async def listed(self, *, refresh: bool) -> list[Folder]:
         """The folders that can be archived; the first call ever scans, as does `refresh`.
@@ -32,13 +45,47 @@ class FolderService:
         Whoever asks for a scan while one is running waits for that one. Raises what Discovery.run raises; the
         result of the last scan then stays.
         """
-        if refresh or not await self._folders.was_scanned():
-            await self._scanned()
+        if refresh or await self._folders.last_scan() is None:
+            await asyncio.shield(self._begun_scan())  # others may be waiting for it too
         return await self._folders.listed()
 
     async def left_out(self) -> list[Folder]:
         """What the last scan could not list, each with the reason."""
         return await self._folders.left_out()
+
+    async def search(self, search: FolderSearch, *, limit: int, offset: int) -> FoundFolders:
+        """Those of the last scan that are wanted, from `offset` on."""
+        return await self._folders.search(search, limit=limit, offset=offset)
+
+    async def levels(self, *, is_left_out: bool = False) -> list[tuple[str, str]]:
+        """Every level 1 with each level 2 in it, of the folders that are listed, or of those that are left out."""
+        return await self._folders.levels(is_left_out=is_left_out)
+
+    async def known(self, paths: Sequence[str]) -> list[Folder]:
+        """Those of these paths that the last scan found, as it found them."""
+        return await self._folders.find_each(paths)
+
+    async def last_scan(self) -> Scan | None:
+        """The newest one that went through."""
+        return await self._folders.last_scan()
+
+    def begin_scan(self) -> None:
+        """Scan again, unless a scan is running already; `running_scan` and `scan_failure` tell what becomes of it."""
+        _ = self._begun_scan()
+
+    @property
+    def running_scan(self) -> RunningScan | None:
+        if self._scan is None or self._scan.done() or self._started_at is None:
+            return None
+        return RunningScan(self._started_at, self._looked_at)
+
+    @property
+    def scan_failure(self) -> ArchiverError | None:
+        """Why the newest scan of this process did not go through."""
+        if self._scan is None or not self._scan.done() or self._scan.cancelled():
+            return None
+        error = self._scan.exception()
+        return error if isinstance(error, ArchiverError) else None
 
     async def require_listed(self, path: str) -> Folder:
         """The listed folder of exactly this path, as it is on disk right now.
@@ -73,15 +120,17 @@ class FolderService:
             await asyncio.wait([self._scan])
         self._executor.shutdown(wait=False)
 
-    async def _scanned(self) -> None:
+    def _begun_scan(self) -> asyncio.Task[None]:
         if self._scan is None or self._scan.done():
-            self._scan = asyncio.create_task(self._scan_once(), name="discovery")
+            self._started_at, self._looked_at = now_text(), 0
+            self._scan = asyncio.create_task(self._scan_once(self._started_at), name="discovery")
             self._scan.add_done_callback(_log_failure)
-        await asyncio.shield(self._scan)  # others may be waiting for it too
+        return self._scan
 
-    async def _scan_once(self) -> None:
-        started_at, started = now_text(), time.monotonic()
-        found = await asyncio.get_running_loop().run_in_executor(self._executor, self._discovery.run)
+    async def _scan_once(self, started_at: str) -> None:
+        started = time.monotonic()
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._executor, self._discovery.run, self._note_looked_at)
         if not found and await self._folders.is_known():
             raise NeedsOperator(
                 "QNAP_BASE_PATH is empty, and it was not: check the mount; the last list of folders is kept",
@@ -91,6 +140,9 @@ class FolderService:
         listed = sum(folder.left_out is None for folder in found)
         seconds = time.monotonic() - started
         logger.info("discovery listed=%d left_out=%d seconds=%.1f", listed, len(found) - listed, seconds)
+
+    def _note_looked_at(self, number: int) -> None:
+        self._looked_at = number  # on a thread of the walk
 
     def _require_names(self, path: str) -> tuple[str, str, str]:
         if not path or "\0" in path or any("\ud800" <= character <= "\udfff" for character in path):

@@ -1,9 +1,11 @@
-"""What was written down about a job: its log, and its manifest file by file."""
+"""What was written down about a job: its log, its manifest file by file, and the evidence."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 from cs_archiver.db.database import Database
+from cs_archiver.db.evidence import Evidence, evidence_of
 from cs_archiver.db.jobs import Jobs, LogLine
+from cs_archiver.db.log_search import FoundLines, find_lines
 from cs_archiver.db.manifests import ManifestPage, page_of_manifest
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.services.job_ids import canonical, no_such_job
@@ -19,6 +21,16 @@ class JobRecords:
     async def log(self, job_id: str, *, level: LogLevel | None, since: str | None, limit: int) -> list[LogLine]:
         """The newest `limit` lines of this level, from the moment `since` on, in the order of writing."""
         return await self._jobs.logs(await self._known(job_id), level=level, since=since, limit=limit)
+
+    async def search_log(
+        self, job_id: str, *, levels: Collection[LogLevel], words: str | None, limit: int
+    ) -> FoundLines:
+        """The newest `limit` lines of these levels that hold the words."""
+        return await find_lines(self._database, await self._known(job_id), levels=levels, words=words, limit=limit)
+
+    async def evidence(self, job_id: str) -> Evidence:
+        """Transfers, checks, and what the catalogue has of it."""
+        return await evidence_of(self._database, await self._known(job_id))
 
     async def whole_log(
         self, job_id: str, *, level: LogLevel | None, since: str | None, newest: int | None

@@ -190,13 +190,13 @@ class JobService:
         self._publish(queued, LogAdded(job.id, timestamp, LogLevel.INFO, message))
         return queued
 
-    async def clear_completed(self, *, username: str) -> int:
-        """Take every completed job out of the list, with its log; gives back how many.
+    async def clear_completed(self, *, username: str, until: str | None = None) -> int:
+        """Take every completed job, or those that ended `until` then, out of the list with its log; returns how many.
 
         What was archived stays in the catalogue for good, and jobs that failed or were cancelled stay in the list.
         """
         count = 0
-        while cleared := await self._jobs.clear_completed(at_most=_CLEARED_AT_ONCE):
+        while cleared := await self._jobs.clear_completed(until=until, at_most=_CLEARED_AT_ONCE):
             count += cleared
         _log.info("%s cleared %d completed jobs from the list", username, count)
         return count
@@ -217,6 +217,10 @@ class JobService:
         """Every state the job was in, in order. Raises NotFound as `get` does."""
         view = await self.get(job_id)
         return await self._jobs.history(view.job.id)
+
+    async def failed_since(self, moment: str) -> int:
+        """How many of the jobs in the list failed after this moment."""
+        return await self._jobs.failed_since(moment)
 
     async def queue(self) -> QueueView:
         active = await self._jobs.in_line(ACTIVE)  # one query, so that no job is missed or shown twice

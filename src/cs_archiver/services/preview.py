@@ -6,14 +6,18 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cs_archiver.clock import elapsed
 from cs_archiver.db import queue
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Database
+from cs_archiver.db.job_search import JobSearch, SortBy, find_jobs
+from cs_archiver.domain.estimate import Past, expected_seconds
 from cs_archiver.domain.folders import Folder
 from cs_archiver.domain.job import OnExisting
 from cs_archiver.domain.links import leads_out
 from cs_archiver.domain.manifest import EntryKind, Seen, shown
 from cs_archiver.domain.space import required_bytes
+from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import Conflict, InvalidRequest, JobError
 from cs_archiver.services.folders import FolderService, refused
 from cs_archiver.services.jobs import destination_of
@@ -25,6 +29,7 @@ _AT_ONCE = 2
 _LONGEST_SECONDS = 120.0
 _MOST_EXAMPLES = 20
 _MOST_VERSIONS = 1000
+_PAST_JOBS = 20
 
 WhyTaken = Callable[[str], Awaitable[str | None]]
 """Why nothing may be written to a path of the destination, None if it is free. Raises JobError when nobody knows."""
@@ -78,7 +83,10 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`obstacles` are why a job would be refused now, or fail before it copied anything."""
+    """`obstacles` are why a job would be refused now, or fail before it copied anything.
+
+    expected_seconds: how long the job would take once it begins, as the last ones went; None if there were none.
+    """
 
     folder: Folder
     contents: Contents
@@ -86,6 +94,7 @@ class Plan:
     space_needed_bytes: int
     space_free_bytes: int
     obstacles: list[InvalidRequest]
+    expected_seconds: float | None
 
 
 class TooLong(InvalidRequest):
@@ -140,7 +149,20 @@ class Previews:
         )
         free = await in_thread(lambda _work: _free_bytes(self._settings.storage))
         obstacles = await self._obstacles(folder, contents, destination, on_existing)
-        return Plan(folder, contents, destination, needed, free, obstacles)
+        expected = await self._expected_seconds(contents.size_bytes)
+        return Plan(folder, contents, destination, needed, free, obstacles, expected)
+
+    async def _expected_seconds(self, size_bytes: int) -> float | None:
+        newest_first = JobSearch(statuses=(JobStatus.COMPLETED,), sort_by=SortBy.COMPLETED_AT)
+        jobs, _ = await find_jobs(self._database, newest_first, limit=_PAST_JOBS, offset=0)
+        return expected_seconds(
+            size_bytes,
+            [
+                Past(job.folder_size_bytes, elapsed(job.started_at, job.completed_at).total_seconds())
+                for job in jobs
+                if job.folder_size_bytes is not None and job.started_at and job.completed_at
+            ],
+        )
 
     async def _destination(self, folder: Folder) -> Destination:
         path = destination_of(folder, self._settings.destination_base_path)

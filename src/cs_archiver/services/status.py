@@ -28,13 +28,17 @@ class DiskSpace:
 
 @dataclass(frozen=True, slots=True)
 class SystemStatus:
-    """`disk` is None when it cannot be read, `in_hand` has the job of each worker, `warnings` are for people."""
+    """`disk` is None when it cannot be read, `in_hand` has the job of each worker.
+
+    `warnings` are for people; `troubles` are those of them that concern no single job.
+    """
 
     disk: DiskSpace | None
     in_hand: dict[WorkerName, str | None]
     counts: dict[JobStatus, int]
     warnings: list[str]
     is_globus_sandbox: bool
+    troubles: list[str]
 
 
 class StatusService:
@@ -56,16 +60,17 @@ class StatusService:
         self._thread.shutdown(wait=False)
 
     async def read(self) -> SystemStatus:
-        disk, warnings = await self._disk()
+        disk, of_disk = await self._disk()
         trouble = self._database.trouble
-        warnings = [*self._notices, *([f"Database unhealthy: {trouble}."] if trouble else []), *warnings]
+        troubles = [*self._notices, *([f"Database unhealthy: {trouble}."] if trouble else []), *of_disk]
         active = await self._jobs.in_line(ACTIVE)
-        warnings += [f"{job.folder_name}: {job.current_operation}" for job in active if job.error_problem]
+        of_jobs = [f"{job.folder_name}: {job.current_operation}" for job in active if job.error_problem]
         busy = [job for job in active if worker_of(job.status)]
         in_hand: dict[WorkerName, str | None] = {
             worker: next((job.id for job in busy if worker_of(job.status) is worker), None) for worker in BUSY
         }
-        return SystemStatus(disk, in_hand, await self._jobs.counts(), warnings, self._is_globus_sandbox)
+        counts = await self._jobs.counts()
+        return SystemStatus(disk, in_hand, counts, [*troubles, *of_jobs], self._is_globus_sandbox, troubles)
 
     async def _disk(self) -> tuple[DiskSpace | None, list[str]]:
         try:

@@ -1,16 +1,15 @@
 """Signing in and out, sessions, and the password."""
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from cs_archiver.server import cookies, csrf
-from cs_archiver.server.address import address_of
+from cs_archiver.server.address import origin_of
 from cs_archiver.server.contract.auth import Account, Credentials, FormToken, OwnSession, PasswordChange, Session
 from cs_archiver.server.contract.base import Query
 from cs_archiver.server.keys import ACCOUNTS, ACTION, USER
 from cs_archiver.server.paging import whole
 from cs_archiver.server.route import Bare, Call, Reply
 from cs_archiver.services import accounts
-from cs_archiver.services.accounts import Origin
 from cs_archiver.services.throttle import TooManyAttempts
 
 
@@ -20,7 +19,7 @@ async def login(call: Call[Query, Credentials]) -> Reply:
     if given.cookie:
         csrf.refuse_other_sites(call.request)
     try:
-        session = await service.login(given.username, given.password, _origin(call.request))
+        session = await service.login(given.username, given.password, origin_of(call.request))
     except TooManyAttempts as error:
         if not error.is_first:  # noted once: to knock on and on must not fill the audit trail
             del call.request[ACTION]
@@ -45,7 +44,7 @@ async def csrf_token(call: Bare) -> Reply:
 async def change_password(call: Call[Query, PasswordChange]) -> Reply:
     service, change = call.service(ACCOUNTS), call.body
     session = await service.change_password(
-        call.user, change.current_password, change.new_password, _origin(call.request)
+        call.user, change.current_password, change.new_password, origin_of(call.request)
     )
     return _begun(call.request, session, in_cookie=call.is_by_cookie)
 
@@ -67,7 +66,3 @@ def _begun(request: web.Request, session: accounts.Session, *, in_cookie: bool) 
         return Reply(Session.of(session))
     form_token = request.app[ACCOUNTS].form_token(session.jti)
     return Reply(Session.of(session), {**cookies.begin(request, session), csrf.FORM_TOKEN: form_token})
-
-
-def _origin(request: web.Request) -> Origin:
-    return Origin(address_of(request), request.headers.get(hdrs.USER_AGENT, ""))

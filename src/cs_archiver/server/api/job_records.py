@@ -22,7 +22,7 @@ async def logs(call: Call[LogsQuery, None]) -> Reply | web.StreamResponse:
     query, job_id, records = call.query, call.in_path("job_id"), call.service(JOB_RECORDS)
     if prefers_text(call.request):
         batches = await records.whole_log(job_id, level=query.level, since=query.since, newest=query.newest)
-        return await stream_text(call.request, _as_text(batches), file_name=f"{canonical(job_id)}.txt", headers=_VARY)
+        return await stream_text(call.request, as_text(batches), file_name=f"{canonical(job_id)}.txt", headers=_VARY)
     lines = await records.log(job_id, level=query.level, since=query.since, limit=query.limit)
     reply = whole(await made_of(lines, LogLine.of))
     return Reply(reply.value, {**reply.headers, **_VARY})
@@ -37,7 +37,8 @@ async def files(call: Call[FilesQuery, None]) -> Reply:
     return one_page(call.request, entries, limit=query.limit, offset=query.offset, total=page.total)
 
 
-async def _as_text(batches: AsyncIterator[list[Line]]) -> AsyncGenerator[bytes, None]:
+async def as_text(batches: AsyncIterator[list[Line]]) -> AsyncGenerator[bytes, None]:
+    """A log as people download it, batch by batch."""
     async for lines in batches:
         yield "".join(f"{line.timestamp} {line.level:<7} {_indented(line.message)}\n" for line in lines).encode()
 

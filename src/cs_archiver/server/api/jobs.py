@@ -15,6 +15,7 @@ from cs_archiver.server.contract.jobs import (
     SubmittedJob,
 )
 from cs_archiver.server.keys import JOB_WAITS, JOBS
+from cs_archiver.server.links import link
 from cs_archiver.server.paging import one_page, whole
 from cs_archiver.server.route import Bare, Call, Reply
 from cs_archiver.server.turns import made_of
@@ -24,7 +25,7 @@ async def submit(call: Call[Query, NewJob]) -> Reply:
     wish = call.body
     call.concerns(wish.folder_path)
     job = await call.service(JOBS).submit(wish.folder_path, wish.on_existing, username=call.user.username)
-    return Reply(SubmittedJob.of(job), {hdrs.LOCATION: f"/api/jobs/{job.id}"})
+    return Reply(SubmittedJob.of(job), {hdrs.LOCATION: link(call.request.app, f"/api/jobs/{job.id}")})
 
 
 async def page(call: Call[JobsQuery, None]) -> Reply:

@@ -7,6 +7,7 @@ from aiohttp import hdrs
 from cs_archiver.server.contract.base import Query
 from cs_archiver.server.contract.tokens import TokenCreated, TokenShown, TokenWish
 from cs_archiver.server.keys import TOKENS
+from cs_archiver.server.links import link
 from cs_archiver.server.paging import whole
 from cs_archiver.server.route import Bare, Call, Reply
 
@@ -20,7 +21,9 @@ async def create(call: Call[Query, TokenWish]) -> Reply:
     call.concerns(f"{wish.name} ({wish.scope})")
     lifetime = timedelta(days=wish.expires_in_days)
     created = await call.service(TOKENS).create(call.user, name=wish.name, scope=wish.scope, lifetime=lifetime)
-    return Reply(TokenCreated.of(created), {hdrs.LOCATION: f"/api/auth/tokens/{created.line.id}"})
+    return Reply(
+        TokenCreated.of(created), {hdrs.LOCATION: link(call.request.app, f"/api/auth/tokens/{created.line.id}")}
+    )
 
 
 async def revoke(call: Bare) -> Reply:

@@ -6,6 +6,7 @@ from cs_archiver.server.contract.auth import Account
 from cs_archiver.server.contract.base import Query
 from cs_archiver.server.contract.users import NewUser, PasswordReset, UserLine
 from cs_archiver.server.keys import USERS
+from cs_archiver.server.links import link
 from cs_archiver.server.paging import whole
 from cs_archiver.server.route import Bare, Call, Reply
 
@@ -23,7 +24,7 @@ async def add(call: Call[Query, NewUser]) -> Reply:
         is_admin=wish.is_admin,
         must_change_password=wish.must_change_password,
     )
-    return Reply(Account.of(user), {hdrs.LOCATION: f"/api/users/{user.id}"})
+    return Reply(Account.of(user), {hdrs.LOCATION: link(call.request.app, f"/api/users/{user.id}")})
 
 
 async def remove(call: Bare) -> Reply:

@@ -4,9 +4,11 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
+from cs_archiver.db import folders as db
 from cs_archiver.domain import folders
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.server.contract.base import Answer, ByteCount, Flag, Moment, Query
+from cs_archiver.services.folders import FolderService
 
 
 class FoldersQuery(Query):
@@ -37,6 +39,38 @@ class Folder(Answer):
             file_count=found.file_count,
             is_archived=False,
         )
+
+
+class Scan(Answer):
+    """The scan of the NAS that runs, and the newest one that went through."""
+
+    running: bool
+    started_at: Annotated[Moment | None, Field(description="Of the one that runs.")]
+    looked_at: Annotated[int | None, Field(description="How many folders it has looked at so far.")]
+    failure: Annotated[str | None, Field(description="Why the newest one did not go through.")]
+    last: Annotated["LastScan | None", Field(description="Null before the first.")]
+
+    @classmethod
+    def of(cls, service: FolderService, last: db.Scan | None) -> Self:
+        running, failure = service.running_scan, service.scan_failure
+        return cls(
+            running=running is not None,
+            started_at=None if running is None else running.started_at,
+            looked_at=None if running is None else running.looked_at,
+            failure=None if failure is None else str(failure),
+            last=None if last is None else LastScan.of(last),
+        )
+
+
+class LastScan(Answer):
+    started_at: Moment
+    finished_at: Moment
+    listed: int
+    left_out: int
+
+    @classmethod
+    def of(cls, scan: db.Scan) -> Self:
+        return cls(started_at=scan.started_at, finished_at=scan.finished_at, listed=scan.listed, left_out=scan.left_out)
 
 
 class LeftOutFolder(Answer):

@@ -64,6 +64,10 @@ class Plan(Answer):
     new_version_destination: Annotated[
         str | None, Field(description='Where it goes with `"on_existing": "new_version"`; null while unknown.')
     ]
+    expected_seconds: Annotated[
+        float | None,
+        Field(description="Once it begins, going by the last ones; null if there were none."),
+    ]
     will_delete: Deletion
 
     @classmethod
@@ -87,6 +91,7 @@ class Plan(Answer):
             destination=destination.path,
             destination_exists=destination.taken is not None if destination.is_known else None,
             new_version_destination=destination.new_version,
+            expected_seconds=plan.expected_seconds,
             will_delete=Deletion(
                 files=contents.files,
                 folders=contents.folders,

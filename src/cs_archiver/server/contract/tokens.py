@@ -9,24 +9,27 @@ from cs_archiver.domain.access import Scope
 from cs_archiver.server.contract.base import Answer, Body, Moment
 from cs_archiver.services.tokens import NewToken
 
+TokenName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=100,
+        pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$",
+        description="What it is for.",
+    ),
+]
+TokenDays = Annotated[int, Field(ge=1, le=366)]
+
 
 class TokenWish(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "nightly report", "scope": "read"}]})
 
-    name: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=100,
-            pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$",
-            description="What it is for.",
-        ),
-    ]
+    name: TokenName
     scope: Annotated[
         Scope,
         Field(description="`read` looks; `operate` also submits, cancels and retries; `admin` also manages users."),
     ]
-    expires_in_days: Annotated[int, Field(ge=1, le=366)] = 90
+    expires_in_days: TokenDays = 90
 
 
 class TokenShown(Answer):

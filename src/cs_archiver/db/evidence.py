@@ -1,0 +1,103 @@
+"""What proves that an archive is where it should be: transfers, every check of them, the row of the catalogue."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cs_archiver.db import tables
+from cs_archiver.db.database import Database
+from cs_archiver.domain.manifest import Totals
+from cs_archiver.domain.verification import Check
+
+_ARCHIVES = tables.archives
+_MANIFESTS = tables.manifests
+_UPLOADS = tables.uploads
+_VERIFICATIONS = tables.verifications
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A submission to Globus; `outcome` None: under way, as far as is known."""
+
+    created_at: str
+    task_id: str | None
+    outcome: str | None
+    is_comparison: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """One look at an upload, as it was stored then."""
+
+    at: str
+    passed: bool
+    checks: list[Check]
+    task_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """What the catalogue keeps of it; `source_deleted_at` None: not deleted, or not all of it."""
+
+    collection: str
+    archived_at: str
+    source_deleted_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Of one job: verifications the newest first, transfers in order, and what its sealed manifest holds."""
+
+    verifications: list[Verification]
+    transfers: list[Transfer]
+    archived: Archived | None
+    contents: Totals | None
+
+
+async def evidence_of(database: Database, job_id: str) -> Evidence:
+    """Empty for a job that is not that far, or is not known."""
+    async with database.read() as connection:
+        return Evidence(
+            [_verification_of(row) for row in await connection.execute(_verifications(job_id))],
+            [_transfer_of(row) for row in await connection.execute(_transfers(job_id))],
+            await _archived(connection, job_id),
+            await _contents(connection, job_id),
+        )
+
+
+def _verifications(job_id: str) -> Any:
+    table = _VERIFICATIONS
+    of_upload = table.join(_UPLOADS, _UPLOADS.c.id == table.c.upload_id)
+    columns = (table.c.at, table.c.passed, table.c.checks, _UPLOADS.c.task_id)
+    return select(*columns).select_from(of_upload).where(table.c.job_id == job_id).order_by(table.c.id.desc())
+
+
+def _verification_of(row: Any) -> Verification:
+    checks = [Check(**check) for check in json.loads(row.checks)]
+    return Verification(row.at, bool(row.passed), checks, row.task_id)
+
+
+def _transfers(job_id: str) -> Any:
+    columns = (_UPLOADS.c.created_at, _UPLOADS.c.task_id, _UPLOADS.c.outcome, _UPLOADS.c.compares)
+    return select(*columns).where(_UPLOADS.c.job_id == job_id).order_by(_UPLOADS.c.id)
+
+
+def _transfer_of(row: Any) -> Transfer:
+    return Transfer(row.created_at, row.task_id, row.outcome, row.compares is not None)
+
+
+async def _archived(connection: AsyncConnection, job_id: str) -> Archived | None:
+    columns = (_ARCHIVES.c.globus_collection, _ARCHIVES.c.archived_at, _ARCHIVES.c.source_deleted_at)
+    row = (await connection.execute(select(*columns).where(_ARCHIVES.c.job_id == job_id))).first()
+    return None if row is None else Archived(*row)
+
+
+async def _contents(connection: AsyncConnection, job_id: str) -> Totals | None:
+    """Of the manifest that counts: each attempt to copy has sealed one of its own."""
+    present = select(tables.jobs.c.manifest_id).where(tables.jobs.c.id == job_id).scalar_subquery()
+    query = select(_MANIFESTS.c.files, _MANIFESTS.c.bytes).where(_MANIFESTS.c.id == present)
+    row = (await connection.execute(query)).first()
+    return None if row is None else Totals(*row)

@@ -1,0 +1,113 @@
+"""The folders that can be archived, those that cannot and why, and the scan that finds them."""
+
+from typing import Annotated, Literal
+
+from aiohttp import web
+from pydantic import BeforeValidator
+
+from cs_archiver.db.folder_search import FolderSearch, SortBy
+from cs_archiver.db.job_search import JobSearch
+from cs_archiver.domain.states import ACTIVE
+from cs_archiver.server.contract.forms import Form, PageQuery
+from cs_archiver.server.contract.text import Words
+from cs_archiver.server.keys import FOLDERS, JOBS
+from cs_archiver.server.links import is_own, link
+from cs_archiver.server.pages.frame import redirect, render
+from cs_archiver.server.pages.listing import Listing, PageNumber, PerPage
+from cs_archiver.server.route import Call
+from cs_archiver.services.jobs import JobView
+
+_MOST_ACTIVE = 10_000
+
+OptionalWords = Annotated[Words | None, BeforeValidator(lambda text: text or None)]
+"""A field of a search that was sent empty asks for nothing."""
+
+Sort = Literal[
+    "level1", "-level1", "level2", "-level2", "name", "-name", "size", "-size", "files", "-files",
+    "modified", "-modified",
+]  # fmt: skip
+LeftOutSort = Literal["level1", "-level1", "level2", "-level2", "name", "-name", "reason", "-reason"]
+
+
+class FolderPageQuery(PageQuery):
+    q: OptionalWords = None
+    level1: OptionalWords = None
+    level2: OptionalWords = None
+    sort: Sort = "level1"
+    page: PageNumber = 1
+    per: PerPage = 100
+
+
+class LeftOutPageQuery(PageQuery):
+    q: OptionalWords = None
+    sort: LeftOutSort = "level1"
+    page: PageNumber = 1
+    per: PerPage = 100
+
+
+class RefreshForm(Form):
+    """`next` is the page to come back to."""
+
+    next: str = ""
+
+
+async def listed(call: Call[FolderPageQuery, None]) -> web.Response:
+    service, query = call.service(FOLDERS), call.query
+    search = FolderSearch(
+        words=query.q,
+        level1=query.level1,
+        level2=query.level2,
+        sort_by=_key(query.sort),
+        descending=_is_down(query.sort),
+    )
+    # In this order: what changes meanwhile is told to the page, which then asks again.
+    last = await service.last_scan()
+    if last is None:
+        service.begin_scan()
+    running, failure, jobs = service.running_scan, service.scan_failure, await _active_jobs(call)
+    found = await service.search(search, limit=query.per, offset=(query.page - 1) * query.per)
+    context = {
+        "query": query,
+        "found": found,
+        "listing": Listing(call.request, found.total, query.page, query.per, query.sort),
+        "levels": await service.levels(),
+        "left_out": (await service.search(FolderSearch(is_left_out=True), limit=1, offset=0)).total,
+        "jobs": jobs,
+        "running": running,
+        "failure": failure,
+        "last": last,
+    }
+    return await render(call.request, "folders.html", context)
+
+
+async def left_out(call: Call[LeftOutPageQuery, None]) -> web.Response:
+    service, query = call.service(FOLDERS), call.query
+    search = FolderSearch(True, query.q, sort_by=_key(query.sort), descending=_is_down(query.sort))
+    found = await service.search(search, limit=query.per, offset=(query.page - 1) * query.per)
+    context = {
+        "query": query,
+        "found": found,
+        "listing": Listing(call.request, found.total, query.page, query.per, query.sort),
+        "last": await service.last_scan(),
+    }
+    return await render(call.request, "left_out.html", context)
+
+
+async def refresh(call: Call[None, RefreshForm]) -> web.Response:
+    call.service(FOLDERS).begin_scan()
+    app, back = call.request.app, call.body.next
+    return redirect(back if is_own(app, back) else link(app, "/folders"))
+
+
+async def _active_jobs(call: Call[FolderPageQuery, None]) -> dict[str, JobView]:
+    """The jobs that have not ended, by the folder they archive."""
+    page = await call.service(JOBS).page(JobSearch(tuple(ACTIVE)), limit=_MOST_ACTIVE, offset=0)
+    return {view.job.source_path: view for view in page.jobs}
+
+
+def _key(sort: str) -> SortBy:
+    return SortBy(sort.removeprefix("-"))
+
+
+def _is_down(sort: str) -> bool:
+    return sort.startswith("-")

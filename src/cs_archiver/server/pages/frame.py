@@ -1,0 +1,113 @@
+"""What surrounds every page: who is signed in, where one can go, what has just happened and how things are shown."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp_jinja2
+from aiohttp import hdrs, web
+
+from cs_archiver.db.accounts import User
+from cs_archiver.errors import InvalidRequest, JobError, NotAuthenticated
+from cs_archiver.server.auth import caller_of
+from cs_archiver.server.cookies import token_in_cookie
+from cs_archiver.server.keys import ACCOUNTS, CALLER, FLASHES, JOBS, PROBLEM
+from cs_archiver.server.links import inner_path, link
+from cs_archiver.server.negotiation import prefers_page
+from cs_archiver.server.pages.flash import FLASH, Flash, Level
+from cs_archiver.server.pages.nav import ACCOUNT_NAV, NAV, NavItem
+from cs_archiver.server.pages.preferences import FAILURES_SEEN, Preferences, preferences_of
+from cs_archiver.server.problems import NotReady
+from cs_archiver.server.route import Call, Who
+from cs_archiver.services.accounts import Caller
+
+_FOR_EVER = "0001-01-01T00:00:00.000Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """`user` is None on pages for those who are not signed in; `failures` counts the jobs that failed since `seen`."""
+
+    path: str
+    user: User | None
+    form_token: str
+    preferences: Preferences
+    flash: Flash | None
+    failures: int = 0
+    seen: str = _FOR_EVER
+
+    @property
+    def nav(self) -> list[NavItem]:
+        return self._allowed(NAV, Who.USER)
+
+    @property
+    def admin_nav(self) -> list[NavItem]:
+        return self._allowed(NAV, Who.ADMIN)
+
+    @property
+    def account_nav(self) -> list[NavItem]:
+        return self._allowed(ACCOUNT_NAV, Who.USER)
+
+    def is_at(self, item: NavItem) -> bool:
+        return self.path == item.path or self.path.startswith(item.path + "/")
+
+    def _allowed(self, items: tuple[NavItem, ...], who: Who) -> list[NavItem]:
+        if self.user is None or self.user.must_change_password or (who is Who.ADMIN and not self.user.is_admin):
+            return []
+        return [item for item in items if item.who is who]
+
+
+async def render(
+    request: web.Request, template: str, context: dict[str, Any] | None = None, *, status: int = 200
+) -> web.Response:
+    """The page within its frame, which templates find as `frame`."""
+    frame = await _frame_of(request, is_calm=status < 500)
+    response = aiohttp_jinja2.render_template(template, request, {"frame": frame, **(context or {})}, status=status)
+    response.headers[hdrs.VARY] = f"{hdrs.ACCEPT}, {hdrs.COOKIE}"
+    response.enable_compression()
+    return response
+
+
+async def refused(
+    call: Call[Any, Any], error: InvalidRequest | JobError, template: str, context: dict[str, Any]
+) -> web.Response:
+    """The page of a form once more, with why it was refused as `error`. Raises the error for who wants no page."""
+    if not prefers_page(call.request):
+        raise error
+    refusal = NotReady(error.problem, str(error)) if isinstance(error, JobError) else error
+    call.request[PROBLEM] = refusal.problem
+    return await render(call.request, template, {**context, "error": refusal}, status=refusal.status)
+
+
+def go_on(
+    call: Call[Any, Any], path: str, text: str = "", level: Level = Level.SUCCESS, /, **query: object
+) -> web.Response:
+    """After a form, to the page of this path, which says the text once."""
+    if text:
+        query[FLASH] = call.service(FLASHES).leave(call.caller.credential, Flash(level, text))
+    return redirect(link(call.request.app, path, **query))
+
+
+def redirect(address: str) -> web.Response:
+    return web.Response(status=303, headers={hdrs.LOCATION: address})
+
+
+async def _frame_of(request: web.Request, *, is_calm: bool) -> Frame:
+    """`is_calm`: nothing is known to be wrong with the service itself, so it can be asked for more."""
+    caller = request.get(CALLER) or (await _visitor(request) if is_calm else None)
+    path, preferences = inner_path(request), preferences_of(request)
+    if caller is None:
+        return Frame(path, None, "", preferences, None)
+    name = request.query.get(FLASH)
+    flash = request.app[FLASHES].take(caller.credential, name) if name else None
+    form_token = request.app[ACCOUNTS].form_token(caller.credential)
+    seen = request.cookies.get(FAILURES_SEEN, _FOR_EVER)
+    failures = await request.app[JOBS].failed_since(seen) if is_calm else 0
+    return Frame(path, caller.user, form_token, preferences, flash, failures, seen)
+
+
+async def _visitor(request: web.Request) -> Caller | None:
+    """Who looks at a page that is open to anyone."""
+    try:
+        return await caller_of(request.app, token_in_cookie(request))
+    except (NotAuthenticated, JobError):
+        return None

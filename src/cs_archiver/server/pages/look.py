@@ -1,0 +1,76 @@
+"""What every template can use: filters in the reader's units and time zone, addresses, and facts of the service."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jinja2
+from aiohttp import web
+from jinja2.runtime import Context
+
+import cs_archiver
+from cs_archiver.clock import elapsed
+from cs_archiver.domain.states import step_name
+from cs_archiver.server.keys import IS_GLOBUS_SANDBOX, STATIC_FILES
+from cs_archiver.server.links import link
+from cs_archiver.server.pages import words
+
+
+def install(app: web.Application, templates: jinja2.Environment) -> None:
+    templates.filters.update(
+        size=_size,
+        rate=_rate,
+        moment=_moment,
+        exact=_exact,
+        clock=_clock,
+        elapsed=_elapsed,
+        ago=words.ago_text,
+        duration=words.duration_text,
+        count=words.count_text,
+        step=step_name,
+    )
+    templates.globals.update(
+        link=partial(link, app),
+        asset=_asset(app),
+        version=cs_archiver.__version__,
+        is_globus_sandbox=app[IS_GLOBUS_SANDBOX],
+    )
+
+
+def _elapsed(start: str, end: str) -> float:
+    """Seconds between two moments."""
+    return max(0.0, elapsed(start, end).total_seconds())
+
+
+def _asset(app: web.Application) -> Callable[[str], str]:
+    tree = app[STATIC_FILES]
+
+    def asset(name: str) -> str:
+        """The address of a file under web/static. Raises KeyError for one that is not there."""
+        return link(app, f"/static/{tree.version}/{name}") if tree.files[name] else ""
+
+    return asset
+
+
+@jinja2.pass_context
+def _size(context: Context, size_bytes: float) -> str:
+    return words.size_text(size_bytes, context["frame"].preferences.units)
+
+
+@jinja2.pass_context
+def _rate(context: Context, bytes_per_second: float) -> str:
+    return words.size_text(bytes_per_second, context["frame"].preferences.units) + "/s"
+
+
+@jinja2.pass_context
+def _moment(context: Context, moment: str) -> str:
+    return words.moment_text(moment, context["frame"].preferences)
+
+
+@jinja2.pass_context
+def _clock(context: Context, moment: str) -> str:
+    return words.clock_text(moment, context["frame"].preferences)
+
+
+@jinja2.pass_context
+def _exact(context: Context, moment: str) -> str:
+    return words.exact_text(moment, context["frame"].preferences)
