@@ -160,7 +160,9 @@ async def test_a_cancelled_upload_has_ended_at_globus_although_the_mark_was_lost
             assert (await service.call("DELETE", f"/api/jobs/{job_id}"))[0] == 204
             await service.until(job_id, "cancelled")
 
-            assert [task.is_unfinished for task in sandbox.tasks.values()] == [False]
+            # Before the cancel came, the doubted task may have been ended already, and another begun in its place.
+            assert not any(task.is_unfinished for task in sandbox.tasks.values())
+            assert sandbox.tasks
     assert kept.losses() == []
 
 

@@ -33,8 +33,8 @@ from tests.support.service import Place, sandbox_settings
 pytestmark = pytest.mark.timeout(900)
 
 SEED = 20
-SHARES = {"archived": pick(12, 240), "cancelled": pick(1, 24), "retried": pick(2, 48)}
-SPREAD = {"archived": pick(2, 1), "cancelled": pick(4, 1), "retried": pick(8, 1)}  # of so many points one is taken
+SHARES = {"archived": pick(5, 240), "cancelled": pick(1, 24), "retried": pick(2, 48)}
+SPREAD = {"archived": pick(5, 1), "cancelled": pick(8, 1), "retried": pick(16, 1)}  # of so many points one is taken
 PAIRED = pick(30, 1)  # every how many-th first crash is followed by second ones, so many:
 PAIRS_OF_EACH = pick(1, 2)
 TRIES = 4
