@@ -5,6 +5,7 @@ of its system calls is the last is up to the watch (kill_points), or to strace, 
 """
 
 import asyncio
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -124,7 +125,8 @@ class ServiceProcess:
     async def bury(self) -> None:
         """Kill it if it lives, and see that nothing it started outlives it for long."""
         if self.returncode is None:
-            os.kill(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has died already, and nobody told this process yet
+                os.kill(self.pid, signal.SIGKILL)
         assert await self.ended(10), "SIGKILL did not end the service"
         self._process.join()
         if self.tracer is not None:
