@@ -22,12 +22,12 @@ from cs_archiver.domain.folders import Folder, Patterns
 from cs_archiver.errors import NeedsOperator, NotFound, Temporary
 from cs_archiver.tools import crew
 from cs_archiver.tools.discovery import BATCH_ENTRIES, Discovery
+from tests.support.nobody import as_nobody
 
 PATTERNS = Patterns(
     markers=(".archived", "*-ARCHIVED-TO-GLOBUS.txt"),
     litter=(".@__thumb", "@eaDir", ".DS_Store", "Thumbs.db", "._*"),
 )
-NOBODY = 65534
 
 
 def discovery_of(base: Path, *, threads: int = 4) -> Discovery:
@@ -69,18 +69,6 @@ def public(tmp_path: Path) -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Permissions mean nothing to root, so the block runs as a user to whom they do."""
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
 
 
 def test_folders_exactly_three_levels_down_are_listed_with_size_count_and_time(tmp_path: Path) -> None:

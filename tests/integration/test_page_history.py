@@ -2,8 +2,6 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,19 +10,8 @@ from cs_archiver.clock import now_text
 from cs_archiver.db import tables
 from cs_archiver.domain.states import FINAL, JobStatus
 from tests.support import jobs
-from tests.support.api import Api, running_api
+from tests.support.api import Api
 from tests.support.visitor import Page, Visitor
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with running_api(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def ann(api: Api) -> Visitor:
-    return Visitor(api, await api.token_of("ann"))
 
 
 async def _plant(api: Api, name: str, state: JobStatus = JobStatus.FAILED, **values: Any) -> str:

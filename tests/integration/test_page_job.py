@@ -2,7 +2,6 @@
 
 import os
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from cs_archiver.domain.verification import Check
 from cs_archiver.server.pages.job_timeline import spans_of
 from cs_archiver.services import markers
 from cs_archiver.services.markers import Markers
-from tests.support.api import Api, running_api
+from tests.support.api import Api
 from tests.support.jobs import a_job
 from tests.support.visitor import Visitor
 
@@ -32,17 +31,6 @@ CHECKS = [
     Check(1, "task status", "SUCCEEDED", "SUCCEEDED", passed=True),
     Check(2, "remote name", "Alpha.tar.7z", "<i>other</i>", passed=False),
 ]
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with running_api(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def ann(api: Api) -> Visitor:
-    return Visitor(api, await api.token_of("ann"))
 
 
 def _file(path: bytes) -> Entry:

@@ -1,6 +1,5 @@
 """The queue as a page without scripts: what each worker is at, who stands in line, and leaving the line."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,17 +14,6 @@ from tests.support.visitor import Page, Visitor
 
 FORWARD = [JobStatus.COPYING, JobStatus.COMPRESSING, JobStatus.VERIFYING, JobStatus.AWAITING_UPLOAD]
 ODD = "Æther #1 <b>"
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with running_api(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def ann(api: Api) -> Visitor:
-    return Visitor(api, await api.token_of("ann"))
 
 
 async def _job(api: Api, name: str, *states: JobStatus, **facts: object) -> Job:

@@ -1,28 +1,14 @@
 """The settings, without a script: how things are shown, the password, the sessions, the API tokens."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from cs_archiver.domain.access import Scope
 from cs_archiver.server.pages.settings_agents import agent_text
-from tests.support.api import PASSWORD, Api, running_api
+from tests.support.api import PASSWORD, Api
 from tests.support.visitor import Visitor
 
 NEW_PASSWORD = "seven lamps in the harbour"
 CHROME = "Mozilla/5.0 ({}) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 {}Safari/537.36"
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with running_api(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def ann(api: Api) -> Visitor:
-    return Visitor(api, await api.token_of("ann"))
 
 
 async def _status(api: Api, token: str) -> int:

@@ -5,7 +5,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from cs_archiver.services.folders import FolderService
 from cs_archiver.services.preview import Previews, PreviewSettings
 from cs_archiver.tools.discovery import Discovery
 from tests.support.api import BASE_PATH, Api, Destination, refusal_of, running_api
+from tests.support.nobody import as_nobody
 from tests.support.service import running_service
 from tests.support.tampering import plant
 
@@ -100,21 +101,6 @@ async def test_what_cannot_be_archived_is_named_and_the_job_would_be_refused(api
     refused = await api.call("POST", "/api/jobs", json={"folder_path": api.folder("Alpha")})
     document = await refusal_of(refused, 409, obstacle["problem"])
     assert document["detail"] == obstacle["detail"]
-
-
-NOBODY = 65534
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Permissions mean nothing to root, so the block runs as a user to whom they do."""
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
 
 
 @asynccontextmanager

@@ -214,6 +214,7 @@ class Catalogue:
                 row = _archive_row(job, upload, collection=collection, verification_id=verification_id)
                 # A repeated verification of the same archive finds its row there already.
                 entered = sqlite_insert(_ARCHIVES).values(row)
+                # A number of its own: a database from before this knows less than the mark says, and doubts itself.
                 await connection.execute(text("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'uploads'"))
                 await connection.execute(entered.on_conflict_do_nothing(index_elements=["job_id"]))
 

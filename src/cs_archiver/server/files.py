@@ -4,6 +4,8 @@ import asyncio
 import gzip
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,13 +15,19 @@ MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
-class File(NamedTuple):
-    """`etag` names the content: two files of one tag are equal. `packed` is the same by gzip, where that is smaller."""
+@dataclass(frozen=True)
+class File:
+    """`etag` names the content: two files of one tag are equal."""
 
     content: bytes
-    packed: bytes | None
     media_type: str
     etag: str
+
+    @cached_property
+    def packed(self) -> bytes | None:
+        """The content by gzip, where that is smaller; made for the first who takes it, not at every start."""
+        packed = gzip.compress(self.content, mtime=0)
+        return packed if len(packed) < len(self.content) else None
 
 
 class Tree(NamedTuple):
@@ -43,9 +51,7 @@ class LateFile:
 
 
 def file_of(content: bytes, media_type: str) -> File:
-    packed = gzip.compress(content, mtime=0)
-    is_smaller = len(packed) < len(content)
-    return File(content, packed if is_smaller else None, media_type, hashlib.sha256(content).hexdigest()[:32])
+    return File(content, media_type, hashlib.sha256(content).hexdigest()[:32])
 
 
 def static_files(folder: Path) -> Tree:
@@ -61,7 +67,7 @@ def static_files(folder: Path) -> Tree:
 
 def sent(request: web.Request, file: File, *, is_lasting: bool = False) -> web.Response:
     """The file, or 304 when the client has it; kept by browsers, but asked for each time unless `is_lasting`."""
-    is_packed = file.packed is not None and "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower()
+    is_packed = "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower() and file.packed is not None
     etag = f"{file.etag}-gzip" if is_packed else file.etag
     known = any(tag.value in {etag, "*"} for tag in request.if_none_match or ())
     response = web.Response(status=304) if known else _whole(file, is_packed=is_packed)

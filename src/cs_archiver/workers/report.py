@@ -108,6 +108,10 @@ class JobReport:
 
 async def log_line(jobs: Jobs, bus: Bus, job_id: str, message: str, level: LogLevel) -> None:
     """Append to the job's log, to the service's own log, and tell whoever listens."""
-    timestamp = await jobs.log(job_id, level, message)
-    _log.log(logging.getLevelName(level.value), "job_id=%s %s", job_id, message)
-    bus.publish(LogAdded(job_id, timestamp, level, message))
+    tell(bus, LogAdded(job_id, await jobs.log(job_id, level, message), level, message))
+
+
+def tell(bus: Bus, line: LogAdded) -> None:
+    """What `log_line` does once the line is in the job's log."""
+    _log.log(logging.getLevelName(line.level.value), "job_id=%s %s", line.job_id, line.message)
+    bus.publish(line)

@@ -23,7 +23,7 @@ from cs_archiver.errors import (
 )
 from cs_archiver.stages.stage import Advance, Stage
 from cs_archiver.workers.aftermath import Aftermath
-from cs_archiver.workers.report import JobReport
+from cs_archiver.workers.report import JobReport, tell
 
 _LOOK_SECONDS = 5.0  # the bell is news, and news may be lost: look at the queue this often in any case
 
@@ -152,8 +152,7 @@ class Worker:
 
         moved = await self._queue.move(job, advance.to, changes, also=also)
         for line in said:
-            _log.info("job_id=%s %s", job.id, line.message)
-            self._bus.publish(line)
+            tell(self._bus, line)
         return moved
 
 

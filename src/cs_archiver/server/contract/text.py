@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 NO_NUL = r"^[^\u0000]*$"
 
@@ -20,3 +20,8 @@ Words = Annotated[
     str, Field(min_length=1, max_length=200, json_schema_extra={"pattern": NO_NUL}), AfterValidator(storable)
 ]
 """What is searched for: as it stands, but for the case of ASCII letters."""
+
+NoneIfEmpty = BeforeValidator(lambda text: text or None)
+"""A field of a search that was sent empty asks for nothing."""
+
+OptionalWords = Annotated[Words | None, NoneIfEmpty]

@@ -4,11 +4,10 @@ from datetime import timedelta
 from typing import Annotated, Literal
 
 from aiohttp import web
-from pydantic import BeforeValidator
 
 from cs_archiver.db.audit import Wanted
 from cs_archiver.server.contract.forms import PageQuery
-from cs_archiver.server.contract.text import Words
+from cs_archiver.server.contract.text import NoneIfEmpty, OptionalWords
 from cs_archiver.server.keys import AUDIT, USERS
 from cs_archiver.server.pages.admin_words import ACTIONS
 from cs_archiver.server.pages.frame import render
@@ -18,18 +17,16 @@ from cs_archiver.server.pages.preferences import Preferences, preferences_of
 from cs_archiver.server.problem_names import PROBLEMS
 from cs_archiver.server.route import Call
 
-_nothing = BeforeValidator(lambda text: text or None)
-
 
 class AuditPageQuery(PageQuery):
     """`user` did it, or had it done to the account; `what` is the action, `q` stands in what it was done to."""
 
-    user: Annotated[Words | None, _nothing] = None
-    what: Annotated[Words | None, _nothing] = None
-    result: Annotated[Literal["ok", "refused"] | None, _nothing] = None
+    user: OptionalWords = None
+    what: OptionalWords = None
+    result: Annotated[Literal["ok", "refused"] | None, NoneIfEmpty] = None
     since: Day = None
     until: Day = None
-    q: Annotated[Words | None, _nothing] = None
+    q: OptionalWords = None
     page: PageNumber = 1
     per: PerPage = 100
 

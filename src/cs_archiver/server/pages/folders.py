@@ -1,15 +1,14 @@
 """The folders that can be archived, those that cannot and why, and the scan that finds them."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from aiohttp import web
-from pydantic import BeforeValidator
 
 from cs_archiver.db.folder_search import FolderSearch, SortBy
 from cs_archiver.db.job_search import JobSearch
 from cs_archiver.domain.states import ACTIVE
 from cs_archiver.server.contract.forms import Form, PageQuery
-from cs_archiver.server.contract.text import Words
+from cs_archiver.server.contract.text import OptionalWords
 from cs_archiver.server.keys import FOLDERS, JOBS
 from cs_archiver.server.links import is_own, link
 from cs_archiver.server.pages.frame import redirect, render
@@ -18,9 +17,6 @@ from cs_archiver.server.route import Call
 from cs_archiver.services.jobs import JobView
 
 _MOST_ACTIVE = 10_000
-
-OptionalWords = Annotated[Words | None, BeforeValidator(lambda text: text or None)]
-"""A field of a search that was sent empty asks for nothing."""
 
 Sort = Literal[
     "level1", "-level1", "level2", "-level2", "name", "-name", "size", "-size", "files", "-files",

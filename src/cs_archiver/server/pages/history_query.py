@@ -3,22 +3,21 @@
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from cs_archiver.clock import to_text
 from cs_archiver.db.job_search import JobSearch, SortBy
 from cs_archiver.domain.states import FINAL, JobStatus
 from cs_archiver.server.contract.forms import PageQuery
-from cs_archiver.server.contract.text import Words
+from cs_archiver.server.contract.text import NoneIfEmpty, OptionalWords
 from cs_archiver.server.pages.listing import PageNumber, PerPage
 
 NEWEST_FIRST = "-completed_at"
 
-_nothing = BeforeValidator(lambda text: text or None)  # a field of a search that was sent empty asks for nothing
 _FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(9998, 12, 31)  # others cannot all be told in UTC
 
-Day = Annotated[Annotated[date, Field(ge=_FIRST_DAY, le=_LAST_DAY)] | None, _nothing]
-EndState = Annotated[Literal["completed", "failed", "cancelled"] | None, _nothing]
+Day = Annotated[Annotated[date, Field(ge=_FIRST_DAY, le=_LAST_DAY)] | None, NoneIfEmpty]
+EndState = Annotated[Literal["completed", "failed", "cancelled"] | None, NoneIfEmpty]
 Sort = Literal[
     "folder_name", "-folder_name", "status", "-status", "completed_at", "-completed_at", "size", "-size",
 ]  # fmt: skip
@@ -28,10 +27,10 @@ class HistoryQuery(PageQuery):
     """`since` and `until` are days of the reader's calendar, the last of them included."""
 
     status: EndState = None
-    by: Annotated[Words | None, _nothing] = None
+    by: OptionalWords = None
     since: Day = None
     until: Day = None
-    q: Annotated[Words | None, _nothing] = None
+    q: OptionalWords = None
     sort: Sort = "-completed_at"
     page: PageNumber = 1
     per: PerPage = 100

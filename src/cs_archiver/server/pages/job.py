@@ -10,9 +10,9 @@ from cs_archiver.domain.states import CANCELLABLE, JobStatus
 from cs_archiver.errors import InvalidRequest, JobError
 from cs_archiver.server.contract.forms import Form, PageQuery
 from cs_archiver.server.contract.job_files import ManifestEntry
+from cs_archiver.server.contract.text import OptionalWords
 from cs_archiver.server.keys import JOB_RECORDS, JOBS, MARKERS
 from cs_archiver.server.pages.flash import Level
-from cs_archiver.server.pages.folders import OptionalWords
 from cs_archiver.server.pages.frame import go_on, refused, render
 from cs_archiver.server.pages.job_log import LINES_SHOWN, LevelShown
 from cs_archiver.server.pages.job_timeline import spans_of

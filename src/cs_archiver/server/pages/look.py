@@ -46,7 +46,9 @@ def _asset(app: web.Application) -> Callable[[str], str]:
 
     def asset(name: str) -> str:
         """The address of a file under web/static. Raises KeyError for one that is not there."""
-        return link(app, f"/static/{tree.version}/{name}") if tree.files[name] else ""
+        if name not in tree.files:
+            raise KeyError(name)
+        return link(app, f"/static/{tree.version}/{name}")
 
     return asset
 

@@ -8,7 +8,6 @@ from aiohttp import web
 from cs_archiver.clock import now_text
 from cs_archiver.errors import InvalidRequest, JobError, NotFound
 from cs_archiver.server import cookies
-from cs_archiver.server.address import origin_of
 from cs_archiver.server.contract.forms import Form, PageQuery
 from cs_archiver.server.keys import ACCOUNTS, FLASHES, TOKENS
 from cs_archiver.server.links import link
@@ -16,7 +15,7 @@ from cs_archiver.server.pages.flash import FLASH, Flash, Level
 from cs_archiver.server.pages.frame import go_on, redirect, refused, render
 from cs_archiver.server.pages.preferences import THEME, UNITS, ZONE, Theme, Units, Zone, keep
 from cs_archiver.server.pages.settings_agents import agent_text
-from cs_archiver.server.pages.sign_in import PasswordForm
+from cs_archiver.server.pages.sign_in import PasswordForm, session_of_new_password
 from cs_archiver.server.route import Call
 
 _PAGE = "/settings"
@@ -41,12 +40,8 @@ async def display(call: Call[None, DisplayForm]) -> web.Response:
 
 
 async def change_password(call: Call[None, PasswordForm]) -> web.Response:
-    service, given = call.service(ACCOUNTS), call.body
     try:
-        given.require_same()
-        session = await service.change_password(
-            call.user, given.current_password, given.new_password, origin_of(call.request)
-        )
+        session = await session_of_new_password(call)
     except (InvalidRequest, JobError) as error:
         return await refused(call, error, "settings.html", await _context(call))
     # The session that called has ended with the old password: the new one is told.

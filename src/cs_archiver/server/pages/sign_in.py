@@ -13,6 +13,7 @@ from cs_archiver.server.keys import ACCOUNTS, ACTION, USER
 from cs_archiver.server.links import is_own, link
 from cs_archiver.server.pages.frame import redirect, refused, render
 from cs_archiver.server.route import Call
+from cs_archiver.services.accounts import Session
 from cs_archiver.services.throttle import TooManyAttempts
 
 _LOGIN, _PASSWORD = "login.html", "password.html"
@@ -79,17 +80,22 @@ async def password_form(call: Call[NextQuery, None]) -> web.Response:
 
 
 async def change_password(call: Call[None, PasswordForm]) -> web.Response:
-    service, given = call.service(ACCOUNTS), call.body
     try:
-        given.require_same()
-        session = await service.change_password(
-            call.user, given.current_password, given.new_password, origin_of(call.request)
-        )
+        session = await session_of_new_password(call)
     except (InvalidRequest, JobError) as error:
-        return await refused(call, error, _PASSWORD, {"next": given.next})
-    response = _go_to(call, given.next)
+        return await refused(call, error, _PASSWORD, {"next": call.body.next})
+    response = _go_to(call, call.body.next)
     response.headers.update(cookies.begin(call.request, session))
     return response
+
+
+async def session_of_new_password(call: Call[None, PasswordForm]) -> Session:
+    """The password is changed, and every older session has ended. Raises what the form is refused for."""
+    given = call.body
+    given.require_same()
+    return await call.service(ACCOUNTS).change_password(
+        call.user, given.current_password, given.new_password, origin_of(call.request)
+    )
 
 
 def _go_to(call: Call[Any, Any], address: str) -> web.Response:
