@@ -248,6 +248,7 @@ CREATE TABLE archives (
     source_deleted_at  TEXT,
     UNIQUE (globus_collection, globus_path)
 ) STRICT;
+CREATE INDEX archives_by_deletion ON archives (source_deleted_at, manifest_id, archive_size_bytes);  -- all that is summed up
 
 CREATE TRIGGER jobs_start_queued BEFORE INSERT ON jobs WHEN NEW.status <> 'queued'
 BEGIN SELECT RAISE(ABORT, 'a job starts in the state queued'); END;

@@ -7,6 +7,7 @@ import platform
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -108,6 +109,7 @@ def main() -> None:
     for build in builders:
         with tempfile.TemporaryDirectory(prefix="bench-") as root:
             asyncio.run(through_the_product(Path(root), build, check=not arguments.no_check))
+    subprocess.run([sys.executable, "-m", "tests.bench.load"], check=True)
 
 
 if __name__ == "__main__":

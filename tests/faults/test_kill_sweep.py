@@ -85,7 +85,7 @@ async def calls_of(job: str, root: Path, shared: Path) -> Counter[tuple[str, str
     return Counter({(role, call): made for role, call, made in json.loads(file.read_text())})
 
 
-@pytest.mark.parametrize("case", cases(pick(130, 1_000_000)), ids=str)
+@pytest.mark.parametrize("case", cases(pick(206, 1_000_000)), ids=str)
 async def test_killed_right_before_a_call_nothing_is_lost_and_the_job_is_finished(
     root: Path, shared: Path, count: Count, case: Case
 ) -> None:

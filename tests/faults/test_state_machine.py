@@ -41,7 +41,7 @@ from tests.faults.scale import pick
 pytestmark = [pytest.mark.timeout(1200)]
 
 STEPS = 400
-RUNS = 8  # the first is the simplest of all, and does nothing
+RUNS = 6  # the first is the simplest of all, and does nothing
 SETTINGS = settings(
     max_examples=RUNS,
     stateful_step_count=STEPS,
@@ -51,7 +51,7 @@ SETTINGS = settings(
     phases=(Phase.generate, Phase.shrink),
     suppress_health_check=list(HealthCheck),
 )
-CASES = {"stopped": pick(1, 280), "killed": pick(1, 75)}
+CASES = {"stopped": pick(3, 392), "killed": pick(2, 105)}
 _A_FEW = 5  # steps that make a run worth its end
 FOLDERS = ("Alpha", "Beta", "Gamma")
 _UPLOADS, _COMPARISONS = "CS Archiver job", "CS Archiver comparison"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, bindparam, func, select
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
@@ -12,6 +12,13 @@ from cs_archiver.db.database import Connection, Database
 
 _USERS = tables.users
 _SESSIONS = tables.sessions
+
+# Asked with every request: building it takes as long as running it.
+_BY_SESSION = (
+    select(_USERS, _SESSIONS.c.expires_at)
+    .join(_SESSIONS, _SESSIONS.c.user_id == _USERS.c.id)
+    .where(_SESSIONS.c.jti == bindparam("jti"), _SESSIONS.c.expires_at > bindparam("now"))
+)
 
 MOST_SESSIONS = 100
 """Of one user at a time: a script that signs in at each run must not fill the table."""
@@ -82,14 +89,9 @@ class Accounts:
 
     async def by_session(self, jti: str) -> tuple[User, str] | None:
         """The user of a session that has neither ended nor expired, and when it will expire."""
-        query = (
-            select(_USERS, _SESSIONS.c.expires_at)
-            .join(_SESSIONS, _SESSIONS.c.user_id == _USERS.c.id)
-            .where(_SESSIONS.c.jti == jti, _SESSIONS.c.expires_at > now_text())
-        )
-        async with self._database.read() as connection:
-            row = (await connection.execute(query)).first()
-        return None if row is None else (user_of(row), row.expires_at)
+        for row in await self._database.rows(_BY_SESSION, {"jti": jti, "now": now_text()}):
+            return user_of(row), str(row.expires_at)
+        return None
 
     async def sessions(self, user: User) -> list[SessionLine]:
         """Those that still count, the newest first."""
@@ -99,8 +101,7 @@ class Accounts:
             .where(_SESSIONS.c.user_id == user.id, _SESSIONS.c.expires_at > now_text())
             .order_by(_SESSIONS.c.created_at.desc(), _SESSIONS.c.jti)
         )
-        async with self._database.read() as connection:
-            return [SessionLine(*row) for row in (await connection.execute(query)).all()]
+        return [SessionLine(*row) for row in await self._database.rows(query)]
 
     async def end_session(self, user: User, jti: str) -> bool:
         """False when the user has no such session."""
@@ -178,7 +179,12 @@ async def _end_oldest(connection: Connection, user: User) -> list[str]:
 
 
 def user_of(row: Row[Any]) -> User:
-    values = {name: row._mapping[name] for name in User.__slots__}
-    for flag in ("is_admin", "must_change_password"):
-        values[flag] = bool(values[flag])
-    return User(**values)
+    return User(
+        id=row.id,
+        username=row.username,
+        password_hash=row.password_hash,
+        is_admin=bool(row.is_admin),
+        must_change_password=bool(row.must_change_password),
+        created_at=row.created_at,
+        last_login=row.last_login,
+    )

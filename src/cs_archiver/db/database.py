@@ -1,20 +1,25 @@
 """The one SQLite file: a single writer connection, query-only readers, and the transactions on both."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event
+import aiosqlite
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy import Executable, Row, event
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from cs_archiver.db import schema
+from cs_archiver.db import driver, schema
+from cs_archiver.db.readers import NoneFree, Readers
 from cs_archiver.db.uninterrupted import UninterruptedConnection, to_the_end
 from cs_archiver.errors import NeedsOperator
 
 Connection = AsyncConnection
 """A transaction that is open, handed from one function of this package to the next."""
+
+AnyRow = Row[*tuple[Any, ...]]
 
 # FULL: a commit that a power cut forgets could forget an authorised deletion (architecture.md, SQLite).
 _COMMON_PRAGMAS = ("busy_timeout = 5000", "foreign_keys = ON", "trusted_schema = OFF")
@@ -34,7 +39,7 @@ class DatabaseUnhealthy(NeedsOperator):
 class Database:
     """Opened by `open`, which creates the schema; every transaction goes through read or write."""
 
-    def __init__(self, path: Path, writer: AsyncEngine, readers: AsyncEngine) -> None:
+    def __init__(self, path: Path, writer: AsyncEngine, readers: Readers) -> None:
         self.trouble: str | None = None  # why the last attempt to write failed, for people
         self._path = path
         self._writer = writer
@@ -44,8 +49,10 @@ class Database:
     @classmethod
     async def open(cls, path: Path, *, read_connections: int) -> "Database":
         """Raises DatabaseUnusable when the file is damaged or of a newer version."""
-        writer = _engine(path, connections=1, pragmas=_WRITER_PRAGMAS, begin="BEGIN IMMEDIATE")
-        readers = _engine(path, connections=read_connections, pragmas=_READER_PRAGMAS, begin="BEGIN")
+        writer = _engine(path, connections=1, kind=driver.Connection, pragmas=_WRITER_PRAGMAS)
+        event.listen(writer.sync_engine, "begin", _begin_immediate)
+        reading = _engine(path, connections=read_connections, kind=driver.ReadingConnection, pragmas=_READER_PRAGMAS)
+        readers = Readers(reading, read_connections)
         database = cls(path, writer, readers)
         try:
             await schema.prepare(writer)
@@ -78,8 +85,16 @@ class Database:
         """A snapshot to read from. Raises DatabaseUnhealthy as `write` does."""
         with _told_apart():
             self._require_file()  # SQLite would create an empty one in its place
-            async with _open(self._readers) as connection:
+            async with self._readers.lend() as connection:
                 yield connection
+
+    async def rows(self, query: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[AnyRow]:
+        """All rows of one query, at half the cost of a `read` around it. Raises DatabaseUnhealthy as `write` does."""
+        with _told_apart():
+            self._require_file()
+            async with self._readers.lend(for_one_statement=True) as connection:
+                found: Sequence[AnyRow] = (await connection.execute(query, parameters)).all()
+                return found
 
     async def require_healthy(self) -> None:
         """Raises DatabaseUnhealthy when writing failed last time and still does."""
@@ -100,7 +115,7 @@ class Database:
 
     async def close(self) -> None:
         # Readers first: the last connection to close checkpoints, and that must be the writer.
-        await self._readers.dispose()
+        await self._readers.close()
         await self._writer.dispose()
 
 
@@ -123,6 +138,8 @@ def _told_apart() -> Iterator[None]:
         raise
     except DatabaseError as error:
         raise _unhealthy(str(error.orig)) from error
+    except NoneFree as error:
+        raise _unhealthy(str(error)) from error
 
 
 def _unhealthy(why: str) -> DatabaseUnhealthy:
@@ -132,19 +149,18 @@ def _unhealthy(why: str) -> DatabaseUnhealthy:
     )
 
 
-def _engine(path: Path, *, connections: int, pragmas: tuple[str, ...], begin: str) -> AsyncEngine:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", pool_size=connections, max_overflow=0, pool_timeout=60)
+def _engine(path: Path, *, connections: int, kind: type[driver.Connection], pragmas: tuple[str, ...]) -> AsyncEngine:
+    async def connect() -> aiosqlite.Connection:
+        return await kind(path, pragmas)
 
-    @event.listens_for(engine.sync_engine, "connect")
-    def _configure(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the driver must not begin transactions of its own
-        cursor = connection.cursor()
-        for pragma in pragmas:
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+    return create_async_engine(
+        f"sqlite+aiosqlite:///{path}",
+        async_creator=connect,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=60,
+    )
 
-    @event.listens_for(engine.sync_engine, "begin")
-    def _begin(connection: Any) -> None:
-        connection.exec_driver_sql(begin)
 
-    return engine
+def _begin_immediate(connection: SyncConnection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

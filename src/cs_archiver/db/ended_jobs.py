@@ -8,7 +8,7 @@ from sqlalchemy import func, select, tuple_
 
 from cs_archiver.db import tables
 from cs_archiver.db.database import Database
-from cs_archiver.db.job_search import JobSearch, wanted
+from cs_archiver.db.job_search import JobSearch, status_of, wanted
 from cs_archiver.db.queue import job_of, select_jobs
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import FINAL, JobStatus
@@ -28,8 +28,7 @@ class Sum:
 
 async def sums_of(database: Database, search: JobSearch) -> dict[JobStatus, Sum]:
     """For each state in which jobs end, whichever the search asks for: what fulfils the rest of it."""
-    async with database.read() as connection:
-        rows = (await connection.execute(sums_query(search))).all()
+    rows = await database.rows(sums_query(search))
     found = {JobStatus(status): Sum(count, folders or 0, archives or 0) for status, count, folders, archives in rows}
     return {status: found.get(status, Sum()) for status in JobStatus if status in FINAL}
 
@@ -37,8 +36,8 @@ async def sums_of(database: Database, search: JobSearch) -> dict[JobStatus, Sum]
 def sums_query(search: JobSearch) -> Any:
     """A row of state, count and both sums for each state that has any."""
     sums = (func.sum(_JOBS.c.folder_size_bytes), func.sum(_JOBS.c.archive_size_bytes))
-    query = select(_JOBS.c.status, func.count(), *sums).where(*wanted(search, sorted(FINAL)))
-    return query.group_by(_JOBS.c.status)
+    status = status_of(search)
+    return select(status, func.count(), *sums).where(*wanted(search, sorted(FINAL))).group_by(status)
 
 
 async def ever_archived(database: Database) -> Sum:
@@ -49,16 +48,18 @@ async def ever_archived(database: Database) -> Sum:
         .join_from(tables.archives, tables.manifests, manifests.id == archives.manifest_id)
         .where(archives.source_deleted_at.is_not(None))
     )
-    async with database.read() as connection:
-        count, folder_bytes, archive_bytes = (await connection.execute(query)).one()
+    ((count, folder_bytes, archive_bytes),) = await database.rows(query)
     return Sum(count, folder_bytes or 0, archive_bytes or 0)
 
 
 async def people_of(database: Database) -> list[str]:
     """Everybody who asked for a job in the list, by name."""
-    query = select(_JOBS.c.created_by).distinct().order_by(_JOBS.c.created_by)
-    async with database.read() as connection:
-        return list((await connection.scalars(query)).all())
+    # From one name to the next in the index: SQLite's own DISTINCT would look at every job.
+    name = select(func.min(_JOBS.c.created_by).label("name")).cte("people", recursive=True)
+    following = select(func.min(_JOBS.c.created_by)).where(_JOBS.c.created_by > name.c.name).scalar_subquery()
+    people = name.union_all(select(following).where(name.c.name.is_not(None)))
+    query = select(people.c.name).where(people.c.name.is_not(None)).order_by(people.c.name)
+    return [name for (name,) in await database.rows(query)]
 
 
 async def ended_in_batches(database: Database, search: JobSearch) -> AsyncIterator[list[Job]]:

@@ -82,14 +82,16 @@ def wanted(search: JobSearch, statuses: Collection[JobStatus]) -> Iterator[Colum
         yield _JOBS.c.completed_at >= search.ended_from
     if search.ended_before is not None:
         yield _JOBS.c.completed_at < search.ended_before
-    if search.words is None:
-        status: ColumnElement[str] = _JOBS.c.status
-    else:
-        status = literal_column("+jobs.status", Text())  # no index: each job must be read anyway, in any order
+    if search.words is not None:
         # The path ends in the folder's name.
         yield or_(holds(_JOBS.c.source_path, search.words), holds(_JOBS.c.error_message, search.words))
     if statuses:
-        yield status.in_(statuses)
+        yield status_of(search).in_(statuses)
+
+
+def status_of(search: JobSearch) -> ColumnElement[str]:
+    """The state of a job; from no index where words are searched, as each job must be read anyway, in any order."""
+    return _JOBS.c.status if search.words is None else literal_column("+jobs.status", Text())
 
 
 def _order(search: JobSearch) -> list[ColumnElement[Any]]:

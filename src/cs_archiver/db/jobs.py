@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
 from cs_archiver.db.database import Database
-from cs_archiver.db.queue import job_of, select_jobs
+from cs_archiver.db.queue import BY_ID, job_of, select_jobs
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import JobStatus
@@ -39,27 +39,24 @@ class Jobs:
         self._database = database
 
     async def find(self, job_id: str) -> Job | None:
-        async with self._database.read() as connection:
-            row = (await connection.execute(select_jobs().where(_JOBS.c.id == job_id))).first()
-        return None if row is None else job_of(row)
+        for row in await self._database.rows(BY_ID, {"job_id": job_id}):
+            return job_of(row)
+        return None
 
     async def in_line(self, statuses: Collection[JobStatus]) -> list[Job]:
         """Jobs of these states in the order in which they will be served."""
         query = select_jobs().where(_of_states(statuses)).order_by(_JOBS.c.seq)
-        async with self._database.read() as connection:
-            return [job_of(row) for row in (await connection.execute(query)).all()]
+        return [job_of(row) for row in await self._database.rows(query)]
 
     async def counts(self) -> dict[JobStatus, int]:
         query = select(_JOBS.c.status, func.count()).group_by(_JOBS.c.status)
-        async with self._database.read() as connection:
-            found = {JobStatus(status): count for status, count in (await connection.execute(query)).all()}
+        found = {JobStatus(status): count for status, count in await self._database.rows(query)}
         return {status: found.get(status, 0) for status in JobStatus}
 
     async def failed_since(self, moment: str) -> int:
         """How many of the jobs in the list failed after this moment."""
         is_new = (_JOBS.c.status == JobStatus.FAILED) & (_JOBS.c.completed_at > moment)
-        async with self._database.read() as connection:
-            return await connection.scalar(select(func.count()).where(is_new)) or 0
+        return sum(count for (count,) in await self._database.rows(select(func.count()).where(is_new)))
 
     async def log(self, job_id: str, level: LogLevel, message: str) -> str:
         """Append one line to the job's log; gives back its time stamp."""
@@ -69,9 +66,7 @@ class Jobs:
     async def logs(self, job_id: str, *, level: LogLevel | None, limit: int, since: str | None = None) -> list[LogLine]:
         """The newest `limit` lines of this level, from the moment `since` on, in the order of writing."""
         query = _select_lines(_lines_of(job_id, level, since)).order_by(_LOGS.c.id.desc()).limit(limit)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
-        return [_line_of(row) for row in reversed(rows)]
+        return [_line_of(row) for row in reversed(await self._database.rows(query))]
 
     async def log_in_batches(
         self, job_id: str, *, level: LogLevel | None, since: str | None, newest: int | None
@@ -122,8 +117,7 @@ class Jobs:
             .where(table.c.job_id == job_id)
             .order_by(table.c.id)
         )
-        async with self._database.read() as connection:
-            return [HistoryLine(*row) for row in (await connection.execute(query)).all()]
+        return [HistoryLine(*row) for row in await self._database.rows(query)]
 
 
 async def log(connection: AsyncConnection, job_id: str, level: LogLevel, message: str) -> str:

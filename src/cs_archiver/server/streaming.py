@@ -30,10 +30,10 @@ async def stream_text(
     response.content_type, response.charset = media, "utf-8"
     async with aclosing(pieces):
         first = await anext(pieces, b"")
-        await response.prepare(request)
-        if request.method == hdrs.METH_HEAD:
-            return response
         try:
+            await response.prepare(request)
+            if request.method == hdrs.METH_HEAD:
+                return response
             await response.write(first)
             async for piece in pieces:
                 await response.write(piece)

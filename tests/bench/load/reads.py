@@ -1,0 +1,94 @@
+"""How fast an address is read: by a hundred connections without a pause, and at one request a second of each."""
+
+from dataclasses import dataclass
+
+from tests.bench.load.asks import Ask, Asker
+from tests.bench.load.generator import Generator, Outcome
+from tests.bench.load.world import Measured
+
+_TURNS = 5  # different addresses that each connection asks for in turn
+_WARM_SHARE = 0.1
+_BARE_SHARE = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    p50_ms: float
+    p99_ms: float
+    count: int
+
+    @classmethod
+    def of(cls, took: list[float]) -> "Spread":
+        ordered = sorted(took)
+        p50, p99 = (ordered[min(int(len(ordered) * share), len(ordered) - 1)] for share in (0.5, 0.99))
+        return cls(p50, p99, len(ordered))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One address under a hundred connections, as milliseconds until the last byte.
+
+    closed: each asks again as soon as it is answered; bare: the same of a handler that does nothing, with as many
+    bytes; dashboards: each asks once a second. cpu_ms is the service's time on a processor for each request.
+    """
+
+    name: str
+    closed: Spread
+    bare: Spread
+    dashboards: Spread
+    per_second: float
+    bare_per_second: float
+    cpu_ms: float
+    length: int
+
+    @property
+    def ratio(self) -> float:
+        return self.bare_per_second / self.per_second
+
+
+class Reader:
+    """A hundred connections of the generator, each of a user of its own."""
+
+    def __init__(self, service: Measured, generator: Generator, bare_port: int, askers: list[Asker]) -> None:
+        self._service = service
+        self._generator = generator
+        self._bare_port = bare_port
+        self._askers = askers
+
+    async def measure(self, ask: Ask, *, seconds: float) -> Line:
+        """Once without a pause, for so long; then at one request a second of each, twice as long."""
+        await self._run(ask, seconds=seconds * _WARM_SHARE)
+        before = self._service.cpu_seconds
+        outcome = await self._run(ask, seconds=seconds)
+        cpu_ms = (self._service.cpu_seconds - before) * 1000 / len(outcome.took)
+        bare = await self._of_bare(outcome.length, seconds * _BARE_SHARE)
+        dashboards = await self._run(ask, seconds=seconds * 2, per_second=1.0)
+        return Line(
+            ask.name,
+            _spread(outcome),
+            _spread(bare),
+            _spread(dashboards),
+            len(outcome.took) / outcome.seconds,
+            len(bare.took) / bare.seconds,
+            cpu_ms,
+            outcome.length,
+        )
+
+    async def _run(self, ask: Ask, *, seconds: float, per_second: float = 0.0) -> Outcome:
+        requests = [
+            [ask.request(number * _TURNS + turn, asker) for turn in range(_TURNS)]
+            for number, asker in enumerate(self._askers)
+        ]
+        statuses = [[ask.status] * _TURNS for _ in self._askers]
+        return await self._generator.run(self._service.port, requests, statuses, seconds=seconds, per_second=per_second)
+
+    async def _of_bare(self, length: int, seconds: float) -> Outcome:
+        request = f"GET /{length} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+        connections = len(self._askers)
+        return await self._generator.run(
+            self._bare_port, [[request]] * connections, [[200]] * connections, seconds=seconds
+        )
+
+
+def _spread(outcome: Outcome) -> Spread:
+    return Spread.of([took for _, _, took in outcome.took])

@@ -1,0 +1,115 @@
+"""The connections that read: each transaction is a snapshot of its own, and all of them come back."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from cs_archiver.db import readers
+from cs_archiver.db.database import Connection, Database, DatabaseUnhealthy
+
+_CONNECTIONS = 2
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    database = await Database.open(tmp_path / "cs.db", read_connections=_CONNECTIONS)
+    yield database
+    await database.close()
+
+
+async def add_scan(database: Database) -> None:
+    async with database.write() as connection:
+        await connection.exec_driver_sql(
+            "INSERT INTO scans (started_at, finished_at, listed, left_out) VALUES ('', '', 0, 0)"
+        )
+
+
+async def count(connection: Connection) -> int:
+    return int((await connection.exec_driver_sql("SELECT count(*) FROM scans")).scalar_one())
+
+
+async def test_what_is_committed_meanwhile_is_not_seen_before_the_next_transaction(database: Database) -> None:
+    async with database.read() as connection:
+        assert await count(connection) == 0
+        await add_scan(database)
+        assert await count(connection) == 0
+    async with database.read() as connection:
+        assert await count(connection) == 1
+
+
+async def test_a_transaction_that_is_over_holds_nothing_in_the_write_ahead_log(
+    database: Database, tmp_path: Path
+) -> None:
+    for _ in range(2 * _CONNECTIONS):
+        await add_scan(database)
+        async with database.read() as connection:
+            await count(connection)
+    async with database.read() as one, database.read() as other:
+        await count(one)
+        await count(other)
+    async with database.write() as writer:  # after whatever the threads of the readers still have to do
+        await writer.exec_driver_sql("SELECT 1")
+    with closing(sqlite3.connect(tmp_path / "cs.db")) as outside:
+        busy, pages, moved = outside.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    assert (busy, pages, moved) == (0, 0, 0)
+
+
+async def test_connections_come_back_from_those_who_fail_and_those_who_are_cancelled(database: Database) -> None:
+    for number in range(5 * _CONNECTIONS):
+        with contextlib.suppress(OperationalError, asyncio.CancelledError, DatabaseUnhealthy):
+            async with database.read() as connection:
+                await count(connection)
+                if number % 2:
+                    raise asyncio.CancelledError
+                await connection.exec_driver_sql("SELECT * FROM nowhere")
+    async with asyncio.timeout(5), database.read() as one, database.read() as other:
+        assert (await count(one), await count(other)) == (0, 0)
+
+
+async def test_rows_of_many_statements_stay_apart_on_few_connections(database: Database) -> None:
+    async def ask(number: int) -> int:
+        async with database.read() as connection:
+            return int((await connection.exec_driver_sql(f"SELECT {number}")).scalar_one())
+
+    assert await asyncio.gather(*map(ask, range(100))) == list(range(100))
+
+
+async def test_who_finds_every_connection_lent_is_told_that_the_database_does_not_answer(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "_PATIENCE_SECONDS", 0.05)
+    async with database.read(), database.read():
+        with pytest.raises(DatabaseUnhealthy, match="no answer"):
+            async with database.read():
+                pass
+    async with database.read() as connection:
+        assert await count(connection) == 0
+
+
+async def test_a_query_by_itself_sees_what_is_committed_and_holds_nothing(database: Database, tmp_path: Path) -> None:
+    for number in range(3 * _CONNECTIONS):
+        assert [tuple(row) for row in await database.rows(text("SELECT count(*) FROM scans"))] == [(number,)]
+        await add_scan(database)
+    with closing(sqlite3.connect(tmp_path / "cs.db")) as outside:
+        assert outside.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
+
+
+async def test_a_connection_that_answered_a_query_by_itself_keeps_the_next_snapshot(database: Database) -> None:
+    for _ in range(2 * _CONNECTIONS):
+        before = len(await database.rows(text("SELECT id FROM scans")))
+        async with database.read() as connection:
+            assert await count(connection) == before
+            await add_scan(database)
+            assert await count(connection) == before
+
+
+async def test_a_query_by_itself_cannot_write(database: Database) -> None:
+    with pytest.raises(DatabaseUnhealthy, match="readonly"):
+        await database.rows(text("DELETE FROM scans RETURNING id"))
