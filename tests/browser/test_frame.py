@@ -5,9 +5,12 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from playwright.async_api import Browser, expect
 
+import cs_archiver
 from cs_archiver.clock import to_text
+from cs_archiver.domain.sizes import human_size
 from cs_archiver.sandbox import Sandbox
 from cs_archiver.server.pages import words
 from cs_archiver.server.pages.preferences import Preferences, Theme, Units, Zone
@@ -37,7 +40,7 @@ async def test_scripts_write_the_same_words_as_the_server(desk: Desk) -> None:
     address = style.replace("app.css", "format.js")
     told = await page.evaluate(script, [address, list(SIZES), list(SECONDS), ages, to_text(now)])
     here = Preferences(Theme.SYSTEM, Units.DECIMAL, Zone.BROWSER, "Europe/Berlin")
-    assert told[0] == [[words.size_text(size, units) for units in (Units.DECIMAL, Units.BINARY)] for size in SIZES]
+    assert told[0] == [[human_size(size, unit) for unit in (1000, 1024)] for size in SIZES]
     assert told[1] == [words.duration_text(seconds) for seconds in SECONDS]
     assert told[2] == [words.ago_text(age, now) for age in ages]
     assert told[3] == words.moment_text(to_text(now), here)
@@ -64,7 +67,9 @@ async def test_failure_is_seen_on_every_page_at_once(desk: Desk) -> None:
     await expect(page.locator("#failures")).to_have_text("1 failed")
 
 
-async def test_lost_connection_is_told_and_heals_by_itself(browser: Browser, tmp_path: Path) -> None:
+async def test_lost_connection_is_told_and_heals_by_itself(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = Place(tmp_path).make()
     port = str(free_port())
     async with Sandbox(sandbox_settings(place)) as sandbox:
@@ -77,11 +82,16 @@ async def test_lost_connection_is_told_and_heals_by_itself(browser: Browser, tmp
             await expect(page.get_by_role("link", name="Archive Alpha")).to_be_visible()
         await expect(banner).to_be_visible()
         await expect(page.locator("main")).to_have_class("page is-stale")
+        await expect(page.locator("#new-build")).to_be_hidden()
+        monkeypatch.setattr(cs_archiver, "__version__", "99.0")
         async with service_in(place, sandbox, PORT=port) as service:
             (place.folder("Beta") / "clip.mov").write_bytes(b"frame")
             await service.discover()
             await expect(banner).to_be_hidden(timeout=40_000)
             await expect(page.get_by_role("link", name="Archive Beta")).to_be_visible()
+            await page.get_by_role("button", name="Load this page anew").click()
+            await expect(page.get_by_text("CS Archiver 99.0")).to_be_visible()
+            await expect(page.locator("#new-build")).to_be_hidden()
             await desk.close()
     assert [said for said in desk.complaints if "ERR_CONNECTION_REFUSED" not in said] == []
 

@@ -1,9 +1,14 @@
-"""Worlds in memory for the fault suites, and the count of what they really ran."""
+"""Worlds in memory for the fault suites, what they learn once for all, and the count of what they really ran."""
 
+import asyncio
+import fcntl
+import json
+import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any, TextIO
 
 import pytest
 
@@ -14,6 +19,8 @@ _MEMORY = Path("/dev/shm")
 _LEAST_FREE_BYTES = 512 * 1024**2
 
 Count = Callable[..., None]
+Look = Callable[[], Awaitable[Any]]
+Once = Callable[[str, Look], Awaitable[Any]]
 
 
 @pytest.fixture
@@ -27,6 +34,28 @@ def root(tmp_path: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """`await once("calls of rsync", look)`: what `look` found (as JSON), which only one process of a test run asks."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    async def ask(name: str, look: Look) -> Any:
+        with _opened(shared / f"{name}.json") as file:
+            await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
+            file.seek(0)
+            if (known := file.read()) == "":
+                known = json.dumps(await look())
+                file.write(known)
+        return json.loads(known)
+
+    return ask
+
+
+def _opened(path: Path) -> TextIO:
+    return open(path, "a+", encoding="utf-8")
 
 
 @pytest.fixture

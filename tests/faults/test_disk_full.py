@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from cs_archiver.domain.sizes import human_size
 from cs_archiver.errors import ArchiverError
 from cs_archiver.sandbox import Sandbox
 from tests.faults.conftest import Count
@@ -129,7 +130,7 @@ async def test_after_a_full_disk_a_job_needs_twice_its_size(world: World, count:
             assert "copying" in history_of(service, job_id)
             disk.grow(2 * size - 2 * PAGE)
             tried = len(history_of(service, job_id))
-            told = f"{2 * size / GIB:.2f} GB needed"
+            told = f"{human_size(2 * size)} needed"
             async with asyncio.timeout(20):
                 while told not in (await service.job(job_id))["current_operation"]:
                     await asyncio.sleep(0.02)

@@ -28,7 +28,7 @@ from typing import Any
 import pytest
 
 from cs_archiver.sandbox import Sandbox
-from tests.faults.conftest import Count
+from tests.faults.conftest import Count, Once
 from tests.faults.life import Crash, Life, a_life, left_behind, zygote_process
 from tests.faults.life_histories import HISTORIES, History, World
 from tests.faults.scale import FULL, pick
@@ -67,21 +67,14 @@ def zygote() -> Iterator[Path]:
         yield path
 
 
-@pytest.fixture(scope="session")
-def recorded() -> dict[str, list[str]]:
-    """The points of each history, as they are found."""
-    return {}
-
-
 @pytest.mark.parametrize(("name", "share"), CASES)
 async def test_a_crash_at_any_point_and_another_one_while_recovering_lose_nothing(
-    root: Path, zygote: Path, recorded: dict[str, list[str]], count: Count, name: str, share: int
+    root: Path, zygote: Path, once: Once, count: Count, name: str, share: int
 ) -> None:
     runs = Runs(root, zygote, HISTORIES[name])
-    if name not in recorded:
-        recorded[name] = await runs.record()
+    points = await once(f"points-of-{name}", runs.record)
     failures: list[AssertionError] = []
-    for number, first in enumerate(share_of(name, share, recorded[name])):
+    for number, first in enumerate(share_of(name, share, points)):
         if ONLY is None or ONLY.partition(" THEN ")[0] == str(first):
             is_paired = ONLY is not None or (number + share) % PAIRED == 0
             try:

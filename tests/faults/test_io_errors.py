@@ -26,7 +26,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import Count
+from tests.faults.conftest import Count, Once
 from tests.faults.instrument import Instrument, Point
 from tests.faults.life_spoiler import Fault, Spoiler
 from tests.faults.oracle import Oracle
@@ -67,23 +67,16 @@ class NotReached(Exception):
     """The job was done without ever making that call."""
 
 
-@pytest.fixture(scope="session")
-def recorded() -> dict[str, list[str]]:
-    return {}
-
-
 @pytest.mark.parametrize(("way", "share"), CASES)
 async def test_an_io_error_of_any_call_loses_nothing_and_the_job_is_finished(
-    root: Path, recorded: dict[str, list[str]], count: Count, way: str, share: int
+    root: Path, once: Once, count: Count, way: str, share: int
 ) -> None:
     failures: list[AssertionError] = []
     faults: list[Fault] | None = None
     while faults is None or faults:
         async with a_bench(root, way) as bench:
-            if way not in recorded:
-                recorded[way] = await bench.record()
             if faults is None:
-                faults = share_of(way, share, recorded[way])
+                faults = share_of(way, share, await once(f"calls-of-{way}", bench.record))
             failures += await until_one_fails(bench, faults, count)
     if failures:
         raise ExceptionGroup("these were not survived", failures)

@@ -11,8 +11,6 @@ Each run ends with an empty temp/, no partial archive, no process left, one real
 and an archive that stock 7-Zip restores; nothing is lost in between either.
 """
 
-import contextlib
-import json
 import os
 import re
 import shutil
@@ -20,10 +18,11 @@ import signal
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.faults.conftest import Count
+from tests.faults.conftest import Count, Once
 from tests.faults.kill_jobs import JOBS, World, world_of
 from tests.faults.kill_points import CALLS, SHARES, TO_A_FILE, Case, Point, Watch, cases, why_not
 from tests.faults.process import ServiceProcess, state_of
@@ -61,36 +60,27 @@ class Missed:
         assert cls.missed <= allowed, f"{case} is one of {cls.missed} points of {cls.tried} that nobody came to"
 
 
-@pytest.fixture
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of this test run, common to all of its processes."""
-    base = tmp_path_factory.getbasetemp()
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-
-
-async def calls_of(job: str, root: Path, shared: Path) -> Counter[tuple[str, str]]:
+async def calls_of(job: str, root: Path, once: Once) -> Counter[tuple[str, str]]:
     """How often each role makes each call in a run that nobody disturbs; the same for every case of a test run."""
-    file = shared / f"calls-of-{job}.json"
-    if not file.exists():
+
+    async def look() -> list[list[Any]]:
         async with world_of(JOBS[job], root / "undisturbed") as world:
             await world.be_killed_before()
             service = await world.live(world.watched(None))
             assert world.is_done()
             world.require_all_well()
         assert service.watch is not None
-        draft = shared / f"{file.name}.{os.getpid()}"
-        draft.write_text(json.dumps([[*kind, made] for kind, made in service.watch.counts.items()]))
-        with contextlib.suppress(FileExistsError):  # another process of this run was quicker: its word counts for all
-            os.link(draft, file)
-    return Counter({(role, call): made for role, call, made in json.loads(file.read_text())})
+        return [[*kind, made] for kind, made in service.watch.counts.items()]
+
+    return Counter({(role, call): made for role, call, made in await once(f"calls-of-{job}", look)})
 
 
 @pytest.mark.parametrize("case", cases(pick(206, 1_000_000)), ids=str)
 async def test_killed_right_before_a_call_nothing_is_lost_and_the_job_is_finished(
-    root: Path, shared: Path, count: Count, case: Case
+    root: Path, once: Once, count: Count, case: Case
 ) -> None:
     Missed.tried += 1
-    made = (await calls_of(case.job, root, shared))[case.role, case.call]
+    made = (await calls_of(case.job, root, once))[case.role, case.call]
     point = case.point(made)
     if point is None:
         Missed.note(count, case)
@@ -200,8 +190,8 @@ async def test_killed_while_it_first_marks_a_submission_the_service_does_not_tak
 
 
 @pytest.mark.parametrize("job", list(JOBS))
-async def test_no_kind_of_call_of_a_canonical_job_is_without_points(root: Path, shared: Path, job: str) -> None:
-    made = await calls_of(job, root, shared)
+async def test_no_kind_of_call_of_a_canonical_job_is_without_points(root: Path, once: Once, job: str) -> None:
+    made = await calls_of(job, root, once)
     without = {kind for kind in made if not SHARES[job].get(kind)}
     assert not without, f"give these kinds points in SHARES: {without}"
 

@@ -40,7 +40,7 @@ from tests.faults.scale import pick
 
 pytestmark = [pytest.mark.timeout(1200)]
 
-STEPS = 400
+STEPS = 420
 RUNS = 6  # the first is the simplest of all, and does nothing
 SETTINGS = settings(
     max_examples=RUNS,

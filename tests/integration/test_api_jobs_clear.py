@@ -76,12 +76,13 @@ async def test_completed_jobs_leave_the_list_and_their_record_stays(api: Api, tm
     assert all(kept.values())
     assert await _clear(api) == 1
     assert await api.get("/api/jobs") == []
-    for path in ("", "/logs", "/history"):
+    for path in ("", "/logs"):
         assert (await api.call("GET", f"/api/jobs/{done.id}{path}")).status == 404
     assert {table: _rows(tmp_path, table) for table in KEPT} == kept
     assert _rows(tmp_path, "job_logs") == []
     assert await Catalogue(api.database).owner_of(COLLECTION, done.globus_destination_path) == done.id
     assert [entry["path"] for entry in await api.get(f"/api/jobs/{done.id}/files")] == ["one.bin"]
+    assert (await api.get(f"/api/jobs/{done.id}/history"))[-1]["to_status"] == "completed"
     with closing(sqlite3.connect(tmp_path / "archiver.db")) as connection:
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 

@@ -11,6 +11,7 @@ from cs_archiver.server.routes import ROUTES
 from tests.support.api import PASSWORD, Api, running_api
 from tests.support.visitor import Visitor
 
+JOB = "5c000000-0000-4000-8000-000000000000"
 NEW_PASSWORD = "seven lamps in the harbour"
 PAGES = ("/admin/users", "/admin/users/new", "/admin/users/1/delete", "/admin/users/1/password", "/admin/audit")
 
@@ -142,17 +143,17 @@ async def test_trail_is_told_in_words_and_narrowed_by_the_address(api: Api, root
     async with api.database.write() as connection:
         await connection.execute(
             tables.audit.insert().values(
-                at="2026-01-02T23:30:00.000Z", action="source_deleted", target="/nas/<b>", detail="SHA-256 abcdef",
-                username="ann", result="ok",
+                at="2026-01-02T23:30:00.000Z", action="source_deleted", target="/nas/<b>",
+                detail=f"job {JOB}, SHA-256 abcdef", username="ann", result="ok",
             )
         )  # fmt: skip
 
     async def targets(query: str, cookies: dict[str, str] | None = None) -> list[str]:
         page = await root.get(f"/admin/audit{query}", cookies=cookies)
         assert "<img src=x" not in page.html
-        return page.texts("#audit tbody td.detail")[1::2]
+        return page.texts("#audit tbody td.detail")
 
-    everything = ["/nas/<b>SHA-256 abcdef", f"{evil} (read)", "kim", "kim"]
+    everything = [f"/nas/<b>job {JOB}, SHA-256 abcdef See the job", f"{evil} (read)", "kim", "kim"]
     for query, expected in {
         "": everything,
         "?user=ANN": everything[:2],
@@ -170,6 +171,7 @@ async def test_trail_is_told_in_words_and_narrowed_by_the_address(api: Api, root
         assert await targets(query) == expected, query
     there = {"csa_browser_zone": "Asia/Tokyo"}
     assert await targets("?until=2026-01-02", cookies=there) == []
+    assert (await root.get("/admin/audit?q=abcdef")).values("#audit td a", "href") == [f"/jobs/{JOB}"]
     page = await root.get("/admin/audit?q=kim")
     assert page.texts("#audit tbody .tone-bad") == ["username-taken"]
     assert page.values("#audit tbody .tone-bad", "title") == ["There is a user of this name already."]
@@ -189,7 +191,7 @@ async def test_long_trail_is_paged(api: Api, root: Visitor) -> None:
         ]
         await connection.execute(tables.audit.insert(), rows)
     page = await root.get("/admin/audit?per=10&page=3&what=auth_login")
-    assert page.texts("#audit tbody td.detail")[1::2] == [f"user {number}" for number in range(4, -1, -1)]
+    assert page.texts("#audit tbody td.detail") == [f"user {number}" for number in range(4, -1, -1)]
     assert "/admin/audit?per=10&what=auth_login&page=2" in page.values(".pager a", "href")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cs_archiver.clock import from_ns
-from cs_archiver.db.catalogue import Catalogue
+from cs_archiver.db.catalogue import Catalogue, set_source_deleted
 from cs_archiver.db.jobs import HistoryLine, Jobs
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
@@ -177,6 +177,23 @@ async def test_a_nas_that_hangs_holds_nobody_up_for_long(tmp_path: Path, monkeyp
         assert len(started) == 1
     finally:
         release.set()
+
+
+async def test_receipt_of_a_deletion_outlives_the_job_in_the_list(api: Api, ann: Visitor) -> None:
+    job = await _verified(api, CHECKS[:1], passed=True)
+    as_it_went = {"started_at": (await api.jobs.history(job.id))[1].at, "folder_size_bytes": 3 * 1536}
+    job = await api.queue.move(job, JobStatus.DELETING_SOURCE, as_it_went)
+    await api.queue.move(job, JobStatus.COMPLETED, also=lambda connection, _: set_source_deleted(connection, job.id))
+    listed = {path: await ann.get(f"/jobs/{job.id}{path}") for path in ("", "/files")}
+    assert await api.jobs.clear_completed(username="ann") == 1
+    page = await ann.get(f"/jobs/{job.id}")
+    assert "This job was cleared from the history, and its log with it." in page.text
+    assert not page.has("#log")
+    for part in (".receipt", "#facts", "#timeline", "#verification", "#transfers", "#marker"):
+        assert page.texts(part) == listed[""].texts(part) != [""], part
+    assert "3 files, 4 608 bytes" in page.texts(".receipt")[0].replace("\u202f", " ")
+    assert not page.has("#retry")
+    assert (await ann.get(f"/jobs/{job.id}/files")).texts("#files") == listed["/files"].texts("#files")
 
 
 @pytest.mark.parametrize("path", ["", "/files", "/log.txt", "/cancel"])

@@ -1,6 +1,5 @@
 """A Chromium that looks at the dashboard, and complains of whatever a page should not do."""
 
-import json
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -16,7 +15,13 @@ from tests.support.service import PASSWORD, Service
 
 WIDE = (1280, 800)
 PHONE = (390, 844)
+LOOKS = (("light", WIDE), ("light", PHONE), ("dark", PHONE), ("dark", WIDE))
 _AXE = Path(__file__).parents[1] / "browser" / "vendor" / "axe-core" / "axe.min.js"
+_STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+_OBJECTIONS = """async (rules) => {
+    const { violations } = await axe.run(document, { runOnly: rules, resultTypes: ["violations"] });
+    return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
+}"""  # a report in full is megabytes
 _REFUSED_ON_PURPOSE = "Failed to load resource: the server responded with a status of 4"
 
 expect.set_options(timeout=20_000)  # on a busy machine, a page may need that long
@@ -34,6 +39,13 @@ async def chromium() -> AsyncIterator[Browser]:
             await browser.close()
 
 
+async def look(page: Page, scheme: Any, size: tuple[int, int]) -> None:
+    """The same page in another theme and at another size."""
+    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    await page.set_viewport_size({"width": size[0], "height": size[1]})
+    await expect(page.locator("html")).to_have_attribute("data-bs-theme", scheme)
+
+
 @dataclass
 class Desk:
     """Where somebody sits before a browser: every page opened here is watched."""
@@ -45,7 +57,7 @@ class Desk:
 
     async def page(
         self,
-        path: str = "/",
+        path: str | None = "/",
         *,
         signed_in: bool = True,
         scripts: bool = True,
@@ -54,7 +66,7 @@ class Desk:
         bypass_csp: bool = False,
         cookies: dict[str, str] | None = None,
     ) -> Page:
-        """A page of a browser of its own, at this path; `bypass_csp` lets tests put scripts into it."""
+        """A page of a browser of its own, at this path, or at none; `bypass_csp` lets tests put scripts into it."""
         context = await self.browser.new_context(
             base_url=self.service.address,
             java_script_enabled=scripts,
@@ -71,15 +83,25 @@ class Desk:
             await context.add_cookies([{"name": name, "value": value, "url": self.service.address}])
         page = await context.new_page()
         self._watch(page)
-        await page.goto(self.service.address + path)
+        if path is not None:
+            await page.goto(self.service.address + path)
         return page
 
-    async def accessibility(self, page: Page) -> list[str]:
-        """What axe-core objects to; the page must have been opened with `bypass_csp`."""
-        await page.evaluate(_AXE.read_text())
-        rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-        found = await page.evaluate(f"axe.run(document, {json.dumps(rules)})")
-        return [f"{item['id']}: {node['html'][:200]}" for item in found["violations"] for node in item["nodes"]]
+    async def objections(self, page: Page) -> list[str]:
+        """What axe-core objects to in any look, and looks wider than the screen.
+
+        The page must have been opened with `bypass_csp`, and is in the last look afterwards.
+        """
+        await page.evaluate(f"window.axe || (() => {{ {_AXE.read_text()} }})()")
+        found: list[str] = []
+        for scheme, size in LOOKS:
+            await look(page, scheme, size)
+            # What is no matter of colour is the same in the dark.
+            said = await page.evaluate(_OBJECTIONS, _STANDARDS if scheme == "light" else ["color-contrast"])
+            found += [f"{scheme} {size[0]}: {text}" for text in said]
+            if await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                found.append(f"{scheme} {size[0]}: wider than the screen")
+        return found
 
     async def close(self) -> None:
         for context in self.contexts:

@@ -12,8 +12,8 @@ ROWS = [
 ]
 
 
-def progress(step_percent: float | None = 66.0, rate_bytes_per_second: float | None = 2 * 1024**2) -> Progress:
-    return Progress("1", "Step 2/3: Compressing", step_percent, 3 * 1024**2, 4 * 1024**2, rate_bytes_per_second)
+def progress(step_percent: float | None = 66.0, rate_bytes_per_second: float | None = 2e6) -> Progress:
+    return Progress("1", "Step 2/3: Compressing", step_percent, 3_000_000, 4_000_000, rate_bytes_per_second)
 
 
 def test_a_bar_is_filled_in_proportion_and_never_overflows() -> None:

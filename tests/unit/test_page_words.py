@@ -1,4 +1,4 @@
-"""Sizes, spans of time and moments as the pages write them, and the addresses of a list's pages."""
+"""Spans of time and moments as the pages write them, and the addresses of a list's pages."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,31 +10,9 @@ from cs_archiver.clock import to_text
 from cs_archiver.server.keys import PUBLIC_URL
 from cs_archiver.server.pages.listing import Listing
 from cs_archiver.server.pages.preferences import Preferences, Theme, Units, Zone
-from cs_archiver.server.pages.words import ago_text, count_text, duration_text, exact_text, moment_text, size_text
+from cs_archiver.server.pages.words import ago_text, count_text, duration_text, exact_text, moment_text
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("size", "decimal", "binary"),
-    [
-        (0, "0 B", "0 B"),
-        (999, "999 B", "999 B"),
-        (1000, "1.00 kB", "1000 B"),
-        (1024, "1.02 kB", "1.00 KiB"),
-        (9_994, "9.99 kB", "9.76 KiB"),
-        (9_996, "10.0 kB", "9.76 KiB"),
-        (99_960, "100 kB", "97.6 KiB"),
-        (999_994, "1000 kB", "977 KiB"),
-        (999_996, "1.00 MB", "977 KiB"),
-        (1_234_567_890, "1.23 GB", "1.15 GiB"),
-        (2**50, "1.13 PB", "1.00 PiB"),
-        (10**19, "10000 PB", "8882 PiB"),
-    ],
-)
-def test_sizes(size: int, decimal: str, binary: str) -> None:
-    assert size_text(size, Units.DECIMAL) == decimal
-    assert size_text(size, Units.BINARY) == binary
 
 
 @pytest.mark.parametrize(

@@ -9,29 +9,32 @@ from cs_archiver.domain.space import GIB, required_bytes
 
 
 @pytest.mark.parametrize(
-    ("size_bytes", "text"),
+    ("size", "decimal", "binary"),
     [
-        (0, "0 B"),
-        (532, "532 B"),
-        (1023, "1023 B"),
-        (1024, "1.00 KB"),
-        (1536, "1.50 KB"),
-        (1024**2, "1.00 MB"),
-        (int(2.35 * 1024**3), "2.35 GB"),
-        (1024**4, "1.00 TB"),
-        (3 * 1024**5, "3.00 PB"),
-        (5000 * 1024**5, "5000.00 PB"),
+        (0, "0 B", "0 B"),
+        (999, "999 B", "999 B"),
+        (1000, "1.00 kB", "1000 B"),
+        (1024, "1.02 kB", "1.00 KiB"),
+        (9_994, "9.99 kB", "9.76 KiB"),
+        (9_996, "10.0 kB", "9.76 KiB"),
+        (99_960, "100 kB", "97.6 KiB"),
+        (999_994, "1000 kB", "977 KiB"),
+        (999_996, "1.00 MB", "977 KiB"),
+        (1_234_567_890, "1.23 GB", "1.15 GiB"),
+        (2**50, "1.13 PB", "1.00 PiB"),
+        (10**19, "10000 PB", "8882 PiB"),
     ],
 )
-def test_a_size_is_told_in_the_unit_that_fits(size_bytes: int, text: str) -> None:
-    assert human_size(size_bytes) == text
+def test_a_size_is_told_in_the_unit_that_fits(size: int, decimal: str, binary: str) -> None:
+    assert human_size(size) == decimal
+    assert human_size(size, 1024) == binary
 
 
-@given(st.integers(0, 2**60))
-def test_the_told_size_is_the_real_one_to_two_decimals(size_bytes: int) -> None:
-    number, unit = human_size(size_bytes).split()
-    factor = 1024 ** ["B", "KB", "MB", "GB", "TB", "PB"].index(unit)
-    assert abs(float(number) * factor - size_bytes) <= 0.0051 * factor
+@given(st.integers(0, 999 * 10**15), st.sampled_from([1000, 1024]))
+def test_the_told_size_is_the_real_one_to_three_digits(size_bytes: int, unit: int) -> None:
+    number, name = human_size(size_bytes, unit).split()
+    told = float(number) * unit ** "BkMGTP".index(name[0] if unit == 1000 else name[0].replace("K", "k"))
+    assert abs(told - size_bytes) <= 0.0051 * size_bytes
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,10 @@ export function page(address, { signal, body, errors = false } = {}) {
 
 const said = (errorPage) => find(".detail", errorPage)?.textContent ?? errorPage.title;
 
-/** Takes over every element marked data-region, by its id, from another rendering of this page. */
+/** Takes over every element marked data-region, by its id, from another rendering of this page; tells of an update of the service. */
 export function takeOver(other) {
+  const isUpdated = other.documentElement.dataset.build !== document.documentElement.dataset.build;
+  if (isUpdated) document.getElementById("new-build").hidden = false;
   for (const old of findAll("[data-region]")) {
     const fresh = other.getElementById(old.id);
     if (fresh && !fresh.isEqualNode(old)) put(document.adoptNode(fresh), old);
@@ -47,6 +49,7 @@ export function takeOver(other) {
 }
 
 function put(fresh, old) {
+  if (old.dataset.steady !== undefined) fresh.style.minHeight = `${old.offsetHeight}px`; // what is below stays in its place
   const focused = old.contains(document.activeElement) ? likeIn(document.activeElement) : null;
   old.replaceWith(fresh);
   if (focused) find(focused, fresh)?.focus();

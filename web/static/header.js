@@ -47,6 +47,8 @@ async function countFailures() {
   showActivity();
 }
 
+on("click", "#new-build button", () => location.reload());
+
 // Menus close like menus: by a click elsewhere, and by Escape.
 document.addEventListener("click", ({ target }) => {
   for (const menu of findAll("details.menu[open]")) if (!menu.contains(target)) menu.open = false;

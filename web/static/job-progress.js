@@ -13,13 +13,13 @@ function bytes({ bytes_done: done, bytes_total: total }) {
 
 function begin(block, job) {
   block.dataset.status = job.status;
-  const elapsed = find("[data-since]", block);
-  if (elapsed && job.step_started_at) elapsed.dataset.since = job.step_started_at;
   setText(document.getElementById("job-spoken"), `${block.dataset.name}: ${job.step}`);
 }
 
 function write(block, job) {
   if (block.dataset.status !== job.status) begin(block, job);
+  const elapsed = find("[data-since]", block);
+  if (elapsed && job.step_started_at) elapsed.dataset.since = job.step_started_at;
   const texts = {
     step: job.step,
     "step-percent": job.step_percent === null ? "" : `${Math.round(job.step_percent)} %`,

@@ -1,8 +1,9 @@
 // One job: numbers move with each update, everything else is fetched anew when something happened to it.
 import "./job-clocks.js";
 import "./job-log.js";
+import "./job-print.js";
 import "./job-progress.js";
-import { calmed, findAll, on } from "./dom.js";
+import { calmed, findAll } from "./dom.js";
 import { refresh } from "./job-regions.js";
 import { listen } from "./live.js";
 import { draw, note } from "./sparkline.js";
@@ -26,8 +27,3 @@ listen("queue_update", soon); // a retry that is set for later changes no state
 listen("snapshot", refresh);
 document.addEventListener("page-changed", drawAll);
 setInterval(drawAll, 1_000);
-
-on("click", "[data-print]", () => print());
-addEventListener("beforeprint", () => {
-  for (const part of findAll("main details")) part.open = true;
-});

@@ -5,9 +5,15 @@ import { toast } from "./toasts.js";
 
 const form = document.getElementById("filters");
 let asked = null;
+let underWay = Promise.resolve();
 
 /** Shows the list of this address; `keep` adds it to the history rather than taking the place of the present one. */
-export async function go(address, { keep = true } = {}) {
+export function go(address, { keep = true } = {}) {
+  underWay = load(address, keep);
+  return underWay;
+}
+
+async function load(address, keep) {
   asked?.abort();
   const mine = new AbortController();
   asked = mine;
@@ -21,8 +27,11 @@ export async function go(address, { keep = true } = {}) {
   }
 }
 
-/** The same list once more, as it is now. */
-export const refresh = () => go(location.href, { keep: false });
+/** The same list once more, as it is now; a search that is under way comes first, and is not given up for it. */
+export async function refresh() {
+  for (let waited = null; waited !== underWay; await waited) waited = underWay;
+  await go(location.href, { keep: false });
+}
 
 function wanted() {
   const given = [...new FormData(form)].filter(([, value]) => value !== "");

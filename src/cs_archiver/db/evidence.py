@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cs_archiver.db import tables
 from cs_archiver.db.database import Database
+from cs_archiver.db.manifests import manifest_of
 from cs_archiver.domain.manifest import Totals
 from cs_archiver.domain.verification import Check
 
@@ -58,7 +59,7 @@ class Evidence:
 
 
 async def evidence_of(database: Database, job_id: str) -> Evidence:
-    """Empty for a job that is not that far, or is not known."""
+    """Empty for a job that is not that far, or is not known; also of one that was cleared from the list."""
     async with database.read() as connection:
         return Evidence(
             [_verification_of(row) for row in await connection.execute(_verifications(job_id))],
@@ -96,8 +97,6 @@ async def _archived(connection: AsyncConnection, job_id: str) -> Archived | None
 
 
 async def _contents(connection: AsyncConnection, job_id: str) -> Totals | None:
-    """Of the manifest that counts: each attempt to copy has sealed one of its own."""
-    present = select(tables.jobs.c.manifest_id).where(tables.jobs.c.id == job_id).scalar_subquery()
-    query = select(_MANIFESTS.c.files, _MANIFESTS.c.bytes).where(_MANIFESTS.c.id == present)
+    query = select(_MANIFESTS.c.files, _MANIFESTS.c.bytes).where(_MANIFESTS.c.id.in_(manifest_of(job_id)))
     row = (await connection.execute(query)).first()
     return None if row is None else Totals(*row)

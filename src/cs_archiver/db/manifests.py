@@ -26,7 +26,7 @@ async def page_of_manifest(
 ) -> ManifestPage | None:
     """Entries whose path holds the words, or all. Empty before the manifest is sealed, None for an unknown job."""
     async with database.read() as connection:
-        rows = (await connection.execute(_manifest_of(job_id))).all()
+        rows = (await connection.execute(manifest_of(job_id))).all()
         if not rows:
             return None
         wanted = _ENTRIES.c.manifest_id == rows[0].manifest_id
@@ -38,7 +38,8 @@ async def page_of_manifest(
     return ManifestPage(entries, total or 0)
 
 
-def _manifest_of(job_id: str) -> Any:
+def manifest_of(job_id: str) -> Any:
+    """The id of the manifest that counts, once or twice; each attempt to copy has sealed one of its own."""
     of_job = select(_JOBS.c.manifest_id).where(_JOBS.c.id == job_id)
     in_catalogue = select(_ARCHIVES.c.manifest_id).where(_ARCHIVES.c.job_id == job_id)
     return union_all(of_job, in_catalogue)

@@ -109,7 +109,7 @@ def _amounts(progress: Progress) -> str:
     if progress.bytes_done is not None and progress.bytes_total is not None:
         parts.append(f"{human_size(progress.bytes_done)} of {human_size(progress.bytes_total)}")
     if progress.rate_bytes_per_second is not None:
-        parts.append(f"{human_size(int(progress.rate_bytes_per_second))}/s")
+        parts.append(f"{human_size(progress.rate_bytes_per_second)}/s")
     return "  ".join(parts)
 
 

@@ -1,9 +1,15 @@
 """A job as the queue holds it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from cs_archiver.domain.states import JobStatus
+
+HELD = "Held: "
+"""How the operation of a job begins that goes on only once a person has mended what it names."""
+
+_MOST_VERSIONS = 1000
 
 
 class OnExisting(StrEnum):
@@ -57,3 +63,9 @@ class Job:
     @property
     def marker_name(self) -> str:
         return f"{self.folder_name}-ARCHIVED-TO-GLOBUS.txt"
+
+
+def later_versions(destination: str, folder_name: str) -> Iterator[str]:
+    """Where the archive may go once its destination is taken, in order: `/a/b/name.v2.tar.7z` and so on, beside it."""
+    stem = f"{destination.rsplit('/', 1)[0]}/{folder_name}"
+    return (f"{stem}.v{version}.tar.7z" for version in range(2, _MOST_VERSIONS))

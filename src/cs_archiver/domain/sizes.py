@@ -1,11 +1,16 @@
-"""Sizes for people, as in the PRD's examples: 1024-based, two decimals."""
+"""Sizes for people: the one way in which logs, pages and the terminal write them; static/format.js has the same."""
 
-_UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
+_DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB")
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
-def human_size(size_bytes: int) -> str:
-    """E.g. `1.00 GB`; below one KB, `532 B`."""
-    size, unit = float(size_bytes), 0
-    while round(size, 2) >= 1024 and unit < len(_UNITS) - 1:
-        size, unit = size / 1024, unit + 1
-    return f"{size:.2f} {_UNITS[unit]}" if unit else f"{size_bytes} B"
+def human_size(size_bytes: float, unit: int = 1000) -> str:
+    """Three digits that count, as in `1.23 GB`, or `1.15 GiB` for a `unit` of 1024; whole bytes as they are."""
+    names = _DECIMAL if unit == 1000 else _BINARY
+    value, power = float(size_bytes), 0
+    while round(value, 2) >= unit and power < len(names) - 1:
+        value, power = value / unit, power + 1
+    if power == 0:
+        return f"{value:.0f} B"
+    digits = 2 if round(value, 2) < 10 else 1 if round(value, 1) < 100 else 0
+    return f"{value:.{digits}f} {names[power]}"

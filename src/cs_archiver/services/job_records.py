@@ -29,8 +29,8 @@ class JobRecords:
         return await find_lines(self._database, await self._known(job_id), levels=levels, words=words, limit=limit)
 
     async def evidence(self, job_id: str) -> Evidence:
-        """Transfers, checks, and what the catalogue has of it."""
-        return await evidence_of(self._database, await self._known(job_id))
+        """Transfers, checks, and what the catalogue has of it; also of a job that was cleared from the list."""
+        return await evidence_of(self._database, canonical(job_id))
 
     async def whole_log(
         self, job_id: str, *, level: LogLevel | None, since: str | None, newest: int | None

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from cs_archiver.bus import Bus
 from cs_archiver.db import catalogue, queue
 from cs_archiver.db.catalogue import Catalogue
+from cs_archiver.db.cleared import find_cleared
 from cs_archiver.db.database import Database
 from cs_archiver.db.job_search import JobSearch, find_jobs
 from cs_archiver.db.jobs import HistoryLine, Jobs, log
@@ -16,7 +17,7 @@ from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, QueueUpdate
 from cs_archiver.domain.folders import Folder
 from cs_archiver.domain.job import Job, OnExisting
 from cs_archiver.domain.states import ACTIVE, BUSY, CANCELLABLE, FINAL, WAITING, JobStatus, WorkerName
-from cs_archiver.errors import Conflict, InvalidRequest, JobError, JobMovedMeanwhile
+from cs_archiver.errors import Conflict, InvalidRequest, JobError, JobMovedMeanwhile, NotFound
 from cs_archiver.services.folders import FolderService
 from cs_archiver.services.job_ids import canonical, no_such_job
 
@@ -38,10 +39,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job with the newest of its progress: `step` is that of the state it is in."""
+    """A job with the newest of its progress: `step` is that of the state it is in.
+
+    `is_cleared`: it is no longer in the list, and this is what the catalogue knows of it.
+    """
 
     job: Job
     step: StepProgress
+    is_cleared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +218,19 @@ class JobService:
             raise no_such_job()
         return self._view(job)
 
+    async def on_record(self, job_id: str) -> JobView:
+        """As `get`, but also of a job that was cleared from the list."""
+        try:
+            return await self.get(job_id)
+        except NotFound:
+            cleared = await find_cleared(self._database, canonical(job_id))
+            if cleared is None:
+                raise
+            return JobView(cleared, _NO_NEWS, is_cleared=True)
+
     async def history(self, job_id: str) -> list[HistoryLine]:
-        """Every state the job was in, in order. Raises NotFound as `get` does."""
-        view = await self.get(job_id)
+        """Every state the job was in, in order. Raises NotFound as `on_record` does."""
+        view = await self.on_record(job_id)
         return await self._jobs.history(view.job.id)
 
     async def failed_since(self, moment: str) -> int:

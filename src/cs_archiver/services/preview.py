@@ -13,7 +13,7 @@ from cs_archiver.db.database import Database
 from cs_archiver.db.job_search import JobSearch, SortBy, find_jobs
 from cs_archiver.domain.estimate import Past, expected_seconds
 from cs_archiver.domain.folders import Folder
-from cs_archiver.domain.job import OnExisting
+from cs_archiver.domain.job import OnExisting, later_versions
 from cs_archiver.domain.links import leads_out
 from cs_archiver.domain.manifest import EntryKind, Seen, shown
 from cs_archiver.domain.space import required_bytes
@@ -28,7 +28,6 @@ from cs_archiver.tools.tree import scan_tree
 _AT_ONCE = 2
 _LONGEST_SECONDS = 120.0
 _MOST_EXAMPLES = 20
-_MOST_VERSIONS = 1000
 _PAST_JOBS = 20
 
 WhyTaken = Callable[[str], Awaitable[str | None]]
@@ -174,9 +173,7 @@ class Previews:
         return Destination(path, is_known=True, taken=taken, new_version=free)
 
     async def _first_free(self, path: str, folder: Folder) -> str | None:
-        stem = f"{path.rsplit('/', 1)[0]}/{folder.name}"
-        for version in range(2, _MOST_VERSIONS):
-            candidate = f"{stem}.v{version}.tar.7z"
+        for candidate in later_versions(path, folder.name):
             on_its_way = await self._catalogue.active_job_for(candidate, other_than="")
             if on_its_way is None and await self._why_taken(candidate) is None:
                 return candidate

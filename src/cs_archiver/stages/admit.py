@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from cs_archiver.clock import now_text
 from cs_archiver.db.catalogue import Catalogue
-from cs_archiver.domain.job import Job, OnExisting
+from cs_archiver.domain.job import Job, OnExisting, later_versions
 from cs_archiver.domain.manifest import shown
-from cs_archiver.domain.space import GIB, required_bytes
+from cs_archiver.domain.sizes import human_size
+from cs_archiver.domain.space import required_bytes
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import NeedsOperator, NotYet, Permanent
 from cs_archiver.stages.destination import why_taken
@@ -20,7 +21,6 @@ from cs_archiver.tools.disk import digest_of_file, free_bytes, local_error, make
 from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.threads import Work, in_thread
 
-_MOST_VERSIONS = 1000
 _PROBE_BYTES = 33
 
 
@@ -112,7 +112,7 @@ class Admit:
         free = free_bytes(os.fspath(self._places.storage))
         if free < required:
             raise NotYet(
-                f"Waiting for disk space: {required / GIB:.2f} GB needed, {free / GIB:.2f} GB free",
+                f"Waiting for disk space: {human_size(required)} needed, {human_size(free)} free",
                 problem="waiting-for-disk-space",
             )
 
@@ -180,12 +180,10 @@ class Admit:
             return path
         if job.on_existing is OnExisting.FAIL:
             raise Permanent(f"{taken}; submit again with on_existing=new_version", problem="destination-exists")
-        stem = f"{path.rsplit('/', 1)[0]}/{job.folder_name}"
-        for version in range(2, _MOST_VERSIONS):
-            candidate = f"{stem}.v{version}.tar.7z"
+        for candidate in later_versions(path, job.folder_name):
             if await self._why_taken(candidate, job.id) is None:
                 return candidate
-        raise Permanent(f"{stem} has {_MOST_VERSIONS} versions already", problem="destination-exists")
+        raise Permanent(f"every version of {path} is taken already", problem="destination-exists")
 
     async def _why_taken(self, path: str, job_id: str) -> str | None:
         other = await self._catalogue.active_job_for(path, other_than=job_id)

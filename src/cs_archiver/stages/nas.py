@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cs_archiver.domain.events import LogLevel
-from cs_archiver.domain.job import Job
+from cs_archiver.domain.job import HELD, Job
 from cs_archiver.domain.manifest import shown
 from cs_archiver.errors import NeedsOperator, Permanent
 from cs_archiver.stages.places import Places
@@ -53,7 +53,7 @@ class Nas:
                 await self._probe.require_answer()
             except NeedsOperator as error:
                 if not hangs:
-                    report.operation(f"Held: {error}")
+                    report.operation(f"{HELD}{error}")
                     await report.log(str(error), LogLevel.WARNING)
                 hangs = True
             else:

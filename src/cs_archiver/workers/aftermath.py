@@ -9,14 +9,14 @@ from cs_archiver.clock import now_text
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
 from cs_archiver.domain.events import JobUpdate, LogLevel, QueueUpdate, StepProgress
-from cs_archiver.domain.job import Job
+from cs_archiver.domain.job import HELD, Job
 from cs_archiver.domain.retry import Again, Operation, RetryPolicy, after_failure, operation_of
 from cs_archiver.domain.states import JobStatus, WorkerName, restart_of, step_name, worker_of
 from cs_archiver.errors import ConnectionTrouble, DiskFull, JobError, NeedsOperator, NotYet, Permanent, Temporary
 from cs_archiver.stages.set_aside import SetAside
 from cs_archiver.workers.report import log_line
 
-_FIGURES = re.compile(r"\(request [^)]*\)|[\d.]+")  # a wait is not told again when only these changed
+_FIGURES = re.compile(r"\(request [^)]*\)|[\d.]+( [kMGTP]?B\b)?")  # a wait is not told again when only these changed
 
 Outage = Callable[[], Awaitable[str | None]]
 """Says why Globus is out of reach for every job, None when it answers."""
@@ -70,7 +70,7 @@ class Aftermath:
         self._bus.publish(QueueUpdate())
 
     async def _hold(self, job: Job, error: JobError) -> None:
-        await self._wait(job, f"Held: {error}", error.problem, level=LogLevel.WARNING)
+        await self._wait(job, f"{HELD}{error}", error.problem, level=LogLevel.WARNING)
 
     async def _wait(self, job: Job, operation: str, problem: str, *, level: LogLevel = LogLevel.INFO) -> None:
         """Keep the state, say why, and look again after a while; told once, not every time."""

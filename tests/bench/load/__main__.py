@@ -11,22 +11,26 @@ from tests.bench.load import live, report
 from tests.bench.load.asks import Ask, asks
 from tests.bench.load.feeder import make_folders, working
 from tests.bench.load.generator import Generator
-from tests.bench.load.reads import Line, Reader
+from tests.bench.load.reads import Alone, Reader
 from tests.bench.load.world import bare_handler, running
 
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """`seconds` are those of each address without a pause, `live_seconds` those with a thousand live clients."""
+    """`seconds` are those of each address without a pause, `live_seconds` those with a thousand live clients.
+
+    `times`: so often each of a hundred connections asks for each address, where these are read in turn.
+    """
 
     jobs: int
     lines: int
     seconds: float
+    times: int
     live_seconds: float
 
 
-_QUICK = _Scale(10_000, 100_000, 0.2, 10)
-_FULL = _Scale(100_000, 1_000_000, 0.7, 25)
+_QUICK = _Scale(10_000, 100_000, 0.2, 1, 10)
+_FULL = _Scale(100_000, 1_000_000, 0.7, 3, 25)
 
 
 async def _measure(scale: _Scale, is_wanted: Callable[[Ask], bool], root: Path) -> report.Figures:
@@ -35,18 +39,19 @@ async def _measure(scale: _Scale, is_wanted: Callable[[Ask], bool], root: Path) 
         folders = make_folders(service)
         await service.discover()
         askers = await service.askers()
-        wanted = filter(is_wanted, asks(service.seeded, folders=folders, deep=scale.jobs * 9 // 10))
+        wanted = list(filter(is_wanted, asks(service.seeded, folders=folders, deep=scale.jobs * 9 // 10)))
         async with working(service), Generator() as generator:
             reader = Reader(service, generator, bare, askers)
-            lines = [await _told(reader, ask, scale.seconds) for ask in wanted]
+            in_turn = await reader.in_turn(wanted, times=scale.times)
+            alone = [await _told(reader, ask, scale.seconds) for ask in wanted]
             after_reads = service.peak_mb
             heard = await live.hear(service, askers, folders, seconds=scale.live_seconds)
         memory = report.Memory(at_rest, after_reads, service.peak_mb)
-        return report.Figures(scale.jobs, scale.lines, lines, heard, memory, service.jobs_done)
+        return report.Figures(scale.jobs, scale.lines, alone, in_turn, heard, memory, service.jobs_done)
 
 
-async def _told(reader: Reader, ask: Ask, seconds: float) -> Line:
-    line = await reader.measure(ask, seconds=seconds)
+async def _told(reader: Reader, ask: Ask, seconds: float) -> Alone:
+    line = await reader.alone(ask, seconds=seconds)
     print(report.short(line), flush=True)
     return line
 

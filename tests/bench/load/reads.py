@@ -1,5 +1,6 @@
-"""How fast an address is read: by a hundred connections without a pause, and at one request a second of each."""
+"""How fast each address is read: alone by a hundred connections without a pause, and all in turn as people read."""
 
+import random
 from dataclasses import dataclass
 
 from tests.bench.load.asks import Ask, Asker
@@ -9,6 +10,7 @@ from tests.bench.load.world import Measured
 _TURNS = 5  # different addresses that each connection asks for in turn
 _WARM_SHARE = 0.1
 _BARE_SHARE = 0.4
+_PER_SECOND = 0.5  # of each connection, where all addresses are read in turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +27,16 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One address under a hundred connections, as milliseconds until the last byte.
+class Alone:
+    """One address that a hundred connections ask for without a pause, as milliseconds until the last byte.
 
     closed: each asks again as soon as it is answered; bare: the same of a handler that does nothing, with as many
-    bytes; dashboards: each asks once a second. cpu_ms is the service's time on a processor for each request.
+    bytes. cpu_ms is the service's time on a processor for each request.
     """
 
     name: str
     closed: Spread
     bare: Spread
-    dashboards: Spread
     per_second: float
     bare_per_second: float
     cpu_ms: float
@@ -55,32 +56,46 @@ class Reader:
         self._bare_port = bare_port
         self._askers = askers
 
-    async def measure(self, ask: Ask, *, seconds: float) -> Line:
-        """Once without a pause, for so long; then at one request a second of each, twice as long."""
+    async def alone(self, ask: Ask, *, seconds: float) -> Alone:
         await self._run(ask, seconds=seconds * _WARM_SHARE)
         before = self._service.cpu_seconds
         outcome = await self._run(ask, seconds=seconds)
         cpu_ms = (self._service.cpu_seconds - before) * 1000 / len(outcome.took)
         bare = await self._of_bare(outcome.length, seconds * _BARE_SHARE)
-        dashboards = await self._run(ask, seconds=seconds * 2, per_second=1.0)
-        return Line(
+        return Alone(
             ask.name,
             _spread(outcome),
             _spread(bare),
-            _spread(dashboards),
             len(outcome.took) / outcome.seconds,
             len(bare.took) / bare.seconds,
             cpu_ms,
             outcome.length,
         )
 
-    async def _run(self, ask: Ask, *, seconds: float, per_second: float = 0.0) -> Outcome:
+    async def in_turn(self, asks: list[Ask], *, times: int) -> list[Spread]:
+        """Of each address while all connections ask for all of them, each in an order of its own, so often."""
+        orders = [random.Random(number).sample(range(len(asks)), len(asks)) for number in range(len(self._askers))]
+        requests = [
+            [asks[which].request(number, asker) for which in order]
+            for (number, asker), order in zip(enumerate(self._askers), orders, strict=True)
+        ]
+        statuses = [[asks[which].status for which in order] for order in orders]
+        seconds = times * len(asks) / _PER_SECOND
+        outcome = await self._generator.run(
+            self._service.port, requests, statuses, seconds=seconds, per_second=_PER_SECOND
+        )
+        took: list[list[float]] = [[] for _ in asks]
+        for connection, place, milliseconds in outcome.took:
+            took[orders[connection][place]].append(milliseconds)
+        return [Spread.of(of_one) for of_one in took]
+
+    async def _run(self, ask: Ask, *, seconds: float) -> Outcome:
         requests = [
             [ask.request(number * _TURNS + turn, asker) for turn in range(_TURNS)]
             for number, asker in enumerate(self._askers)
         ]
         statuses = [[ask.status] * _TURNS for _ in self._askers]
-        return await self._generator.run(self._service.port, requests, statuses, seconds=seconds, per_second=per_second)
+        return await self._generator.run(self._service.port, requests, statuses, seconds=seconds)
 
     async def _of_bare(self, length: int, seconds: float) -> Outcome:
         request = f"GET /{length} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()

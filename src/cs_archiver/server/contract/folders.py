@@ -6,9 +6,10 @@ from pydantic import Field
 
 from cs_archiver.db import folders as db
 from cs_archiver.domain import folders
-from cs_archiver.domain.sizes import human_size
 from cs_archiver.server.contract.base import Answer, ByteCount, Flag, Moment, Query
 from cs_archiver.services.folders import FolderService
+
+_UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
 
 class FoldersQuery(Query):
@@ -21,7 +22,9 @@ class Folder(Answer):
     level1: str
     level2: str
     size_bytes: ByteCount
-    size_human: Annotated[str, Field(examples=["1.00 GB"])]
+    size_human: Annotated[
+        str, Field(examples=["1.00 GB"], description="In units of 1024: 1.00 GB are 1,073,741,824 bytes.")
+    ]
     modified_at: Annotated[Moment | None, Field(description="The newest change of a file in it.")]
     file_count: int
     is_archived: Annotated[bool, Field(description="Always false: what was archived is no longer listed.")]
@@ -34,7 +37,7 @@ class Folder(Answer):
             level1=found.level1,
             level2=found.level2,
             size_bytes=found.size_bytes,
-            size_human=human_size(found.size_bytes),
+            size_human=_size_human(found.size_bytes),
             modified_at=found.modified_at,
             file_count=found.file_count,
             is_archived=False,
@@ -83,3 +86,11 @@ class LeftOutFolder(Answer):
     @classmethod
     def of(cls, found: folders.Folder) -> Self:
         return cls(path=found.path, name=found.name, level1=found.level1, level2=found.level2, reason=found.left_out)
+
+
+def _size_human(size_bytes: int) -> str:
+    """As the requirements give it to programs, names and all; people read domain.sizes."""
+    size, unit = float(size_bytes), 0
+    while round(size, 2) >= 1024 and unit < len(_UNITS) - 1:
+        size, unit = size / 1024, unit + 1
+    return f"{size:.2f} {_UNITS[unit]}" if unit else f"{size_bytes} B"

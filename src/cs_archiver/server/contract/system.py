@@ -13,7 +13,10 @@ from cs_archiver.services import status
 
 
 class DiskSpace(Answer):
-    """Under the storage folder. Nulls when the disk does not answer: no number is better than a made-up one."""
+    """Under the storage folder, in GB of 1024**3 bytes.
+
+    Nulls when the disk does not answer: no number is better than a made-up one.
+    """
 
     total_gb: float | None
     used_gb: float | None

@@ -59,7 +59,7 @@ async def show(call: Call[JobPageQuery, None]) -> web.Response:
 
 async def files(call: Call[FilesPageQuery, None]) -> web.Response:
     query, job_id = call.query, call.in_path("job_id")
-    view = await call.service(JOBS).get(job_id)
+    view = await call.service(JOBS).on_record(job_id)
     offset = (query.page - 1) * query.per
     found = await call.service(JOB_RECORDS).manifest(job_id, words=query.q, limit=query.per, offset=offset)
     context = {
@@ -102,9 +102,11 @@ async def retry(call: Call[None, Form]) -> web.Response:
 
 async def _context(call: Call[Any, Any], query: JobPageQuery) -> dict[str, Any]:
     jobs, records, job_id = call.service(JOBS), call.service(JOB_RECORDS), call.in_path("job_id")
-    view = await jobs.get(job_id)
+    view = await jobs.on_record(job_id)
     head = await _head(call, view)
-    log = await records.search_log(job_id, levels=query.level.levels, words=query.words, limit=LINES_SHOWN)
+    log = None  # it is cleared with the job
+    if not view.is_cleared:
+        log = await records.search_log(job_id, levels=query.level.levels, words=query.words, limit=LINES_SHOWN)
     marker = await call.service(MARKERS).of(view.job) if head["deletion_begun"] else None
     return {
         **head,

@@ -9,6 +9,7 @@ from jinja2.runtime import Context
 
 import cs_archiver
 from cs_archiver.clock import elapsed
+from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.states import step_name
 from cs_archiver.server.keys import IS_GLOBUS_SANDBOX, STATIC_FILES
 from cs_archiver.server.links import link
@@ -32,6 +33,7 @@ def install(app: web.Application, templates: jinja2.Environment) -> None:
         link=partial(link, app),
         asset=_asset(app),
         version=cs_archiver.__version__,
+        build=f"{cs_archiver.__version__}-{app[STATIC_FILES].version}",
         is_globus_sandbox=app[IS_GLOBUS_SANDBOX],
     )
 
@@ -55,12 +57,12 @@ def _asset(app: web.Application) -> Callable[[str], str]:
 
 @jinja2.pass_context
 def _size(context: Context, size_bytes: float) -> str:
-    return words.size_text(size_bytes, context["frame"].preferences.units)
+    return human_size(size_bytes, int(context["frame"].preferences.units))
 
 
 @jinja2.pass_context
 def _rate(context: Context, bytes_per_second: float) -> str:
-    return words.size_text(bytes_per_second, context["frame"].preferences.units) + "/s"
+    return human_size(bytes_per_second, int(context["frame"].preferences.units)) + "/s"
 
 
 @jinja2.pass_context

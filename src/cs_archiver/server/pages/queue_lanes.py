@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from cs_archiver.domain.job import Job
+from cs_archiver.domain.job import HELD, Job
 from cs_archiver.domain.states import WorkerName
 from cs_archiver.services.jobs import JobView, QueueView
-
-_HELD = "Held: "  # how workers.aftermath begins what only a person can mend
 
 
 class Doing(StrEnum):
@@ -49,4 +47,4 @@ def _doing(job: Job, now: str) -> Doing:
         return Doing.CANCELLING
     if not is_waiting(job, now):
         return Doing.WORKING
-    return Doing.HELD if (job.current_operation or "").startswith(_HELD) else Doing.WAITING
+    return Doing.HELD if (job.current_operation or "").startswith(HELD) else Doing.WAITING

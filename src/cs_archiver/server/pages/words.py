@@ -1,24 +1,9 @@
-"""Sizes, spans of time and moments as people read them; static/format.js writes the same words."""
+"""Spans of time and moments as people read them; static/format.js writes the same words."""
 
 from datetime import UTC, datetime, timedelta
 
 from cs_archiver.clock import from_text
-from cs_archiver.server.pages.preferences import Preferences, Units
-
-_DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB")
-_BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-
-
-def size_text(size_bytes: float, units: Units) -> str:
-    """Three digits that count, as in `1.23 GB`; whole bytes as they are."""
-    names = _DECIMAL if units is Units.DECIMAL else _BINARY
-    value, unit = float(size_bytes), 0
-    while round(value, 2) >= int(units) and unit < len(names) - 1:
-        value, unit = value / int(units), unit + 1
-    if unit == 0:
-        return f"{value:.0f} B"
-    digits = 2 if round(value, 2) < 10 else 1 if round(value, 1) < 100 else 0
-    return f"{value:.{digits}f} {names[unit]}"
+from cs_archiver.server.pages.preferences import Preferences
 
 
 def duration_text(seconds: float) -> str:

@@ -1,0 +1,73 @@
+"""Jobs that were cleared from the list, as the catalogue and the history of their states still know them."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cs_archiver.db import tables
+from cs_archiver.db.database import Database
+from cs_archiver.domain.job import Job, OnExisting
+from cs_archiver.domain.states import JobStatus
+
+_ARCHIVES = tables.archives
+_HISTORY = tables.job_history
+_MANIFESTS = tables.manifests
+
+
+async def find_cleared(database: Database, job_id: str) -> Job | None:
+    """The job as it was when it completed, but for what went with its row; None where nothing of it is on record."""
+    sealed = (_MANIFESTS.c.files, _MANIFESTS.c.bytes, _MANIFESTS.c.attempt)
+    query = select(_ARCHIVES, *sealed).join(_MANIFESTS, _MANIFESTS.c.id == _ARCHIVES.c.manifest_id)
+    async with database.read() as connection:
+        row = (await connection.execute(query.where(_ARCHIVES.c.job_id == job_id))).first()
+        return None if row is None else _job_of(row, await _moves(connection, job_id))
+
+
+async def _moves(connection: AsyncConnection, job_id: str) -> list[tuple[JobStatus, str]]:
+    query = select(_HISTORY.c.to_status, _HISTORY.c.at).where(_HISTORY.c.job_id == job_id).order_by(_HISTORY.c.id)
+    return [(JobStatus(status), at) for status, at in await connection.execute(query)]
+
+
+def _job_of(row: Any, moves: list[tuple[JobStatus, str]]) -> Job:
+    return Job(
+        id=row.job_id,
+        seq=0,
+        folder_name=row.folder_name,
+        level1=row.level1,
+        level2=row.level2,
+        source_path=row.source_path,
+        globus_destination_path=row.globus_path,
+        archive_path=None,
+        on_existing=OnExisting.FAIL,
+        status=JobStatus.COMPLETED,  # no other is ever cleared
+        progress_percent=100,
+        current_operation=None,
+        step_started_at=None,
+        folder_size_bytes=row.bytes,
+        folder_file_count=row.files,
+        archive_size_bytes=row.archive_size_bytes,
+        archive_sha256=row.archive_sha256,
+        source_inode=None,
+        attempt=row.attempt,
+        manifest_id=row.manifest_id,
+        created_by=row.created_by,
+        created_at=moves[0][1],
+        started_at=_started_at(moves),
+        completed_at=moves[-1][1],
+        error_message=None,
+        error_problem=None,
+        retry_count=0,
+        connection_retries=0,
+        not_before=None,
+        disk_was_full=0,
+        cancel_requested_by=None,
+        globus_task_id=row.globus_task_id,
+    )
+
+
+def _started_at(moves: list[tuple[JobStatus, str]]) -> str | None:
+    """When it left the queue, for the first time since somebody retried it."""
+    failures = [number for number, (status, _) in enumerate(moves) if status is JobStatus.FAILED]
+    newest = moves[failures[-1] + 1 :] if failures else moves
+    return next((at for status, at in newest if status is not JobStatus.QUEUED), None)
