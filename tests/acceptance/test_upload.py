@@ -40,8 +40,10 @@ async def test_a_running_upload_shows_bytes_rate_faults_and_what_globus_says(tmp
         assert "/s" in job["current_operation"]
         assert job["step"] == "Step 1/3: Uploading"
         async with asyncio.timeout(20):
-            while not 0 < (job := await service.job(job_id))["bytes_done"] < job["bytes_total"]:
+            while not (job := await service.job(job_id))["rate_bytes_per_second"]:
                 await asyncio.sleep(0.02)
+        assert 0 < job["bytes_done"] < job["bytes_total"]
+        assert job["eta_seconds"] > 0
         assert 75 <= job["progress_percent"] < 85
         assert (await service.until(job_id))["status"] == "completed"
 

@@ -79,7 +79,12 @@ class Heard:
                 self._when.pop(word)()
 
     def progress(
-        self, *, bytes_done: int | None = None, bytes_total: int | None = None, percent: float | None = None
+        self,
+        *,
+        bytes_done: int | None = None,
+        bytes_total: int | None = None,
+        percent: float | None = None,
+        operation: str | None = None,
     ) -> None:
         self.bytes.append((bytes_done, bytes_total))
 

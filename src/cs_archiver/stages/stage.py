@@ -36,9 +36,17 @@ class Report(Protocol):
         """Say in one line what is being done now (`current_operation`)."""
 
     def progress(
-        self, *, bytes_done: int | None = None, bytes_total: int | None = None, percent: float | None = None
+        self,
+        *,
+        bytes_done: int | None = None,
+        bytes_total: int | None = None,
+        percent: float | None = None,
+        operation: str | None = None,
     ) -> None:
-        """Say how far this step is; what is not known is left out."""
+        """Say how far this step is; what is not known is left out.
+
+        `operation`: another text for what is being done, as one with figures in it; it is still the same operation.
+        """
 
 
 class Stage(Protocol):

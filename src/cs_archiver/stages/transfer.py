@@ -224,11 +224,11 @@ def _show(task: Mapping[str, Any], job: Job, report: Report, doing: str) -> None
     text = task.get("nice_status_short_description") or state
     faults = int(task.get("faults") or 0)
     rate = int(task.get("effective_bytes_per_second") or 0)
-    report.operation(
+    operation = (
         f"{doing}: {human_size(done)} of {human_size(total)}, {human_size(rate)}/s, "
         f"{faults} faults, Globus says {state}" + (f" ({text})" if text != state else "")
     )
-    report.progress(bytes_done=done, bytes_total=total)
+    report.progress(bytes_done=done, bytes_total=total, operation=operation)
 
 
 def _reason(task: Mapping[str, Any]) -> str:

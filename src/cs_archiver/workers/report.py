@@ -60,8 +60,14 @@ class JobReport:
         self._changed = True
 
     def progress(
-        self, *, bytes_done: int | None = None, bytes_total: int | None = None, percent: float | None = None
+        self,
+        *,
+        bytes_done: int | None = None,
+        bytes_total: int | None = None,
+        percent: float | None = None,
+        operation: str | None = None,
     ) -> None:
+        self._operation = operation or self._operation
         self._step = self._meter.reading(
             time.monotonic(), bytes_done=bytes_done, bytes_total=bytes_total, percent=percent
         )
