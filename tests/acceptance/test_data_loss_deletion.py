@@ -105,6 +105,32 @@ async def test_the_marker_is_durable_before_the_first_unlink(service: Service, m
     assert events[6:] == ["fsync .", *marker]
 
 
+@pytest.mark.parametrize("where", [".", "sub"])
+async def test_what_comes_while_the_deletion_runs_stays_and_does_not_stop_it(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    folder = plant(service.place.folder())
+    kept = Kept(folder, tmp_path / "copies")
+    late, unlink = folder / where / "Thumbs.db", os.unlink
+
+    def unlinking(path: Any, **options: Any) -> None:
+        if os.fsdecode(path).endswith("three.mov") and "dir_fd" in options:
+            late.write_bytes(b"written by a file manager")
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "unlink", unlinking)
+    job = await service.archive(folder)
+
+    assert job["status"] == "completed", job
+    assert late.read_bytes() == b"written by a file manager"
+    assert files_in(folder) == sorted([MARKER, str(late.relative_to(folder))])
+    assert (folder / MARKER).read_text().endswith("Source deletion: complete\n")
+    [told] = [line for line in await service.log_of(job["job_id"]) if "are left where they are" in line]
+    assert told.startswith("WARNING 1 entries came after")
+    assert str(late.relative_to(folder)) in told
+    assert kept.losses_in(service.place.archive_of(folder), tmp_path / "scratch") == []
+
+
 async def test_nothing_is_deleted_while_the_marker_cannot_be_written(service: Service, tmp_path: Path) -> None:
     folder = plant(service.place.folder(), "sub/one.mov", "sub/two.mov")
     kept = Kept(folder, tmp_path / "copies")

@@ -274,6 +274,29 @@ async def test_while_the_disk_of_the_database_is_full_nothing_is_deleted(
     count("full-disk runs")
 
 
+@pytest.mark.parametrize("leave", some((300, 350, 400, 450), 1))
+async def test_a_database_that_has_no_room_beside_a_copy_is_a_full_disk(
+    world: World, count: Count, monkeypatch: pytest.MonkeyPatch, leave: int
+) -> None:
+    """On the same disk, as by default: the copy fits and its manifest does not, so that the copy must go again."""
+    files = 3_000
+    world.plant(files * PAGE, files=files)
+    world.overrides["DATABASE_URL"] = f"sqlite:///{world.place.storage}/cs_archiver.db"
+    boundary = Boundary(monkeypatch, "copying")
+    with small_disk(world.place.storage, 64 * MIB) as disk:
+        async with world.service() as service:
+            await service.discover()
+            job_id = await service.submit(world.folder)
+            await boundary.reached()
+            disk.fill(leave=files * PAGE + leave * KIB)
+            boundary.release()
+            await world.require_waits_for_space(service, job_id)
+            assert any("the database is unhealthy" in line for line in await service.log_of(job_id))
+            disk.empty()
+            await world.require_completes(service, job_id)
+    count("full-disk runs")
+
+
 NAS = [
     (state, kind, size)
     for size in (1, 4, 16, 64)

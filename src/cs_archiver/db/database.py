@@ -1,5 +1,6 @@
 """The one SQLite file: a single writer connection, query-only readers, and the transactions on both."""
 
+import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -34,6 +35,10 @@ _OF_THE_STATEMENT = (IntegrityError, ProgrammingError, DataError, NotSupportedEr
 
 class DatabaseUnhealthy(NeedsOperator):
     """SQLite cannot read or write its file; what was to be committed is not."""
+
+
+class DatabaseFull(DatabaseUnhealthy):
+    """Its disk has no more room, which a job's own files may take up."""
 
 
 class Database:
@@ -137,13 +142,14 @@ def _told_apart() -> Iterator[None]:
     except _OF_THE_STATEMENT:
         raise
     except DatabaseError as error:
-        raise _unhealthy(str(error.orig)) from error
+        is_full = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        raise _unhealthy(str(error.orig), DatabaseFull if is_full else DatabaseUnhealthy) from error
     except NoneFree as error:
         raise _unhealthy(str(error)) from error
 
 
-def _unhealthy(why: str) -> DatabaseUnhealthy:
-    return DatabaseUnhealthy(
+def _unhealthy(why: str, kind: type[DatabaseUnhealthy] = DatabaseUnhealthy) -> DatabaseUnhealthy:
+    return kind(
         f"the database is unhealthy ({why}): check its disk and permissions; nothing is deleted meanwhile",
         problem="database-unhealthy",
     )

@@ -147,8 +147,9 @@ class DeleteSource:
         Raises NeedsOperator when something approved is still there, however it was reported gone.
         """
         scan = await in_thread(lambda work: scan_tree(approved.folder, threads=1, work=work))
-        left = {entry.path for entry in scan.entries} - {os.fsencode(job.marker_name)}
-        still = sorted(left & {entry.path for entry in approved.entries if entry.kind is not EntryKind.DIR})
+        folders = {entry.path for entry in approved.entries if entry.kind is EntryKind.DIR}
+        left = {entry.path for entry in scan.entries} - folders - {os.fsencode(job.marker_name)}
+        still = sorted(left & {entry.path for entry in approved.entries})
         if still:
             raise NeedsOperator(
                 f"'{shown(still[0])}' and {len(still) - 1} more are still there after their deletion: check the NAS",

@@ -36,7 +36,7 @@ class ApprovedDeletion:
 
 
 def delete_verified_source(approved: ApprovedDeletion, work: Work) -> Removed:
-    """Delete the approved entries, leaving the folder itself and whatever else is in it.
+    """Delete the approved entries, leaving the folder itself and whatever else is in it, with the folders around that.
 
     Each entry must still be the very one that was looked at. The first that is not ends it: Permanent, and
     everything from there on is kept. What the system refuses is NeedsOperator; calling again goes on.
@@ -89,7 +89,16 @@ def _remove_folders(root: int, entries: Iterable[Seen]) -> None:
             suppress(FileNotFoundError),
             _parent(root, entry.path) as (parent, name),
         ):
-            os.rmdir(name, dir_fd=parent)
+            _remove_if_empty(parent, name)
+
+
+def _remove_if_empty(parent: int, name: bytes) -> None:
+    """What came into a folder after the last look was never archived: it stays, and so does the folder."""
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from cs_archiver.bus import Bus
 from cs_archiver.clock import now_text
+from cs_archiver.db.database import DatabaseFull
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
 from cs_archiver.domain.events import JobUpdate, LogLevel, QueueUpdate, StepProgress
@@ -41,6 +42,7 @@ class Aftermath:
         self._set_aside = set_aside
         self._outage = outage
         self._recheck_seconds = recheck_seconds
+        self._cleared: dict[tuple[str, JobStatus], JobError] = {}  # for a full disk, which is not recorded yet
         self._gave_up_on: dict[JobStatus, str] = {}  # the last job that ended for want of a connection
 
     async def of(self, job: Job, error: JobError) -> None:
@@ -48,15 +50,15 @@ class Aftermath:
         if job.cancel_requested_by is not None:
             await self._hold(job, error)  # it goes nowhere but to cancelled, as soon as that can be done
             return
-        match error:
+        match error := self._cleared.get((job.id, job.status), error):
             case NotYet():
                 await self._wait(job, str(error), error.problem)
+            case DiskFull() | DatabaseFull():
+                await self._wait_for_space(job, error)
             case NeedsOperator():
                 await self._hold(job, error)
             case Temporary() if job.status is JobStatus.DELETING_SOURCE:
                 await self._hold(job, error)  # it cannot be retried by hand, so it is not given up for this
-            case DiskFull():
-                await self._wait_for_space(job, error)
             case ConnectionTrouble():
                 await self._connect_again(job, error)
             case Temporary():
@@ -85,11 +87,15 @@ class Aftermath:
         )
         self.publish(waiting)
 
-    async def _wait_for_space(self, job: Job, error: DiskFull) -> None:
-        """A full disk is no failure: what was written goes, and the job queues for twice its size."""
+    async def _wait_for_space(self, job: Job, error: JobError) -> None:
+        """A full disk is no failure: what was written goes, and the job queues for twice its size.
+
+        It goes first, since on one disk with the database nothing can be recorded before.
+        """
         if worker_of(job.status) is WorkerName.TRANSFER or job.status is JobStatus.AWAITING_UPLOAD:
             await self._hold(job, error)
             return
+        self._cleared[job.id, job.status] = error  # should the database not take it, the next error has this reason
         await self._keep_going(job, self._set_aside.clear(job))
         await self._tell(job, f"{error}: waiting for disk space", LogLevel.WARNING)
         changes: dict[str, object] = {
@@ -103,6 +109,7 @@ class Aftermath:
             self.publish(await self._queue.checkpoint(job, **changes))
         else:
             self.publish(await self._queue.move(job, JobStatus.QUEUED, changes))
+        del self._cleared[job.id, job.status]
 
     async def _retry(self, job: Job, error: Temporary) -> None:
         operation = operation_of(job.status, connection_trouble=False)
