@@ -49,7 +49,7 @@ from cs_archiver.stages.set_aside import SetAside
 from cs_archiver.tls import tls_context
 from cs_archiver.tools.discovery import Discovery
 from cs_archiver.tools.globus import Globus, GlobusAccess
-from cs_archiver.tools.lock import InstanceLock
+from cs_archiver.tools.lock import lock_database, lock_storage
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.process import Processes
 from cs_archiver.tools.sevenzip import SevenZip
@@ -88,14 +88,16 @@ async def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
 async def running(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
     """The whole service: its address, and the task of both workers, which ends only when one of them fails."""
     async with AsyncExitStack() as stack:
-        lock = InstanceLock(settings.storage.base_path)
-        stack.callback(lock.release)
         storage = settings.storage
+        storage_lock = lock_storage(storage.base_path)
+        stack.callback(storage_lock.release)
+        database_lock = lock_database(settings.database.path)
+        stack.callback(database_lock.release)
         for folder in (storage.temp_dir, storage.archives_dir, storage.failed_dir):
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         database = await Database.open(settings.database.path, read_connections=settings.database.pool_size)
         stack.push_async_callback(database.close)
-        processes = Processes(inherit_fds=(lock.descriptor,))
+        processes = Processes(inherit_fds=(storage_lock.descriptor, database_lock.descriptor))
         await SevenZip(processes).version()
         globus = Globus(_access(settings))
         stack.push_async_callback(globus.close)

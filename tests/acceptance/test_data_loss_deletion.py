@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cs_archiver.sandbox import Sandbox
+from cs_archiver.tools.mark import SentMark
 from tests.support.service import (
     Place,
     Service,
@@ -131,6 +132,27 @@ async def test_what_comes_while_the_deletion_runs_stays_and_does_not_stop_it(
     assert kept.losses_in(service.place.archive_of(folder), tmp_path / "scratch") == []
 
 
+async def test_a_folder_that_only_seems_to_be_gone_is_removed_before_the_job_completes(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = plant(service.place.folder())
+    refused, rmdir = asyncio.Event(), os.rmdir
+
+    def removing(path: Any, **options: Any) -> None:
+        if os.fsdecode(path) == "sub" and "dir_fd" in options and not refused.is_set():
+            refused.set()
+            raise FileNotFoundError(2, "No such file or directory")
+        rmdir(path, **options)
+
+    monkeypatch.setattr(os, "rmdir", removing)
+    job = await service.archive(folder)
+
+    assert refused.is_set()
+    assert job["status"] == "completed", job
+    assert os.listdir(folder) == [MARKER]
+    assert any("'sub' and 0 more are still there" in line for line in await service.log_of(job["job_id"]))
+
+
 async def test_nothing_is_deleted_while_the_marker_cannot_be_written(service: Service, tmp_path: Path) -> None:
     folder = plant(service.place.folder(), "sub/one.mov", "sub/two.mov")
     kept = Kept(folder, tmp_path / "copies")
@@ -174,6 +196,90 @@ class Gate:
             unlink(what, **options)
 
         monkeypatch.setattr(os, "unlink", call)
+
+
+async def test_a_file_of_the_markers_name_that_came_after_the_last_look_is_kept_and_nothing_is_deleted(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = plant(service.place.folder())
+    copies: list[Kept] = []
+    fsync = os.fsync
+
+    def call(descriptor: int) -> None:
+        fsync(descriptor)
+        is_mark = os.readlink(f"/proc/self/fd/{descriptor}").endswith(".cs-archiver.sent")
+        if is_mark and SentMark(service.place.storage).read() == 3:  # after upload and comparison: the deletion's own
+            replace_marker(folder)
+            copies.append(Kept(folder, tmp_path / "copies"))
+
+    async with held_at_globus(service, folder) as job_id:
+        monkeypatch.setattr(os, "fsync", call)
+
+    job = await service.until(job_id)
+    assert job["status"] == "failed"
+    assert "somebody's own file stands in" in job["error_message"]
+    assert [kept.losses() for kept in copies] == [[]]
+
+
+async def test_a_file_that_took_the_markers_place_during_the_deletion_is_not_overwritten_at_its_end(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = plant(service.place.folder())
+    gate = Gate(monkeypatch, folder)
+    await service.discover()
+    job_id = await service.submit(folder)
+    await eventually(gate.reached.is_set, what="the second unlink")
+    replace_marker(folder)
+    gate.open.set()
+
+    job = await service.until(job_id)
+    assert (folder / MARKER).read_text() == "notes of a person\n"
+    assert job["status"] == "failed"
+    assert "somebody's own file stands in" in job["error_message"]
+
+
+async def test_a_deletion_after_which_a_file_is_still_there_is_not_complete(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = plant(service.place.folder())
+    unlink = os.unlink
+
+    def only_said(what: Any, **options: Any) -> None:
+        if path_of(what, options) != str(folder / "one.mov"):
+            unlink(what, **options)
+
+    monkeypatch.setattr(os, "unlink", only_said)
+    await service.discover()
+    job_id = await service.submit(folder)
+    await until_told(service, job_id, "Held: 'one.mov' and 0 more are still there after their deletion")
+    assert (folder / MARKER).read_text().endswith("Source deletion: in progress\n")
+    assert query(service, "SELECT source_deleted_at FROM archives WHERE job_id = ?", job_id) == [(None,)]
+
+    monkeypatch.setattr(os, "unlink", unlink)
+
+    assert (await service.until(job_id))["status"] == "completed"
+    assert files_in(folder) == [MARKER]
+
+
+async def test_a_file_that_came_back_under_its_old_name_during_the_deletion_is_kept_and_told(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = plant(service.place.folder())
+    film = folder / "one.mov"
+    unlink = os.unlink
+
+    def then_made_anew(what: Any, **options: Any) -> None:
+        unlink(what, **options)
+        if path_of(what, options) == str(film):
+            film.write_text("not in the archive\n")
+
+    monkeypatch.setattr(os, "unlink", then_made_anew)
+    job = await service.archive(folder)
+    assert film.read_text() == "not in the archive\n"
+    assert job["status"] == "failed"
+    assert "What is left of the source is kept" in job["error_message"]
+    assert "'one.mov' and 0 more are still there" in "\n".join(await service.log_of(job["job_id"]))
+    assert (folder / MARKER).read_text().endswith("Source deletion: in progress\n")
 
 
 async def test_a_deletion_goes_on_where_the_service_was_stopped(

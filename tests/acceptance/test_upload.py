@@ -9,7 +9,16 @@ import pytest
 
 from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.faults import Answer, Hold, LoseReply
-from tests.support.service import Place, Service, history_of, running_service, sandbox_settings, service_in, uploads
+from cs_archiver.tools.mark import SentMark
+from tests.support.service import (
+    Place,
+    Service,
+    history_of,
+    running_service,
+    sandbox_settings,
+    service_in,
+    uploads,
+)
 
 
 def fill(folder: Path, size: int = 300_000) -> Path:
@@ -196,6 +205,28 @@ async def test_the_archive_is_durable_before_it_gets_its_name(tmp_path: Path, mo
     named = events.index("named Project_Alpha.tar.7z")
     durable = events.index("fsync Project_Alpha.tar.7z.partial")
     assert durable < events.index("fsync 2024", durable) < named < events.index("fsync 2024", named)
+
+
+async def test_the_mark_is_durable_before_what_it_marks_is_sent_and_before_its_source_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path).make()
+    folder = fill(place.folder())
+    marks: list[tuple[int | None, int, bool]] = []  # number, tasks at Globus by then, is the source whole
+    fsync = os.fsync
+
+    def noted_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        if os.readlink(f"/proc/self/fd/{descriptor}") == str(place.storage / ".cs-archiver.sent"):
+            marks.append((SentMark(place.storage).read(), len(sandbox.tasks), os.listdir(folder) == names))
+
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        names = os.listdir(folder)
+        monkeypatch.setattr(os, "fsync", noted_fsync)
+        async with service_in(place, sandbox) as service:
+            assert (await service.archive(folder))["status"] == "completed"
+    upload, comparison, deletion = (1, 0, True), (2, 1, True), (3, 2, True)
+    assert marks == [(0, 0, True), upload, comparison, deletion]
 
 
 async def test_an_empty_base_path_is_no_empty_nas(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """deleting_source -> completed: the marker, then what the manifest names, then the local archive."""
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from cs_archiver.clock import now_text
@@ -11,7 +12,7 @@ from cs_archiver.db.database import Connection
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.folders import archived_by
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import EntryKind, shown
+from cs_archiver.domain.manifest import shown
 from cs_archiver.domain.marker import Stored, marker_text
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.states import JobStatus
@@ -147,9 +148,9 @@ class DeleteSource:
         Raises NeedsOperator when something approved is still there, however it was reported gone.
         """
         scan = await in_thread(lambda work: scan_tree(approved.folder, threads=1, work=work))
-        folders = {entry.path for entry in approved.entries if entry.kind is EntryKind.DIR}
-        left = {entry.path for entry in scan.entries} - folders - {os.fsencode(job.marker_name)}
-        still = sorted(left & {entry.path for entry in approved.entries})
+        there, deleted = ({entry.path for entry in entries} for entries in (scan.entries, approved.entries))
+        left = there - deleted - {os.fsencode(job.marker_name)}
+        still = sorted((there & deleted) - {folder for path in left for folder in _folders_of(path)})
         if still:
             raise NeedsOperator(
                 f"'{shown(still[0])}' and {len(still) - 1} more are still there after their deletion: check the NAS",
@@ -180,6 +181,12 @@ class DeleteSource:
     async def _record(self, connection: Connection, job: Job) -> None:
         await catalogue_rows.set_source_deleted(connection, job.id)
         await folder_rows.set_left_out(connection, job.source_path, archived_by(os.fsencode(job.marker_name)))
+
+
+def _folders_of(path: bytes) -> Iterator[bytes]:
+    while b"/" in path:
+        path = path.rpartition(b"/")[0]
+        yield path
 
 
 def _write_marker(approved: ApprovedDeletion, job: Job, text: bytes) -> None:
