@@ -53,7 +53,12 @@ from cs_archiver.tools.lock import lock_database, lock_storage
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.process import Processes
 from cs_archiver.tools.sevenzip import SevenZip
-from cs_archiver.workers.recovery import doubt_older_database, requeue_before_the_end, requeue_interrupted
+from cs_archiver.workers.recovery import (
+    discard_left_by_cancels,
+    doubt_older_database,
+    requeue_before_the_end,
+    requeue_interrupted,
+)
 from cs_archiver.workers.retention import Retention
 from cs_archiver.workers.worker import Worker
 
@@ -104,6 +109,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[N
         parts = Parts(settings, database, Bus(), globus, processes)
         notice = await doubt_older_database(Catalogue(database), SentMark(storage.base_path))
         await requeue_interrupted(Queue(database), Jobs(database))
+        await discard_left_by_cancels(Jobs(database), SetAside(places_of(settings)))
         address = await _serve_http(parts, stack, notices=[notice] if notice else [])
         stack.push_async_callback(requeue_before_the_end, Queue(database), Jobs(database))
         gc.collect()

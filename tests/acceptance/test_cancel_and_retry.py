@@ -2,13 +2,18 @@
 
 import asyncio
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cs_archiver.domain.job import Job
+from cs_archiver.errors import NeedsOperator
 from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.faults import Answer, Fail, Hold, SlowCancel
+from cs_archiver.stages.set_aside import SetAside
 from tests.support.service import (
     Place,
     Service,
@@ -250,3 +255,36 @@ async def test_a_waiting_job_whose_task_still_runs_is_cancelled_with_its_task(tm
         assert [task.status for task in uploads(service.sandbox)] == ["FAILED"]
         gone.rename(service.place.nas)
         assert os.listdir(folder) == ["clip.mov"]
+
+
+@pytest.mark.parametrize("heir", ["nobody", "a failed job", "a file that came later"])
+async def test_what_a_cancel_left_behind_goes_at_the_next_start_unless_it_may_be_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heir: str
+) -> None:
+    place = Place(tmp_path).make()
+
+    async def ended_before(_self: SetAside, _job: Job) -> None:
+        raise NeedsOperator("the service ended right after the commit")
+
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        sandbox.faults.add(Operation.RUN, Hold("STUCK"))
+        with monkeypatch.context() as patched:
+            patched.setattr(SetAside, "discard", ended_before)
+            async with service_in(place, sandbox) as service:
+                first, second = fill(place.folder("first")), fill(place.folder("second"))
+                await service.discover()
+                jobs = [await service.submit(folder) for folder in (first, second)]
+                await service.until(jobs[1], "awaiting_upload")
+                await cancel(service, jobs[1])
+                await service.until(jobs[1], "cancelled")
+        archive = place.storage / "archives" / "Production" / "2024" / "second.tar.7z"
+        assert archive.is_file()
+        if heir == "a file that came later":
+            os.utime(archive, (2**32, 2**32))
+        if heir == "a failed job":
+            with closing(sqlite3.connect(place.database)) as connection, connection:
+                moved = "UPDATE jobs SET status = 'failed', archive_path = ? WHERE id = ?"
+                connection.execute(moved, (str(archive), jobs[0]))
+        async with service_in(place, sandbox):
+            assert archive.is_file() is (heir != "nobody")
+        sandbox.faults.clear()

@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from tests.support.tampering import (
     immutable,
     plant,
     rewrite_in_place,
+    until_half_deleted,
     until_told,
 )
 
@@ -46,10 +47,8 @@ async def test_a_deletion_that_stops_halfway_is_held_told_and_goes_on_when_mende
 ) -> None:
     folder = plant(service.place.folder())
     kept = Kept(folder, tmp_path / "copies")
-    await service.discover()
-    with immutable(folder / "sub"):
-        job_id = await service.submit(folder)
-        await until_told(service, job_id, "Held: cannot delete 'sub/")
+    with ExitStack() as closed:
+        job_id = await until_half_deleted(service, folder, closed)
         job = await service.job(job_id)
         marker = (folder / MARKER).read_text()
 
@@ -337,11 +336,9 @@ async def test_what_is_left_is_proven_again_before_a_deletion_goes_on(
     place = Place(tmp_path).make()
     folder = plant(place.folder())
     async with Sandbox(sandbox_settings(place)) as sandbox:
-        with immutable(folder / "sub"):
+        with ExitStack() as closed:
             async with service_in(place, sandbox) as service:
-                await service.discover()
-                job_id = await service.submit(folder)
-                await until_told(service, job_id, "Held: cannot delete 'sub/")
+                job_id = await until_half_deleted(service, folder, closed)
         change(folder)
         kept = Kept(folder, tmp_path / "copies")
 
@@ -359,11 +356,9 @@ async def test_a_deletion_does_not_go_on_when_the_archive_is_no_longer_at_the_de
     place = Place(tmp_path).make()
     folder = plant(place.folder())
     async with Sandbox(sandbox_settings(place)) as sandbox:
-        with immutable(folder / "sub"):
+        with ExitStack() as closed:
             async with service_in(place, sandbox) as service:
-                await service.discover()
-                job_id = await service.submit(folder)
-                await until_told(service, job_id, "Held: cannot delete 'sub/")
+                job_id = await until_half_deleted(service, folder, closed)
         place.archive_of(folder).unlink()
 
         async with service_in(place, sandbox) as service:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,9 @@ from tests.support.tampering import (
     files_in,
     held_at_globus,
     held_in_the_queue,
-    immutable,
     mounted_over,
     plant,
+    until_half_deleted,
     until_told,
 )
 
@@ -176,11 +177,9 @@ async def test_a_deletion_does_not_go_on_in_another_file_system_where_the_inode_
         twin.mkdir(parents=True)
         assert twin.stat().st_ino == folder.stat().st_ino
         async with Sandbox(sandbox_settings(place)) as sandbox:
-            with immutable(folder / "sub"):
+            with ExitStack() as closed:
                 async with service_in(place, sandbox) as service:
-                    await service.discover()
-                    job_id = await service.submit(folder)
-                    await until_told(service, job_id, "Held: cannot delete 'sub/")
+                    job_id = await until_half_deleted(service, folder, closed)
             with mounted_over(folder, bind=twin):
                 async with service_in(place, sandbox) as service:
                     await until_told(service, job_id, "another file system is mounted over it")

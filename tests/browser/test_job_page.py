@@ -131,6 +131,15 @@ async def test_what_is_printed_has_the_whole_evidence_and_no_buttons(desk: Desk)
     await expect(page.locator("#facts dd").first).to_have_css("color", "rgb(0, 0, 0)")
 
 
+async def test_paper_is_white_and_has_the_checks_without_scripts(desk: Desk) -> None:
+    job_id = await _archived(desk.service)
+    page = await desk.page(f"/jobs/{job_id}", scripts=False, cookies={"csa_theme": "dark"})
+    await expect(page.get_by_text("local archive SHA-256")).to_be_hidden()
+    await page.emulate_media(media="print")
+    await expect(page.get_by_text("local archive SHA-256")).to_be_visible()
+    await expect(page.locator(".sandbox-banner")).to_have_css("background-color", "rgb(255, 255, 255)")
+
+
 async def test_anybody_can_use_it_at_any_size(desk: Desk) -> None:
     service = desk.service
     service.sandbox.faults.add(Operation.RUN, Hold("STUCK"))

@@ -3,13 +3,14 @@
 import os
 from pathlib import Path
 
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from cs_archiver.sandbox import Operation
 from cs_archiver.sandbox.faults import Fail, Hold
 from tests.support.browser import Desk
 from tests.support.service import Service, running_service
 
+LONG = "CitySpace_2024_Spring_Gala_Interview_MultiCam_ProRes4444_Final_v3"
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -74,6 +75,43 @@ async def test_without_scripts_a_job_is_watched_and_cancelled(desk: Desk) -> Non
     await page.get_by_role("link", name="Refresh").click()
     await expect(page.locator("#ended li")).to_contain_text(["Cancelled"])
     assert os.listdir(service.place.folder(HOSTILE)) == ["clip.mov"]
+
+
+async def test_a_long_name_without_a_blank_fits_a_phone(desk: Desk) -> None:
+    service = desk.service
+    service.sandbox.faults.add(Operation.RUN, Hold("STUCK"), times=None)
+    folder = _fill(service.place.folder(LONG))
+    await service.discover()
+    page = await desk.page("/folders", size=(360, 740))
+    await page.get_by_role("link", name=f"Archive {LONG}").click()
+    await _fits(page, "dialog to archive")
+    await page.get_by_role("button", name="Archive it").click()
+    await expect(page.locator("#flash")).to_contain_text(LONG)
+    await _fits(page, "what was done")
+    await expect(page.locator("[data-step]")).to_have_text("Step 1/3: Uploading")
+    await _fits(page, "lane")
+    await page.get_by_role("link", name=LONG, exact=True).click()
+    for path in ("", "/files", "/cancel"):
+        await page.goto(f"{page.url.rpartition('/jobs/')[0]}/jobs/{(await _jobs(service))[0]}{path}")
+        await _fits(page, f"job{path}")
+    await page.get_by_role("button", name="Cancel the job").click()
+    await expect(page.locator("#flash")).to_contain_text(LONG)
+    await _fits(page, "cancelled")
+    await service.until((await _jobs(service))[0], "cancelled")
+    for path in ("/queue", "/history", "/admin/audit", "/folders"):
+        await page.goto(path)
+        await expect(page.locator("main")).to_contain_text(LONG)
+        await _fits(page, path)
+    service.sandbox.faults.clear()
+    assert os.listdir(folder) == ["clip.mov"]
+
+
+async def _jobs(service: Service) -> list[str]:
+    return [job["job_id"] for job in (await service.call("GET", "/api/jobs"))[1]]
+
+
+async def _fits(page: Page, where: str) -> None:
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 360, where
 
 
 async def test_a_retry_counts_down(desk: Desk, tmp_path: Path) -> None:

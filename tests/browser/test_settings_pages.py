@@ -44,6 +44,22 @@ async def test_theme_is_shown_at_once_and_kept(desk: Desk) -> None:
     await expect(page.locator("html")).to_have_attribute("data-units", "1024")
 
 
+async def test_single_keys_do_nothing_once_they_are_switched_off(desk: Desk) -> None:
+    page = await desk.page("/settings")
+    await page.keyboard.press("?")
+    await page.get_by_role("dialog").get_by_role("link").click()
+    await page.get_by_role("group", name="Keyboard shortcuts").get_by_label("Off").check()
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("#flash")).to_contain_text("Kept for this browser.")
+    for key in ("?", "1"):
+        await page.keyboard.press(key)
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+    await page.locator(".topbar-end summary").click()
+    await page.get_by_role("button", name="Keys").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("They are switched off")
+    await expect(page.get_by_role("heading", name="Settings", exact=True)).to_be_attached()
+
+
 async def _make_token(page: Page, name: str) -> str:
     await page.get_by_role("link", name="New token").click()
     await page.get_by_label("Name", exact=True).fill(name)

@@ -200,7 +200,7 @@ async def test_each_strategy_makes_an_equal_copy_and_a_true_manifest(
     world: World, strategy: Strategy, hash_source_at_once: bool
 ) -> None:
     plant_awkward_tree(world.source)
-    (world.source / "sub").chmod(0o555)
+    (world.source / "sub").chmod(0o711)
     world.source.chmod(0o750)
     os.utime(world.source, ns=(0, 1_250_000_000_987_654_321))
     heard = Heard()
@@ -253,6 +253,19 @@ async def test_a_folder_that_was_archived_meanwhile_is_not_copied(world: World) 
     (world.source / "Alpha.done").write_text("Job ID: of another job")
     with pytest.raises(Permanent, match=r"already archived: it holds the marker file 'Alpha\.done'"):
         await world.copier().run(world.job(), Heard())
+
+
+async def test_a_folder_within_that_could_not_be_emptied_in_the_end_is_refused_before_anything_is_copied(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (world.source / "sub" / "deeper").mkdir(parents=True)
+    write(world.source / "sub", b"b.mov", b"x")
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode, **how: path[-4:] != b"/sub" and access(path, mode, **how))
+    with pytest.raises(Permanent, match=r"may not write .* in the end: 'sub': give") as caught:
+        await world.copier().run(world.job(), Heard())
+    assert caught.value.problem == "source-not-writable"
+    assert os.listdir(world.copy) == []
 
 
 async def test_a_copy_is_repeated_from_nothing(world: World) -> None:

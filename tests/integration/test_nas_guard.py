@@ -120,6 +120,6 @@ def test_a_folder_the_service_may_not_write_to_is_refused_before_it_is_copied(
     places = Places(tmp_path, tmp_path, tmp_path, tmp_path, tmp_path, "/")
     job = a_job(source_path=str(tmp_path))
     require_writable(places, job)
-    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    monkeypatch.setattr(os, "access", lambda path, mode, **_how: not mode & os.W_OK)
     with pytest.raises(Permanent, match="may not write"):
         require_writable(places, job)

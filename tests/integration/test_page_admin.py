@@ -173,8 +173,9 @@ async def test_trail_is_told_in_words_and_narrowed_by_the_address(api: Api, root
     assert await targets("?until=2026-01-02", cookies=there) == []
     assert (await root.get("/admin/audit?q=abcdef")).values("#audit td a", "href") == [f"/jobs/{JOB}"]
     page = await root.get("/admin/audit?q=kim")
-    assert page.texts("#audit tbody .tone-bad") == ["username-taken"]
-    assert page.values("#audit tbody .tone-bad", "title") == ["There is a user of this name already."]
+    assert page.texts("#audit tbody .tone-bad") == ["Refused"]
+    assert page.values("#audit tbody .tone-bad", "title") == ["username-taken"]
+    assert page.texts("#audit tbody .outcome .place") == ["There is a user of this name already."]
     assert "Add a user" in page.texts("#audit tbody tr")[0]
 
 

@@ -113,7 +113,7 @@ async def test_empty_list_says_what_to_do(api: Api, monkeypatch: pytest.MonkeyPa
 
 async def test_plan_says_what_would_happen_and_does_nothing(api: Api) -> None:
     text = " ".join((await parsed(api, "/folders/archive", params={"path": api.folder("Alpha")})).text.split())
-    for said in ("2 files in 1 sub-folders", "1.54 kB", "/Archive/Production/2024/Alpha.tar.7z", "only after"):
+    for said in ("2 files in 1 sub-folder,", "1.54 kB", "/Archive/Production/2024/Alpha.tar.7z", "only after"):
         assert said in text
     assert "Alpha-ARCHIVED-TO-GLOBUS.txt" in text
     assert "nothing was archived before" in text
@@ -123,9 +123,14 @@ async def test_plan_says_what_would_happen_and_does_nothing(api: Api) -> None:
 async def test_plan_goes_by_the_time_the_last_jobs_took(api: Api) -> None:
     job = await api.queue.move(await proven(api.database, api.queue), JobStatus.DELETING_SOURCE)
     await api.queue.move(job, JobStatus.COMPLETED)
-    times = {"started_at": "2026-01-01T00:00:00.000Z", "completed_at": "2026-01-01T00:10:00.000Z"}
+    history = tables.job_history
     async with api.database.write() as connection:
-        await connection.execute(tables.jobs.update().values(folder_size_bytes=1536, **times))
+        await connection.exec_driver_sql("DROP TRIGGER job_history_is_append_only_u")
+        await connection.execute(tables.archives.update().values(source_deleted_at="2026-01-01T00:10:00.000Z"))
+        await connection.execute(tables.manifests.update().values(bytes=1536))
+        for state, at in (("copying", "2026-01-01T00:00:00.000Z"), ("completed", "2026-01-01T00:10:00.000Z")):
+            await connection.execute(history.update().where(history.c.to_status == state).values(at=at))
+        await connection.execute(tables.jobs.delete())
     text = " ".join((await parsed(api, "/folders/archive", params={"path": api.folder("Alpha")})).text.split())
     assert "about 10 min once it begins" in text
 

@@ -43,7 +43,26 @@ async def test_who_is_not_signed_in_is_led_to_the_sign_in_and_back(api: Api, rou
         assert target.path == "/login"
         given = parse_qs(target.query)
         assert given.get("next") == ([address] if route.method == "GET" else None)
-        assert ("ended" in given) is bool(cookie)
+        is_form = route.method == "POST"
+        assert ("ended" in given, "undone" in given) == (is_form or bool(cookie), is_form)
+
+
+async def test_form_sent_without_a_session_says_so_and_leads_back_to_its_page(api: Api) -> None:
+    own = str(api.client.make_url("/")).rstrip("/")
+    for referer, wanted in (
+        (f"{own}/folders/archive?path=a%26b", "/folders/archive?path=a%26b"),
+        (f"{own}/folders?sort=-size", "/folders?sort=-size"),
+        (f"{own}/folders/plan", None),
+        (f"{own}/folders/archive", None),
+        (f"{own}//evil.test/", None),
+        ("https://evil.test/folders", None),
+        ("http://[", None),
+    ):
+        headers = {**HTML, "Referer": referer}
+        response = await api.call("POST", "/folders/archive", token="", data={"path": "x"}, headers=headers)
+        target = response.headers["Location"]
+        assert parse_qs(urlsplit(target).query).get("next") == ([wanted] if wanted else None)
+        assert "Your session has ended; nothing was done" in await (await show(api, target)).text()
 
 
 @pytest.mark.parametrize("route", CLOSED, ids=_name)

@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -187,3 +187,14 @@ def immutable(path: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["chattr", "-i", path], check=False)
+
+
+async def until_half_deleted(service: Service, folder: Path, closed: ExitStack) -> str:
+    """A new job of this folder, whose deletion is held at `sub`: as long as `closed` is open nothing leaves that.
+
+    It is closed only after the copy, which refuses a folder that could not be emptied in the end.
+    """
+    async with held_at_globus(service, folder) as job_id:
+        closed.enter_context(immutable(folder / "sub"))
+    await until_told(service, job_id, "Held: cannot delete 'sub/")
+    return job_id

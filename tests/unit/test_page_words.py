@@ -10,7 +10,7 @@ from cs_archiver.clock import to_text
 from cs_archiver.server.keys import PUBLIC_URL
 from cs_archiver.server.pages.listing import Listing
 from cs_archiver.server.pages.preferences import Preferences, Theme, Units, Zone
-from cs_archiver.server.pages.words import ago_text, count_text, duration_text, exact_text, moment_text
+from cs_archiver.server.pages.words import ago_text, count_text, duration_text, exact_text, moment_text, plural
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -57,6 +57,11 @@ def test_thousands_are_told_apart() -> None:
         "1\u202f000",
         "1\u202f234\u202f567",
     ]
+
+
+def test_words_go_with_their_number() -> None:
+    assert [plural(number, "file") for number in (0, 1, 2)] == ["files", "file", "files"]
+    assert [plural(number, "entry", "entries") for number in (1, 2)] == ["entry", "entries"]
 
 
 def _listing(address: str, *, total: int = 1000, page: int = 1, sort: str = "name") -> Listing:

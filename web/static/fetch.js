@@ -24,7 +24,7 @@ export function page(address, { signal, body, errors = false } = {}) {
     request.onload = () => {
       const found = request.response;
       if (!found) reject(new Refused(request.status, "The answer is no page."));
-      else if (!find("body[data-signed-in]", found)) location.reload();
+      else if (!find("body[data-signed-in]", found)) signIn(request.responseURL, body);
       else if (request.status >= 400 && !errors) reject(new Refused(request.status, said(found)));
       else resolve(found);
     };
@@ -33,6 +33,12 @@ export function page(address, { signal, body, errors = false } = {}) {
     signal?.addEventListener("abort", () => request.abort());
     request.send(body && new URLSearchParams(body));
   });
+}
+
+/** A form that was sent in vain leads where the server says so; for all else this page is asked for again. */
+function signIn(address, isForm) {
+  if (isForm && new URL(address).pathname === `${base}/login`) location.assign(address);
+  else location.reload();
 }
 
 const said = (errorPage) => find(".detail", errorPage)?.textContent ?? errorPage.title;
@@ -64,9 +70,19 @@ function likeIn(element) {
 
 /** JSON of the API; `path` is below the base. Throws Refused with the detail of the problem. */
 export async function json(path, options = {}) {
+  return (await answered(path, options)).body;
+}
+
+/** How many rows a list of the API has, all its pages together. Throws as `json` does. */
+export async function total(path) {
+  const { response } = await answered(`${path}&limit=1`, {});
+  return Number(response.headers.get("X-Total-Count"));
+}
+
+async function answered(path, options) {
   const response = await fetch(base + path, { ...options, headers: { Accept: "application/json", ...options.headers } });
   if (response.status === 401) location.reload();
   const body = response.status === 204 ? null : await response.json();
   if (!response.ok) throw new Refused(response.status, body?.detail ?? response.statusText);
-  return body;
+  return { response, body };
 }

@@ -1,5 +1,5 @@
 // The frame of the page: the banner of a lost connection, the count of failed jobs, menus, title and favicon.
-import { find, findAll, on, setText } from "./dom.js";
+import { calmed, find, findAll, on, setText } from "./dom.js";
 import * as fetching from "./fetch.js";
 import { ago, clock, exact } from "./format.js";
 import { listen } from "./live.js";
@@ -8,6 +8,7 @@ const ENDED = new Set(["completed", "failed", "cancelled"]);
 const title = document.title;
 const favicon = find("link[rel=icon]");
 const failures = document.getElementById("failures");
+const countSoon = calmed(countFailures, 300);
 const active = new Map(); // id -> progress of the whole job
 
 listen("snapshot", ({ jobs }) => {
@@ -16,7 +17,7 @@ listen("snapshot", ({ jobs }) => {
   showActivity();
 });
 listen("job_update", (job) => {
-  if (job.status === "failed") countFailures();
+  if (job.status === "failed") countSoon();
   if (ENDED.has(job.status)) active.delete(job.job_id);
   else active.set(job.job_id, job);
   showActivity();
@@ -25,7 +26,7 @@ listen("connection", ({ up, since }) => {
   const banner = document.getElementById("connection-lost");
   banner.hidden = up;
   find("main").classList.toggle("is-stale", !up);
-  if (up) countFailures();
+  if (up) countSoon();
   else setText(find("time", banner), clock(since));
 });
 
@@ -40,8 +41,7 @@ function showActivity() {
 }
 
 async function countFailures() {
-  const jobs = await fetching.json("/api/jobs?status=failed&sort=-completed_at&limit=200");
-  const count = jobs.filter((job) => job.completed_at > failures.dataset.seen).length;
+  const count = await fetching.total(`/api/jobs?status=failed&ended_from=${encodeURIComponent(failures.dataset.seen)}`);
   setText(find("[data-count]", failures), String(count));
   failures.hidden = count === 0;
   showActivity();

@@ -17,10 +17,11 @@ function list() {
   dialogs.show(section);
 }
 
+const areOn = document.documentElement.dataset.singleKeys !== "off";
 const isField = (element) => element.closest("input:not([type=checkbox]), select, textarea, [contenteditable]");
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  if (!areOn || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   if (isField(event.target) || find("dialog[open]")) return;
   const bound = keys.get(event.key);
   if (!bound) return;

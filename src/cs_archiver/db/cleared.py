@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cs_archiver.clock import elapsed
 from cs_archiver.db import tables
 from cs_archiver.db.database import Database
+from cs_archiver.domain.estimate import Past
 from cs_archiver.domain.job import Job, OnExisting
 from cs_archiver.domain.states import JobStatus
 
@@ -22,6 +24,28 @@ async def find_cleared(database: Database, job_id: str) -> Job | None:
     async with database.read() as connection:
         row = (await connection.execute(query.where(_ARCHIVES.c.job_id == job_id))).first()
         return None if row is None else _job_of(row, await _moves(connection, job_id))
+
+
+async def newest_archived(database: Database, *, limit: int) -> list[Past]:
+    """The last jobs that completed, whether or not they were cleared from the list since."""
+    of_job = _HISTORY.c.job_id == _ARCHIVES.c.job_id
+    failed = select(func.max(_HISTORY.c.id)).where(of_job, _HISTORY.c.to_status == JobStatus.FAILED).scalar_subquery()
+    moves = _HISTORY.alias()
+    began = select(func.min(moves.c.at)).where(
+        moves.c.job_id == _ARCHIVES.c.job_id,
+        moves.c.to_status == JobStatus.COPYING,
+        moves.c.id > func.coalesce(failed.correlate(_ARCHIVES), 0),
+    )
+    ended = select(func.max(_HISTORY.c.at)).where(of_job, _HISTORY.c.to_status == JobStatus.COMPLETED)
+    query = (
+        select(_MANIFESTS.c.bytes, began.scalar_subquery(), ended.scalar_subquery())
+        .join_from(_ARCHIVES, _MANIFESTS, _MANIFESTS.c.id == _ARCHIVES.c.manifest_id)
+        .where(_ARCHIVES.c.source_deleted_at.is_not(None))
+        .order_by(_ARCHIVES.c.id.desc())
+        .limit(limit)
+    )
+    rows = await database.rows(query)
+    return [Past(size, elapsed(start, end).total_seconds()) for size, start, end in rows if start and end]
 
 
 async def _moves(connection: AsyncConnection, job_id: str) -> list[tuple[JobStatus, str]]:

@@ -58,6 +58,18 @@ class Jobs:
         is_new = (_JOBS.c.status == JobStatus.FAILED) & (_JOBS.c.completed_at > moment)
         return sum(count for (count,) in await self._database.rows(select(func.count()).where(is_new)))
 
+    async def cancelled_archives(self) -> list[tuple[str, str]]:
+        """The id and the archive's path of every cancelled job that was ever begun."""
+        query = select(_JOBS.c.id, _JOBS.c.archive_path).where(
+            _JOBS.c.status == JobStatus.CANCELLED, _JOBS.c.archive_path.is_not(None)
+        )
+        return [(job_id, path) for job_id, path in await self._database.rows(query)]
+
+    async def is_archive_of_another(self, job: Job) -> bool:
+        """Whether a job that was not cancelled has its archive under the same path."""
+        same = (_JOBS.c.archive_path == job.archive_path) & (_JOBS.c.status != JobStatus.CANCELLED)
+        return bool(await self._database.rows(select(_JOBS.c.id).where(same).limit(1)))
+
     async def log(self, job_id: str, level: LogLevel, message: str) -> str:
         """Append one line to the job's log; gives back its time stamp."""
         async with self._database.write() as connection:

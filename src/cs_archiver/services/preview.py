@@ -6,18 +6,16 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cs_archiver.clock import elapsed
 from cs_archiver.db import queue
 from cs_archiver.db.catalogue import Catalogue
+from cs_archiver.db.cleared import newest_archived
 from cs_archiver.db.database import Database
-from cs_archiver.db.job_search import JobSearch, SortBy, find_jobs
-from cs_archiver.domain.estimate import Past, expected_seconds
+from cs_archiver.domain.estimate import expected_seconds
 from cs_archiver.domain.folders import Folder
 from cs_archiver.domain.job import OnExisting, later_versions
 from cs_archiver.domain.links import leads_out
 from cs_archiver.domain.manifest import EntryKind, Seen, shown
 from cs_archiver.domain.space import required_bytes
-from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import Conflict, InvalidRequest, JobError
 from cs_archiver.services.folders import FolderService, refused
 from cs_archiver.services.jobs import destination_of
@@ -152,16 +150,7 @@ class Previews:
         return Plan(folder, contents, destination, needed, free, obstacles, expected)
 
     async def _expected_seconds(self, size_bytes: int) -> float | None:
-        newest_first = JobSearch(statuses=(JobStatus.COMPLETED,), sort_by=SortBy.COMPLETED_AT)
-        jobs, _ = await find_jobs(self._database, newest_first, limit=_PAST_JOBS, offset=0)
-        return expected_seconds(
-            size_bytes,
-            [
-                Past(job.folder_size_bytes, elapsed(job.started_at, job.completed_at).total_seconds())
-                for job in jobs
-                if job.folder_size_bytes is not None and job.started_at and job.completed_at
-            ],
-        )
+        return expected_seconds(size_bytes, await newest_archived(self._database, limit=_PAST_JOBS))
 
     async def _destination(self, folder: Folder) -> Destination:
         path = destination_of(folder, self._settings.destination_base_path)

@@ -22,7 +22,7 @@ from cs_archiver.domain.manifest import (
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import DiskFull, Permanent, Temporary
-from cs_archiver.stages.nas import Nas, require_nas
+from cs_archiver.stages.nas import Nas, require_all_writable, require_nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import copier, removal
@@ -74,6 +74,7 @@ class Copy:
         await self._nas.require(job)
         async with self._nas.watched(report, "Looking through the source"):
             scan = await self._scan_source(job)
+            await in_thread(lambda work: self._require_deletable(job, scan, work))
         before, total = scan.entries, scan.total
         await in_thread(lambda _work: self._require_room(total.bytes))
         strategy = self._strategy_for(total.bytes)
@@ -128,6 +129,9 @@ class Copy:
             return found
 
         return await in_thread(scan)
+
+    def _require_deletable(self, job: Job, scan: Scan, work: Work) -> None:
+        require_all_writable(self._places, job, scan.entries, threads=self._settings.threads, work=work)
 
     def _require_no_marker(self, scan: Scan, root: bytes) -> None:
         """It came since the job was asked for, or the job is of an older database: this was archived before."""

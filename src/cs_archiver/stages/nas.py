@@ -3,18 +3,19 @@
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import HELD, Job
-from cs_archiver.domain.manifest import shown
+from cs_archiver.domain.manifest import EntryKind, Seen, shown
 from cs_archiver.errors import NeedsOperator, Permanent
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Report
+from cs_archiver.tools.disk import source_error
 from cs_archiver.tools.nas import NasProbe
-from cs_archiver.tools.threads import in_thread
+from cs_archiver.tools.threads import Work, for_each, in_thread
 
 
 class Nas:
@@ -110,7 +111,7 @@ def require_writable(places: Places, job: Job) -> None:
     source = places.source(job)
     try:
         read_only = os.statvfs(source).f_flag & os.ST_RDONLY
-        is_writable = os.access(source, os.W_OK | os.X_OK)
+        is_writable = _may_remove_from(source)
     except OSError as error:
         raise NeedsOperator(
             f"cannot look at '{shown(source)}': {error.strerror}: check the NAS mount", problem="nas-unreachable"
@@ -127,3 +128,44 @@ def require_writable(places: Places, job: Job) -> None:
             "the right to, then retry",
             problem="source-not-writable",
         )
+
+
+def require_all_writable(places: Places, job: Job, entries: Iterable[Seen], *, threads: int, work: Work) -> None:
+    """As `require_writable`, of every folder among the `entries` of the source.
+
+    Raises also as `source_error` tells when one cannot be looked at.
+    """
+    require_writable(places, job)
+    source = places.source(job)
+    refused: list[bytes] = []
+
+    def look(folder: bytes) -> bytes | None:
+        work.add(0)
+        path = os.path.join(source, folder)
+        if _may_remove_from(path):
+            return None
+        try:
+            os.lstat(path)  # "no" may also mean that it is gone, or that the NAS is
+        except OSError as error:
+            raise source_error(path, error) from error
+        return folder
+
+    def note(folder: bytes | None) -> None:
+        if folder is not None:
+            refused.append(folder)
+
+    folders = (entry.path for entry in entries if entry.kind is EntryKind.DIR)
+    for_each(folders, look, threads=threads, done=note)
+    if refused:
+        require_writable(places, job)  # or that it was mounted read-only meanwhile
+        names = ", ".join(f"'{shown(folder)}'" for folder in sorted(refused)[:5])
+        more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
+        raise Permanent(
+            f"the service may not write to these folders in '{shown(source)}', so it could not delete their content in "
+            f"the end: {names}{more}: give the user it runs as the right to, then retry; nothing was copied",
+            problem="source-not-writable",
+        )
+
+
+def _may_remove_from(folder: bytes) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=True, follow_symlinks=False)

@@ -1,9 +1,11 @@
 """What becomes of a job's local files when it fails (kept for a person to look at) or must make room."""
 
 import os
+import stat
 import uuid
+from collections.abc import Sequence
 
-from cs_archiver.clock import now_text
+from cs_archiver.clock import from_ns, from_text, now_text
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.stages.places import Places
@@ -23,6 +25,18 @@ class SetAside:
     async def discard(self, job: Job) -> None:
         """Remove everything a job that is given up made locally, its archive included: the source has it all."""
         await in_thread(lambda _work: self._clear(job, archive_too=True))
+
+    async def left_of(self, archives: Sequence[tuple[str, str]]) -> list[str]:
+        """Of cancelled jobs, each an id and its archive's path, the ids of those that seem to have left something."""
+        return await in_thread(lambda _work: [job_id for job_id, path in archives if self._is_left(job_id, path)])
+
+    async def discard_left(self, job: Job) -> bool:
+        """As `discard`, of a job cancelled earlier; False, and nothing is touched, if what is there may not be its own.
+
+        A file under its archive's name that is newer than the cancel, or of another size, is somebody else's, even
+        if no job in this database says so.
+        """
+        return await in_thread(lambda _work: self._discard_left(job))
 
     async def clear(self, job: Job) -> None:
         """Remove the working copy and the partial archive: their source is untouched."""
@@ -53,6 +67,24 @@ class SetAside:
         except OSError as problem:
             raise local_error(folder, problem) from problem
 
+    def _is_left(self, job_id: str, archive: str) -> bool:
+        left = (archive, f"{archive}.partial", self._places.temp / job_id)
+        return any(os.path.lexists(path) for path in left)
+
+    def _discard_left(self, job: Job) -> bool:
+        archive = self._places.archive(job)
+        try:
+            if not self._is_inside(archive) or not _may_be_archive_of(job, archive):
+                return False
+        except OSError as problem:
+            raise local_error(archive, problem) from problem
+        self._clear(job, archive_too=True)
+        return True
+
+    def _is_inside(self, archive: bytes) -> bool:
+        archives = os.path.realpath(os.fsencode(self._places.archives))
+        return os.path.realpath(os.path.dirname(archive)).startswith(archives + b"/")
+
     def _clear(self, job: Job, *, archive_too: bool = False) -> None:
         folder = self._places.working_folder(job)
         try:
@@ -82,6 +114,19 @@ class SetAside:
             removal.remove_working_copy(self._places.working_folder(job))
         except OSError as problem:
             raise local_error(folder, problem) from problem
+
+
+def _may_be_archive_of(job: Job, archive: bytes) -> bool:
+    try:
+        status = os.lstat(archive)
+    except FileNotFoundError:
+        return True
+    return (
+        stat.S_ISREG(status.st_mode)
+        and status.st_size == job.archive_size_bytes
+        and job.completed_at is not None
+        and from_text(from_ns(status.st_mtime_ns)) <= from_text(job.completed_at)
+    )
 
 
 def _is_job_id(name: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""At the start: what was interrupted goes back to its place in the queue, and an older database is noticed."""
+"""At the start: interrupted jobs return to the queue, leftovers of cancels go, an older database is noticed."""
 
 import logging
 
@@ -7,7 +7,8 @@ from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.states import BUSY, JobStatus, WorkerName
-from cs_archiver.errors import NeedsOperator
+from cs_archiver.errors import JobError, NeedsOperator
+from cs_archiver.stages.set_aside import SetAside
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.threads import in_thread
 
@@ -61,3 +62,20 @@ async def requeue_interrupted(queue: Queue, jobs: Jobs) -> int:
             {"current_operation": "Interrupted: starts again"},
         )
     return len(interrupted)
+
+
+async def discard_left_by_cancels(jobs: Jobs, set_aside: SetAside) -> None:
+    """Remove what cancelled jobs left because the service ended, or the disk refused, right after their cancel.
+
+    Only before any worker begins: afterwards another job may write an archive of the same name. What cannot be
+    removed is no reason not to start; the next start tries again.
+    """
+    for job_id in await set_aside.left_of(await jobs.cancelled_archives()):
+        job = await jobs.find(job_id)
+        if job is None or await jobs.is_archive_of_another(job):
+            continue
+        try:
+            if await set_aside.discard_left(job):
+                await jobs.log(job.id, LogLevel.INFO, "What this job left on the local disk is removed")
+        except JobError as error:
+            _log.warning("job_id=%s what it left is looked at again at the next start: %s", job.id, error)

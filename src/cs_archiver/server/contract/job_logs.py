@@ -13,7 +13,7 @@ from cs_archiver.server.contract.base import Answer, Moment, Query, whole_number
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
 
 
-def _moment(value: Any) -> str:
+def moment(value: Any) -> str:
     if not isinstance(value, str) or not _MOMENT.fullmatch(value):
         raise ValueError("must be a moment in UTC such as 2026-01-15T14:32:01.250Z, and be given once")
     try:
@@ -35,7 +35,7 @@ class LogsQuery(Query):
             description="Only lines from this moment on, such as the time of the newest line known.",
             json_schema_extra={"format": "date-time"},
         ),
-        BeforeValidator(_moment),
+        BeforeValidator(moment),
     ] = None
 
     @property

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from cs_archiver.db.job_search import JobSearch, SortBy
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.server.contract.base import Limit, Offset, Query, whole_number
+from cs_archiver.server.contract.job_logs import moment
 from cs_archiver.server.contract.text import Words
 
 Sort = Literal[
@@ -21,6 +22,11 @@ class JobsQuery(Query):
     q: Annotated[Words | None, Field(description="Only jobs with this in the folder's name or path, or the error.")] = (
         None
     )
+    ended_from: Annotated[
+        str | None,
+        Field(description="Only jobs that ended at this moment or later.", json_schema_extra={"format": "date-time"}),
+        BeforeValidator(moment),
+    ] = None
     sort: Annotated[Sort, Field(description="What comes first; `-` turns it round.")] = "-created_at"
     limit: Limit = 100
     offset: Offset = 0
@@ -31,6 +37,7 @@ class JobsQuery(Query):
             statuses=self.status,
             created_by=self.created_by,
             words=self.q,
+            ended_from=self.ended_from,
             sort_by=SortBy(self.sort.removeprefix("-")),
             descending=self.sort.startswith("-"),
         )

@@ -1,6 +1,7 @@
 """What surrounds every page: who is signed in, where one can go, what has just happened and how things are shown."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp_jinja2
@@ -15,7 +16,7 @@ from cs_archiver.server.links import inner_path, link
 from cs_archiver.server.negotiation import prefers_page
 from cs_archiver.server.pages.flash import FLASH, Flash, Level
 from cs_archiver.server.pages.nav import ACCOUNT_NAV, NAV, NavItem
-from cs_archiver.server.pages.preferences import FAILURES_SEEN, Preferences, preferences_of
+from cs_archiver.server.pages.preferences import FAILURES_SEEN, Preferences, keep, preferences_of
 from cs_archiver.server.problems import NotReady
 from cs_archiver.server.route import Call, Who
 from cs_archiver.services.accounts import Caller
@@ -57,13 +58,20 @@ class Frame:
 
 
 async def render(
-    request: web.Request, template: str, context: dict[str, Any] | None = None, *, status: int = 200
+    request: web.Request,
+    template: str,
+    context: dict[str, Any] | None = None,
+    *,
+    status: int = 200,
+    failures_seen: str | None = None,
 ) -> web.Response:
-    """The page within its frame, which templates find as `frame`."""
-    frame = await _frame_of(request, is_calm=status < 500)
+    """The page within its frame, which templates find as `frame`; `failures_seen`: it shows those until this moment."""
+    frame = await _frame_of(request, failures_seen, is_calm=status < 500)
     response = aiohttp_jinja2.render_template(template, request, {"frame": frame, **(context or {})}, status=status)
     response.headers[hdrs.VARY] = f"{hdrs.ACCEPT}, {hdrs.COOKIE}"
     response.enable_compression()
+    if failures_seen is not None:
+        keep(response, request, FAILURES_SEEN, failures_seen)
     return response
 
 
@@ -91,7 +99,17 @@ def redirect(address: str) -> web.Response:
     return web.Response(status=303, headers={hdrs.LOCATION: address})
 
 
-async def _frame_of(request: web.Request, *, is_calm: bool) -> Frame:
+def seen_until(request: web.Request) -> str:
+    """The moment up to which this browser has been shown the jobs that failed."""
+    moment = request.cookies.get(FAILURES_SEEN, "")
+    try:
+        datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    except ValueError:
+        return _FOR_EVER
+    return moment
+
+
+async def _frame_of(request: web.Request, failures_seen: str | None, *, is_calm: bool) -> Frame:
     """`is_calm`: nothing is known to be wrong with the service itself, so it can be asked for more."""
     caller = request.get(CALLER) or (await _visitor(request) if is_calm else None)
     path, preferences = inner_path(request), preferences_of(request)
@@ -100,7 +118,7 @@ async def _frame_of(request: web.Request, *, is_calm: bool) -> Frame:
     name = request.query.get(FLASH)
     flash = request.app[FLASHES].take(caller.credential, name) if name else None
     form_token = request.app[ACCOUNTS].form_token(caller.credential)
-    seen = request.cookies.get(FAILURES_SEEN, _FOR_EVER)
+    seen = failures_seen or seen_until(request)
     failures = await request.app[JOBS].failed_since(seen) if is_calm else 0
     return Frame(path, caller.user, form_token, preferences, flash, failures, seen)
 

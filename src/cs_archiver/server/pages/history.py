@@ -17,7 +17,7 @@ from cs_archiver.server.pages.frame import go_on, render
 from cs_archiver.server.pages.history_csv import MEDIA, seconds_of, table
 from cs_archiver.server.pages.history_query import HistoryQuery
 from cs_archiver.server.pages.listing import Listing
-from cs_archiver.server.pages.preferences import FAILURES_SEEN, keep, preferences_of
+from cs_archiver.server.pages.preferences import preferences_of
 from cs_archiver.server.pages.words import count_text
 from cs_archiver.server.route import Call
 from cs_archiver.server.streaming import stream_text
@@ -45,10 +45,8 @@ async def show(call: Call[HistoryQuery, None]) -> web.Response:
         "people": await ended.people(),
         "listing": Listing(call.request, found.total, query.page, query.per, query.sort),
     }
-    response = await render(call.request, "history.html", context)
-    if query.shows_newest_failures:
-        keep(response, call.request, FAILURES_SEEN, now)
-    return response
+    seen = now if query.shows_newest_failures else None
+    return await render(call.request, "history.html", context, failures_seen=seen)
 
 
 async def export(call: Call[HistoryQuery, None]) -> web.StreamResponse:

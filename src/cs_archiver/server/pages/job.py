@@ -13,7 +13,7 @@ from cs_archiver.server.contract.job_files import ManifestEntry
 from cs_archiver.server.contract.text import OptionalWords
 from cs_archiver.server.keys import JOB_RECORDS, JOBS, MARKERS
 from cs_archiver.server.pages.flash import Level
-from cs_archiver.server.pages.frame import go_on, refused, render
+from cs_archiver.server.pages.frame import go_on, refused, render, seen_until
 from cs_archiver.server.pages.job_log import LINES_SHOWN, LevelShown
 from cs_archiver.server.pages.job_timeline import spans_of
 from cs_archiver.server.pages.listing import Listing, PageNumber, PerPage
@@ -54,7 +54,9 @@ class CancelForm(Form):
 
 
 async def show(call: Call[JobPageQuery, None]) -> web.Response:
-    return await render(call.request, _PAGE, await _context(call, call.query))
+    now, context = now_text(), await _context(call, call.query)
+    is_only_one = await _is_only_unseen_failure(call, context["view"])
+    return await render(call.request, _PAGE, context, failures_seen=now if is_only_one else None)
 
 
 async def files(call: Call[FilesPageQuery, None]) -> web.Response:
@@ -98,6 +100,12 @@ async def retry(call: Call[None, Form]) -> web.Response:
     except (InvalidRequest, JobError) as error:
         return await refused(call, error, _PAGE, await _context(call, JobPageQuery()))
     return go_on(call, f"/jobs/{job.id}", f"{job.folder_name} is in the queue again.", Level.SUCCESS)
+
+
+async def _is_only_unseen_failure(call: Call[Any, Any], view: JobView) -> bool:
+    seen, job = seen_until(call.request), view.job
+    is_unseen = job.status is JobStatus.FAILED and job.completed_at is not None and job.completed_at > seen
+    return is_unseen and await call.service(JOBS).failed_since(seen) == 1
 
 
 async def _context(call: Call[Any, Any], query: JobPageQuery) -> dict[str, Any]:

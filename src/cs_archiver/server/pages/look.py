@@ -27,6 +27,7 @@ def install(app: web.Application, templates: jinja2.Environment) -> None:
         ago=words.ago_text,
         duration=words.duration_text,
         count=words.count_text,
+        plural=words.plural,
         step=step_name,
     )
     templates.globals.update(

@@ -10,7 +10,8 @@ from aiohttp import hdrs, web
 
 from cs_archiver.server.cookies import scope_of
 
-THEME, UNITS, ZONE, BROWSER_ZONE, FAILURES_SEEN = "csa_theme", "csa_units", "csa_zone", "csa_browser_zone", "csa_seen"
+THEME, UNITS, ZONE, KEYS = "csa_theme", "csa_units", "csa_zone", "csa_keys"
+BROWSER_ZONE, FAILURES_SEEN = "csa_browser_zone", "csa_seen"
 _ONE_YEAR_SECONDS = 365 * 24 * 3600
 
 
@@ -34,6 +35,13 @@ class Zone(StrEnum):
     UTC = "utc"
 
 
+class Keys(StrEnum):
+    """Whether single keys are shortcuts: who dictates to the computer must be able to end that."""
+
+    ON = "on"
+    OFF = "off"
+
+
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """`browser_zone` is what the browser told of itself; empty before it did."""
@@ -42,6 +50,7 @@ class Preferences:
     units: Units
     zone: Zone
     browser_zone: str
+    keys: Keys = Keys.ON
 
     @property
     def time_zone(self) -> tzinfo:
@@ -57,13 +66,14 @@ class Preferences:
 def preferences_of(request: web.Request) -> Preferences:
     """Cookies that make no sense count for nothing."""
     cookies = request.cookies
-    theme, units, zone = cookies.get(THEME), cookies.get(UNITS), cookies.get(ZONE)
+    theme, units, zone, keys = (cookies.get(name) for name in (THEME, UNITS, ZONE, KEYS))
     given = cookies.get(BROWSER_ZONE, "")
     return Preferences(
         theme=Theme(theme) if theme in set(Theme) else Theme.SYSTEM,
         units=Units(units) if units in set(Units) else Units.DECIMAL,
         zone=Zone(zone) if zone in set(Zone) else Zone.BROWSER,
         browser_zone=given if _zone_of(given) else "",
+        keys=Keys(keys) if keys in set(Keys) else Keys.ON,
     )
 
 

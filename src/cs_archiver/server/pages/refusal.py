@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
+from yarl import URL
 
 from cs_archiver.errors import InvalidRequest
 from cs_archiver.server.cookies import token_in_cookie
+from cs_archiver.server.csrf import own_origins
 from cs_archiver.server.keys import PROBLEM, REQUEST_ID
 from cs_archiver.server.links import called, is_own, link
 from cs_archiver.server.negotiation import prefers_page
@@ -33,7 +35,7 @@ async def refusal(
         return problem(request, error, headers=headers)
     request[PROBLEM] = error.problem
     if error.problem in _INSTEAD:
-        return redirect(_way_around(request, error.problem))
+        return redirect(await _way_around(request, error.problem))
     title = _TITLES.get(error.problem) or title_of(error.problem)
     try:
         page = await render(
@@ -51,7 +53,23 @@ async def refusal(
     return page
 
 
-def _way_around(request: web.Request, name: str) -> str:
-    here = str(called(request)) if request.method == hdrs.METH_GET else ""
-    ended = "1" if name == "not-authenticated" and token_in_cookie(request) else ""
-    return link(request.app, _INSTEAD[name], next=here if is_own(request.app, here) else "", ended=ended)
+async def _way_around(request: web.Request, name: str) -> str:
+    is_form, is_nobody = request.method != hdrs.METH_GET, name == "not-authenticated"
+    here = await _page_of_form(request) if is_form else str(called(request))
+    ended = "1" if is_nobody and (is_form or token_in_cookie(request)) else ""
+    undone = "1" if is_nobody and is_form else ""
+    following = here if is_own(request.app, here) else ""
+    return link(request.app, _INSTEAD[name], next=following, ended=ended, undone=undone)
+
+
+async def _page_of_form(request: web.Request) -> str:
+    """Where the form was filled in, if that can be opened again: some pages are themselves the answer to a form."""
+    try:
+        page = URL(request.headers.get(hdrs.REFERER, ""))
+        if not page.absolute or str(page.origin()).lower() not in own_origins(request):
+            return ""
+        found = await request.app.router.resolve(request.clone(method=hdrs.METH_GET, rel_url=page.relative()))
+    except ValueError:  # no address
+        return ""
+    is_answer = page.raw_path == called(request).raw_path and not page.raw_query_string
+    return "" if found.http_exception is not None or is_answer else page.raw_path_qs

@@ -13,7 +13,7 @@ from cs_archiver.server.keys import ACCOUNTS, FLASHES, TOKENS
 from cs_archiver.server.links import link
 from cs_archiver.server.pages.flash import FLASH, Flash, Level
 from cs_archiver.server.pages.frame import go_on, redirect, refused, render
-from cs_archiver.server.pages.preferences import THEME, UNITS, ZONE, Theme, Units, Zone, keep
+from cs_archiver.server.pages.preferences import KEYS, THEME, UNITS, ZONE, Keys, Theme, Units, Zone, keep
 from cs_archiver.server.pages.settings_agents import agent_text
 from cs_archiver.server.pages.sign_in import PasswordForm, session_of_new_password
 from cs_archiver.server.route import Call
@@ -25,6 +25,7 @@ class DisplayForm(Form):
     theme: Theme
     units: Units
     zone: Zone
+    keys: Keys
 
 
 async def show(call: Call[PageQuery, None]) -> web.Response:
@@ -34,7 +35,7 @@ async def show(call: Call[PageQuery, None]) -> web.Response:
 async def display(call: Call[None, DisplayForm]) -> web.Response:
     wish = call.body
     response = go_on(call, _PAGE, "Kept for this browser.")
-    for name, value in ((THEME, wish.theme), (UNITS, wish.units), (ZONE, wish.zone)):
+    for name, value in ((THEME, wish.theme), (UNITS, wish.units), (ZONE, wish.zone), (KEYS, wish.keys)):
         keep(response, call.request, name, value)
     return response
 

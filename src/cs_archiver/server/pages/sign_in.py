@@ -20,10 +20,13 @@ _LOGIN, _PASSWORD = "login.html", "password.html"
 
 
 class NextQuery(PageQuery):
-    """`next` is where to go afterwards, as it stands in a link; `ended`: whether a session has ended."""
+    """`next` is where to go afterwards, as it stands in a link; `ended`: whether a session has ended;
+    `undone`: and so a form was sent in vain.
+    """
 
     next: str = ""
     ended: Flag = False
+    undone: Flag = False
 
 
 class SignInForm(Form):
@@ -49,7 +52,9 @@ async def home(call: Call[None, None]) -> web.Response:
 
 
 async def form(call: Call[NextQuery, None]) -> web.Response:
-    return await render(call.request, _LOGIN, {"next": call.query.next, "ended": call.query.ended, "username": ""})
+    query = call.query
+    context = {"next": query.next, "ended": query.ended, "undone": query.undone, "username": ""}
+    return await render(call.request, _LOGIN, context)
 
 
 async def login(call: Call[None, SignInForm]) -> web.Response:
@@ -61,7 +66,8 @@ async def login(call: Call[None, SignInForm]) -> web.Response:
     except (InvalidRequest, JobError) as error:
         if isinstance(error, TooManyAttempts) and not error.is_first:  # as in api.auth
             del call.request[ACTION]
-        return await refused(call, error, _LOGIN, {"next": given.next, "ended": False, "username": given.username})
+        context = {"next": given.next, "ended": False, "undone": False, "username": given.username}
+        return await refused(call, error, _LOGIN, context)
     call.request[USER] = session.user
     response = _go_to(call, given.next)
     response.headers.update(cookies.begin(call.request, session))
