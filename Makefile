@@ -47,7 +47,7 @@ serve: setup ## Run the service with /etc/cs-archiver/config.toml and the enviro
 	@$(BIN)/cs-archiver serve
 
 test: setup-tests ## All tests, with a slice of the fault suites
-	@$(BIN)/python -m pytest -q -n 7 --dist worksteal
+	@$(BIN)/python -m pytest -q -n 5 --dist worksteal
 
 test-faults: setup-tests ## Crashes, outages and hostile input in full; hours. FAULTS=tests/faults/test_names.py for one suite
 	@CS_ARCHIVER_FAULTS=full $(BIN)/python -m pytest -q -n 2 $(or $(FAULTS),tests/faults)

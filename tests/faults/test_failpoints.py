@@ -46,7 +46,7 @@ commit state queued-*|commit state copying-*|commit state worker-copy_compress|c
 mkdir storage|create storage copier|write storage copier|symlink storage copier|start tool 7z-a|start tool 7z-t
 fsync storage disk.sync_file|link storage removal|unlink storage removal|rmdir storage removal
 POST globus /v0.10/transfer|GET globus /v0.10/task|create nas removal|rename nas removal|fsync nas removal
-unlink nas removal._delete_entry|rmdir nas removal._remove_folders
+unlink nas removal._delete_entry|rmdir nas removal._remove_if_empty
 """.replace("|", "\n").split("\n")[1:-1]
 RECORDINGS = 2
 UP_TO_THREADS = re.compile(r"POST globus /v2/oauth2/token (?!1$)")  # each Globus client gets itself a token when used

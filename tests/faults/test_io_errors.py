@@ -51,8 +51,8 @@ WAYS: dict[str, dict[str, str]] = {
     "dd": dict(zip(THRESHOLDS, (SMALL, SMALL, LARGE), strict=True)),
     "parallel": dict.fromkeys(THRESHOLDS, SMALL),
 }
-SHARES = {way: pick(20, 300) if way == "file-by-file" else pick(2, 60) for way in WAYS}
-FAULTS = {way: pick(240, 10**9) if way == "file-by-file" else pick(21, 1100) for way in WAYS}
+SHARES = {way: pick(10, 300) if way == "file-by-file" else pick(1, 60) for way in WAYS}
+FAULTS = {way: pick(120, 10**9) if way == "file-by-file" else pick(10, 1100) for way in WAYS}
 CASES = [(way, share) for way, shares in SHARES.items() for share in range(shares)]
 ONLY = os.environ.get("CS_ARCHIVER_IO_FAULT")
 COUNTED = "injected I/O faults"
@@ -76,7 +76,7 @@ async def test_an_io_error_of_any_call_loses_nothing_and_the_job_is_finished(
     while faults is None or faults:
         async with a_bench(root, way) as bench:
             if faults is None:
-                faults = share_of(way, share, await once(f"calls-of-{way}", bench.record))
+                faults = share_of(way, share, await once(f"io-calls-of-{way}", bench.record))
             failures += await until_one_fails(bench, faults, count)
     if failures:
         raise ExceptionGroup("these were not survived", failures)

@@ -51,7 +51,7 @@ SETTINGS = settings(
     phases=(Phase.generate, Phase.shrink),
     suppress_health_check=list(HealthCheck),
 )
-CASES = {"stopped": pick(3, 392), "killed": pick(2, 105)}
+CASES = {"stopped": pick(2, 392), "killed": pick(1, 105)}
 _A_FEW = 5  # steps that make a run worth its end
 FOLDERS = ("Alpha", "Beta", "Gamma")
 _UPLOADS, _COMPARISONS = "CS Archiver job", "CS Archiver comparison"

@@ -187,6 +187,10 @@ async def test_many_are_shown_as_the_last_scan_found_them(api: Api) -> None:
     text = " ".join(Parsed(await (await send(api, "/folders/plan", paths)).text()).text.split())
     assert "12 folders, 12 files, 12.0 kB" in text
     assert "Numbers are of the last scan" in text
+    assert "To /Archive/Many/2025/Folder 11.tar.7z" in text
+    assert "needed for the largest" in text
+    assert "not known yet: nothing was archived before" in text
+    assert "as new versions; otherwise they are left out" in text
     assert api.destination.asked == []
 
 

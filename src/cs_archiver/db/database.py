@@ -157,7 +157,7 @@ def _unhealthy(why: str, kind: type[DatabaseUnhealthy] = DatabaseUnhealthy) -> D
 
 def _engine(path: Path, *, connections: int, kind: type[driver.Connection], pragmas: tuple[str, ...]) -> AsyncEngine:
     async def connect() -> aiosqlite.Connection:
-        return await kind(path, pragmas)
+        return await driver.connected(kind, path, pragmas)
 
     return create_async_engine(
         f"sqlite+aiosqlite:///{path}",

@@ -15,8 +15,9 @@ _ROWS_AT_ONCE = 64  # of rows that nobody fetches otherwise: every statement's a
 class Connection(aiosqlite.Connection):
     """What the thread is handed is a whole statement: each turn costs more than most statements do."""
 
-    def __init__(self, path: Path, pragmas: Iterable[str]) -> None:
-        super().__init__(partial(_connected, path, pragmas), _ROWS_AT_ONCE)
+    def __init__(self, path: Path) -> None:
+        # The driver must not begin transactions of its own. The thread is the same from the first to the last call.
+        super().__init__(partial(sqlite3.connect, path, isolation_level=None), _ROWS_AT_ONCE)
         self._thread.daemon = True  # a disk that does not answer must not keep the program from its end
 
     def cursor(self) -> "_Cursor":  # type: ignore[override]
@@ -77,11 +78,15 @@ class _Cursor:
         self.description, self.rowcount, self.lastrowid = cursor.description, cursor.rowcount, cursor.lastrowid
 
 
-def _connected(path: Path, pragmas: Iterable[str]) -> sqlite3.Connection:
-    # The driver must not begin transactions of its own. The thread is the same from the first to the last call.
-    connection = sqlite3.connect(path, isolation_level=None)
-    for pragma in pragmas:
-        connection.execute(f"PRAGMA {pragma}")
+async def connected(kind: type[Connection], path: Path, pragmas: Iterable[str]) -> aiosqlite.Connection:
+    """A new one; where that fails its thread has ended, so that none is left to speak to a loop that is closed."""
+    connection = await kind(path)
+    try:
+        for pragma in pragmas:
+            await connection.execute_fetchall(f"PRAGMA {pragma}")
+    except BaseException:
+        await connection.close()
+        raise
     return connection
 
 

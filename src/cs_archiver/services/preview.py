@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +79,16 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True)
+class Outline:
+    """What archiving a folder comes to. expected_seconds: None when there were no jobs to go by."""
+
+    destination_path: str
+    space_needed_bytes: int
+    space_free_bytes: int
+    expected_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """`obstacles` are why a job would be refused now, or fail before it copied anything.
 
@@ -92,6 +102,10 @@ class Plan:
     space_free_bytes: int
     obstacles: list[InvalidRequest]
     expected_seconds: float | None
+
+    @property
+    def outline(self) -> Outline:
+        return Outline(self.destination.path, self.space_needed_bytes, self.space_free_bytes, self.expected_seconds)
 
 
 class TooLong(InvalidRequest):
@@ -129,6 +143,20 @@ class Previews:
                 "the NAS is slow. A job takes all the time it needs.",
             ) from error
 
+    async def outlines(self, folders: Sequence[Folder]) -> list[Outline]:
+        """By the sizes of the last scan: neither the NAS nor Globus is asked. Raises JobError for the local disk."""
+        free = await self._free()
+        past = await newest_archived(self._database, limit=_PAST_JOBS)
+        return [
+            Outline(
+                destination_of(folder, self._settings.destination_base_path),
+                self._needed(folder.size_bytes),
+                free,
+                expected_seconds(folder.size_bytes, past),
+            )
+            for folder in folders
+        ]
+
     async def _require_readable(self, folder_path: str) -> Folder:
         folder = await self._folders.look_at(folder_path)
         was_entered = folder.path == folder_path and folder.modified_at is not None
@@ -139,18 +167,18 @@ class Previews:
     async def _plan(self, folder: Folder, on_existing: OnExisting) -> Plan:
         contents = await in_thread(lambda work: _contents(os.fsencode(folder.path), self._settings.threads, work))
         destination = await self._destination(folder)
-        needed = required_bytes(
-            contents.size_bytes,
-            ratio=self._settings.size_estimate_ratio,
-            min_free_gb=self._settings.min_free_gb,
-        )
-        free = await in_thread(lambda _work: _free_bytes(self._settings.storage))
+        free = await self._free()
         obstacles = await self._obstacles(folder, contents, destination, on_existing)
-        expected = await self._expected_seconds(contents.size_bytes)
-        return Plan(folder, contents, destination, needed, free, obstacles, expected)
+        past = await newest_archived(self._database, limit=_PAST_JOBS)
+        expected = expected_seconds(contents.size_bytes, past)
+        return Plan(folder, contents, destination, self._needed(contents.size_bytes), free, obstacles, expected)
 
-    async def _expected_seconds(self, size_bytes: int) -> float | None:
-        return expected_seconds(size_bytes, await newest_archived(self._database, limit=_PAST_JOBS))
+    def _needed(self, size_bytes: int) -> int:
+        settings = self._settings
+        return required_bytes(size_bytes, ratio=settings.size_estimate_ratio, min_free_gb=settings.min_free_gb)
+
+    async def _free(self) -> int:
+        return await in_thread(lambda _work: _free_bytes(self._settings.storage))
 
     async def _destination(self, folder: Folder) -> Destination:
         path = destination_of(folder, self._settings.destination_base_path)

@@ -26,8 +26,8 @@ from cs_archiver.tools import removal
 from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.removal import ApprovedDeletion
-from cs_archiver.tools.threads import in_thread
-from cs_archiver.tools.tree import scan_tree
+from cs_archiver.tools.threads import Work, in_thread
+from cs_archiver.tools.tree import Scan, scan_tree
 
 
 class DeleteSource:
@@ -147,7 +147,7 @@ class DeleteSource:
 
         Raises NeedsOperator when something approved is still there, however it was reported gone.
         """
-        scan = await in_thread(lambda work: scan_tree(approved.folder, threads=1, work=work))
+        scan = await in_thread(lambda work: _scan_of_the_very_folder(approved, work))
         there, deleted = ({entry.path for entry in entries} for entries in (scan.entries, approved.entries))
         left = there - deleted - {os.fsencode(job.marker_name)}
         still = sorted((there & deleted) - {folder for path in left for folder in _folders_of(path)})
@@ -181,6 +181,23 @@ class DeleteSource:
     async def _record(self, connection: Connection, job: Job) -> None:
         await catalogue_rows.set_source_deleted(connection, job.id)
         await folder_rows.set_left_out(connection, job.source_path, archived_by(os.fsencode(job.marker_name)))
+
+
+def _scan_of_the_very_folder(approved: ApprovedDeletion, work: Work) -> Scan:
+    try:
+        status = os.lstat(approved.folder)
+    except OSError as error:
+        raise NeedsOperator(
+            f"cannot look at '{shown(approved.folder)}': {error.strerror}: check the NAS mount",
+            problem="nas-unreachable",
+        ) from error
+    if (status.st_dev, status.st_ino) != (approved.device, approved.inode):
+        raise NeedsOperator(
+            f"'{shown(approved.folder)}' is no longer the folder whose content was deleted: put that one back; nothing "
+            "in this one is touched",
+            problem="nas-unreachable",
+        )
+    return scan_tree(approved.folder, threads=1, work=work)
 
 
 def _folders_of(path: bytes) -> Iterator[bytes]:

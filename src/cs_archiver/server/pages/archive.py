@@ -63,7 +63,8 @@ async def archive(call: Call[None, ArchiveForm]) -> web.Response:
 
 async def _intent(call: Call[None, SelectionForm] | Call[None, ArchiveForm], paths: Sequence[str]) -> Intent:
     if len(paths) > _PREVIEWED:
-        return Intent([Intended.of_folder(folder) for folder in await call.service(FOLDERS).known(paths)])
+        folders = await call.service(FOLDERS).known(paths)
+        return Intent(list(map(Intended.of_folder, folders, await call.service(PREVIEWS).outlines(folders))))
 
     async def intended(path: str) -> Intended:
         try:

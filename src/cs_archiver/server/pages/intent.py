@@ -6,7 +6,7 @@ from typing import Self
 
 from cs_archiver.domain.folders import MARKER_SUFFIX, Folder
 from cs_archiver.errors import InvalidRequest, JobError
-from cs_archiver.services.preview import Plan
+from cs_archiver.services.preview import Outline, Plan
 
 _DESTINATION_EXISTS = "destination-exists"
 
@@ -20,18 +20,19 @@ class Intended:
     size_bytes: int
     files: int
     reasons: list[str]
+    outline: Outline | None = None
     plan: Plan | None = None
 
     @classmethod
     def of_plan(cls, plan: Plan) -> Self:
         reasons = [error.detail for error in plan.obstacles if error.problem != _DESTINATION_EXISTS]
         folder, contents = plan.folder, plan.contents
-        return cls(folder.path, folder.name, contents.size_bytes, contents.files, reasons, plan)
+        return cls(folder.path, folder.name, contents.size_bytes, contents.files, reasons, plan.outline, plan)
 
     @classmethod
-    def of_folder(cls, folder: Folder) -> Self:
+    def of_folder(cls, folder: Folder, outline: Outline) -> Self:
         reasons = [] if folder.left_out is None else [folder.left_out]
-        return cls(folder.path, folder.name, folder.size_bytes, folder.file_count, reasons)
+        return cls(folder.path, folder.name, folder.size_bytes, folder.file_count, reasons, outline)
 
     @classmethod
     def refused(cls, path: str, error: InvalidRequest | JobError) -> Self:
@@ -85,23 +86,23 @@ class Intent:
     @property
     def space_needed_bytes(self) -> int | None:
         """For the largest: they are archived one after the other."""
-        return max((plan.space_needed_bytes for plan in self._plans), default=None)
+        return max((outline.space_needed_bytes for outline in self._outlines), default=None)
 
     @property
     def space_free_bytes(self) -> int | None:
-        return min((plan.space_free_bytes for plan in self._plans), default=None)
+        return min((outline.space_free_bytes for outline in self._outlines), default=None)
 
     @property
     def waits_for_space(self) -> bool:
-        return any(plan.space_needed_bytes > plan.space_free_bytes for plan in self._plans)
+        return any(outline.space_needed_bytes > outline.space_free_bytes for outline in self._outlines)
 
     @property
     def expected_seconds(self) -> float | None:
         """None as soon as it is unknown for one of them."""
-        seconds = [plan.expected_seconds for plan in self._plans]
+        seconds = [outline.expected_seconds for outline in self._outlines]
         known = [one for one in seconds if one is not None]
         return sum(known) if known and len(known) == len(self.possible) else None
 
     @property
-    def _plans(self) -> list[Plan]:
-        return [folder.plan for folder in self.possible if folder.plan is not None]
+    def _outlines(self) -> list[Outline]:
+        return [folder.outline for folder in self.possible if folder.outline is not None]
