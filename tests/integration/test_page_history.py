@@ -45,7 +45,9 @@ async def test_list_shows_what_has_ended_the_last_first(api: Api, ann: Visitor) 
     assert _names(page) == ["Broken", "Done", "Given up"]
     assert page.texts("#history-table .state") == ["Failed", "Completed", "Cancelled"]
     row = page.texts("#history-table tbody tr")[1]
-    assert row == "Done Production / 2024 Completed kim 2026-01-02 11:23 1 h 23 min 2.00 GB 1.50 GB 75\u202f%"
+    on_a_phone = "2026-01-02 11:23, 1 h 23 min, by kim"
+    columns = "Completed kim 2026-01-02 11:23 1 h 23 min 2.00 GB 1.50 GB 75\u202f%"
+    assert row == f"Done Production / 2024 {on_a_phone} {columns}"
     assert page.texts(".why") == ["7z ended with 2"]
     assert "3 jobs · 2.00 GB freed, 1.50 GB at Globus (75\u202f%)" in page.text
     assert page.texts(".choices a") == ["All 3", "Completed 1", "Failed 1", "Cancelled 1"]
