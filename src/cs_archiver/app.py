@@ -7,47 +7,27 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
-from functools import partial
 
 from aiohttp import web
 
+from cs_archiver.backend import build_services, passwords_of
 from cs_archiver.bus import Bus
-from cs_archiver.db.accounts import Accounts
 from cs_archiver.db.audit import Audit
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Database
-from cs_archiver.db.folders import Folders
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
-from cs_archiver.db.tokens import Tokens
 from cs_archiver.db.users import Users
-from cs_archiver.domain.folders import Patterns
-from cs_archiver.errors import JobError, NeedsOperator
+from cs_archiver.errors import NeedsOperator
 from cs_archiver.pipeline import Parts, build_retention, build_workers, places_of
-from cs_archiver.server.application import Services, build
+from cs_archiver.server.application import build
 from cs_archiver.server.listening import Runner
-from cs_archiver.server.live_hub import Limits, Live
-from cs_archiver.services.accounts import AccountService
 from cs_archiver.services.audit import AuditService
-from cs_archiver.services.ended_jobs import EndedJobs
-from cs_archiver.services.folders import FolderService
 from cs_archiver.services.host_accounts import HostAccounts
-from cs_archiver.services.job_records import JobRecords
-from cs_archiver.services.job_waits import JobWaits
-from cs_archiver.services.jobs import DestinationIsTaken, JobService
-from cs_archiver.services.markers import Markers
-from cs_archiver.services.passwords import HashCost, Passwords
-from cs_archiver.services.preview import Previews, PreviewSettings, WhyTaken
-from cs_archiver.services.signing import Signer, load_or_create_secret
-from cs_archiver.services.status import StatusService
-from cs_archiver.services.tokens import TokenService
 from cs_archiver.services.users import UserService
 from cs_archiver.settings import Settings
-from cs_archiver.stages.destination import why_taken
 from cs_archiver.stages.set_aside import SetAside
 from cs_archiver.tls import tls_context
-from cs_archiver.tools.discovery import Discovery
 from cs_archiver.tools.globus import Globus, GlobusAccess
 from cs_archiver.tools.lock import lock_database, lock_storage
 from cs_archiver.tools.mark import SentMark
@@ -139,7 +119,7 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 async def _serve_http(parts: Parts, stack: AsyncExitStack, *, notices: Sequence[str]) -> str:
     settings = parts.settings
     app = build(
-        await _services(parts, stack, notices),
+        await build_services(parts, stack, notices),
         public_url=settings.server.public_url,
         trusted_proxies=settings.server.trusted_proxies,
         is_globus_sandbox=settings.globus.is_custom_service,
@@ -155,76 +135,6 @@ async def _serve_http(parts: Parts, stack: AsyncExitStack, *, notices: Sequence[
     return settings.server.public_url or site.name
 
 
-async def _services(parts: Parts, stack: AsyncExitStack, notices: Sequence[str]) -> Services:
-    settings, database = parts.settings, parts.database
-    passwords = _passwords(settings)
-    stack.callback(passwords.close)
-    accounts = AccountService(Accounts(database), parts.bus, passwords, _signer(settings))
-    await accounts.ensure_first_admin(settings.security.admin_initial_password.get_secret_value())
-    patterns = Patterns(settings.discovery.marker_patterns, settings.discovery.litter_patterns)
-    discovery = Discovery(bytes(settings.qnap.base_path), patterns, threads=settings.discovery.threads)
-    folders = FolderService(discovery, Folders(database))
-    stack.push_async_callback(folders.close)
-    jobs = JobService(
-        database,
-        folders,
-        parts.bus,
-        destination_base_path=settings.globus.destination_base_path,
-        destination_is_taken=_destination_is_taken(parts),
-        discard_files=SetAside(places_of(settings)).discard,
-        sends_again_on_retry=not settings.verification.compare_again,
-    )
-    status = StatusService(
-        database,
-        storage_path=settings.storage.base_path,
-        is_globus_sandbox=settings.globus.is_custom_service,
-        notices=notices,
-    )
-    stack.callback(status.close)
-    users = UserService(Users(database), parts.bus, passwords)
-    tokens = TokenService(Tokens(database), parts.bus)
-    return Services(
-        accounts,
-        users,
-        tokens,
-        AuditService(Audit(database)),
-        folders,
-        jobs,
-        JobRecords(database),
-        EndedJobs(database),
-        JobWaits(jobs, parts.bus),
-        Markers(),
-        _previews(parts, folders),
-        status,
-        Live(parts.bus, jobs, Limits()),
-    )
-
-
-def _previews(parts: Parts, folders: FolderService) -> Previews:
-    settings = parts.settings
-    found_out_with = PreviewSettings(
-        storage=settings.storage.base_path,
-        destination_base_path=settings.globus.destination_base_path,
-        min_free_gb=settings.disk_space.min_free_gb,
-        size_estimate_ratio=settings.compression.size_estimate_ratio,
-        threads=settings.copy.threads,
-    )
-    return Previews(parts.database, folders, found_out_with, why_taken=_why_taken(parts))
-
-
-def _passwords(settings: Settings) -> Passwords:
-    security = settings.security
-    return Passwords(HashCost(security.argon2_time_cost, security.argon2_memory_kib, security.argon2_parallelism))
-
-
-def _signer(settings: Settings) -> Signer:
-    jwt = settings.jwt
-    secret = jwt.secret_key.get_secret_value() or load_or_create_secret(
-        settings.database.path.with_suffix(".jwt-secret")
-    )
-    return Signer(secret, timedelta(minutes=jwt.access_token_expire_minutes))
-
-
 @asynccontextmanager
 async def accounts_on_host(settings: Settings) -> AsyncIterator[HostAccounts]:
     """Raises ConfigError where there is no database yet."""
@@ -235,7 +145,7 @@ async def accounts_on_host(settings: Settings) -> AsyncIterator[HostAccounts]:
     async with AsyncExitStack() as stack:
         database = await Database.open(path, read_connections=1)
         stack.push_async_callback(database.close)
-        passwords = _passwords(settings)
+        passwords = passwords_of(settings)
         stack.callback(passwords.close)
         users = UserService(Users(database), Bus(), passwords)
         yield HostAccounts(users, AuditService(Audit(database)), login=getpass.getuser())
@@ -250,25 +160,3 @@ def _access(settings: Settings) -> GlobusAccess:
         transfer_url=globus.service_url_transfer or None,
         http_timeout_seconds=globus.http_timeout_seconds,
     )
-
-
-def _why_taken(parts: Parts) -> WhyTaken:
-    collection = parts.settings.globus.destination_endpoint
-    return partial(_ask_why_taken, parts.globus, Catalogue(parts.database), collection)
-
-
-async def _ask_why_taken(globus: Globus, catalogue: Catalogue, collection: str, path: str) -> str | None:
-    return await why_taken(globus, catalogue, collection=collection, path=path)
-
-
-def _destination_is_taken(parts: Parts) -> DestinationIsTaken:
-    why = _why_taken(parts)
-
-    async def ask(path: str) -> str | None:
-        try:
-            return await why(path)
-        except JobError as error:  # Globus out of reach: the job asks again before it copies anything
-            _log.warning("cannot tell whether the destination %s is free: %s", path, error)
-            return None
-
-    return ask

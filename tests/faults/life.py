@@ -62,6 +62,7 @@ class Life:
         self._place = place
         self._settings = settings
         self._notes = place.root / "points.txt"
+        self._errors = place.root / "errors.txt"
         self._address = ""
         self._pid = 0
         self.returncode: int | None = None
@@ -92,6 +93,7 @@ class Life:
             "environment": dict(self._settings),
             "places": {"nas": str(place.nas), "storage": str(place.storage), "state": str(place.database.parent)},
             "notes": str(self._notes),
+            "errors": str(self._errors),
             "kill": None if crash is None else [crash.side, crash.point],
             "armed": armed,
         }
@@ -177,6 +179,10 @@ class Life:
         """The crash it noted as the last thing it did."""
         lines = self._lines()
         return lines[-1].removeprefix("KILLED ") if lines and lines[-1].startswith("KILLED ") else None
+
+    def errors(self) -> str:
+        """What it wrote to standard error."""
+        return self._errors.read_text() if self._errors.exists() else ""
 
     def _lines(self) -> list[str]:
         return self._notes.read_text().splitlines() if self._notes.exists() else []

@@ -85,7 +85,7 @@ class OwnProcess:
     async def start(self) -> None:
         settings = environment(self._place, self._sandbox.url, **SETTINGS)
         self._life = _Life(self._zygote, self._place, settings)
-        assert await self._life.start(None, armed=False), f"it ended at once with {self._life.returncode}"
+        assert await self._life.start(None, armed=False), self._life.errors()
         await self._life.sign_in()
 
     async def stop(self) -> None:

@@ -48,7 +48,9 @@ fsync storage disk.sync_file|link storage removal|unlink storage removal|rmdir s
 POST globus /v0.10/transfer|GET globus /v0.10/task|create nas removal|rename nas removal|fsync nas removal
 unlink nas removal._delete_entry|rmdir nas removal._remove_if_empty
 """.replace("|", "\n").split("\n")[1:-1]
-RECORDINGS = 2
+RECORDINGS = 3
+MISSED = "failpoints that four runs did not come to again"
+MOST_MISSED = 1  # of a share: how often an upload is looked at before its cancel is up to the clock
 UP_TO_THREADS = re.compile(r"POST globus /v2/oauth2/token (?!1$)")  # each Globus client gets itself a token when used
 SINGLE = "failpoint crashes, single"
 PAIR = "failpoint crashes, pairs"
@@ -74,13 +76,18 @@ async def test_a_crash_at_any_point_and_another_one_while_recovering_lose_nothin
     runs = Runs(root, zygote, HISTORIES[name])
     points = await once(f"points-of-{name}", runs.record)
     failures: list[AssertionError] = []
+    missed: list[str] = []
     for number, first in enumerate(share_of(name, share, points)):
         if ONLY is None or ONLY.partition(" THEN ")[0] == str(first):
             is_paired = ONLY is not None or (number + share) % PAIRED == 0
             try:
                 await crash_once_and_twice(runs, first, count, is_paired=is_paired)
+            except NotReached:
+                missed.append(str(first))
+                count(MISSED)
             except AssertionError as error:
                 failures.append(error)
+    assert len(missed) <= MOST_MISSED, missed
     if failures:
         raise ExceptionGroup("these were not survived", failures)
 
@@ -140,11 +147,14 @@ class Runs:
         ]
 
     async def survive(self, *crashes: Crash) -> list[str]:
-        """Crash at these points, one a life, then finish and judge; gives back the points of the last life."""
+        """Crash at these points, one a life, then finish and judge; gives back the points of the last life.
+
+        Raises NotReached.
+        """
         for _ in range(TRIES):
             with contextlib.suppress(NotReached):
                 return await self._crash_and_finish(*crashes)
-        raise AssertionError(f"never came to it\n{self._told(crashes)}")
+        raise NotReached(self._told(crashes))
 
     async def _undisturbed(self) -> list[str]:
         async with self._world() as world:
@@ -165,13 +175,13 @@ class Runs:
             job = await self._driven(world, life, is_first=is_first)
             if job is not None:
                 raise NotReached
-            assert await life.ended() == -signal.SIGKILL
+            assert await life.ended() == -signal.SIGKILL, life.errors()
             assert life.died_at() == str(crash)
 
     async def _last_life(self, world: World, *, is_first: bool) -> list[str]:
         async with self._life(world, None, is_first=is_first) as life:
             job = await self._driven(world, life, is_first=is_first)
-            assert job is not None, life.returncode
+            assert job is not None, (life.returncode, life.errors())
             points = life.points()
             await self._history.judge(world, life, job)
         return points

@@ -87,7 +87,7 @@ def test_without_a_database_none_is_made(tmp_path: Path) -> None:
 
 
 def test_password_is_asked_for_twice_at_a_terminal(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cs_archiver.cli._at_terminal", lambda: True)
+    monkeypatch.setattr("cs_archiver.commands.user._at_terminal", lambda: True)
     differing = _user(place, "add", "ann", stdin=f"{NEW_PASSWORD}\nanother one\n{NEW_PASSWORD}\n{NEW_PASSWORD}\n")
     assert differing.exit_code == 0
     assert "do not match" in differing.output

@@ -1,0 +1,1 @@
+"""The commands of the program beside `serve`, one file for each group."""

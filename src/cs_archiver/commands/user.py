@@ -1,0 +1,80 @@
+"""`cs-archiver user`: the accounts, from the host."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from cs_archiver import app
+from cs_archiver.commands.common import config_option, read_settings, run
+from cs_archiver.db.accounts import User
+from cs_archiver.services.host_accounts import HostAccounts
+
+_T = TypeVar("_T")
+
+
+@click.group()
+def user() -> None:
+    """The accounts, from the host: also while the service runs."""
+
+
+@user.command("add")
+@click.argument("username")
+@click.option("--admin", "is_admin", is_flag=True, help="May manage users and read the audit trail.")
+@click.option("--must-change-password", is_flag=True, help="At the first sign-in, before anything else.")
+@config_option
+def add_user(config_file: Path | None, username: str, *, is_admin: bool, must_change_password: bool) -> None:
+    """Add a user; the password is asked for, or read from standard input."""
+    password = _new_password()
+
+    async def add(accounts: HostAccounts) -> User:
+        return await accounts.add(username, password, is_admin=is_admin, must_change_password=must_change_password)
+
+    click.echo(f"Added {_on_accounts(config_file, add).username}.")
+
+
+@user.command("list")
+@config_option
+def list_users(config_file: Path | None) -> None:
+    """List the users."""
+    for found in _on_accounts(config_file, HostAccounts.listed):
+        role = "admin" if found.is_admin else "user"
+        note = ", must change the password" if found.must_change_password else ""
+        seen = f"last sign-in {found.last_login}" if found.last_login else "never signed in"
+        click.echo(f"{found.username}  {role}, created {found.created_at}, {seen}{note}")
+
+
+@user.command("reset-password")
+@click.argument("username")
+@config_option
+def reset_password(config_file: Path | None, username: str) -> None:
+    """Give a user a new password, to be changed at the next sign-in; sessions and tokens end at once."""
+    password = _new_password()
+
+    async def reset(accounts: HostAccounts) -> User:
+        return await accounts.reset_password(username, password)
+
+    found = _on_accounts(config_file, reset)
+    click.echo(f"{found.username} has a new password, to be changed at the next sign-in.")
+
+
+def _on_accounts(config_file: Path | None, work: Callable[[HostAccounts], Awaitable[_T]]) -> _T:
+    settings = read_settings(config_file)
+
+    async def work_on_accounts() -> _T:
+        async with app.accounts_on_host(settings) as accounts:
+            return await work(accounts)
+
+    return run(work_on_accounts())
+
+
+def _new_password() -> str:
+    if _at_terminal():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty()
