@@ -12,8 +12,9 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from cs_archiver.errors import ConfigError
+from cs_archiver.sections.section import Section
 from cs_archiver.setting_types import Confidential, KeyMismatch
-from cs_archiver.settings import SECTIONS, Origin, Section, Settings, variable_of
+from cs_archiver.settings import SECTIONS, Origin, Settings, variable_of
 from cs_archiver.tls import tls_context
 
 DEFAULT_FILE = Path("/etc/cs-archiver/config.toml")

@@ -7,7 +7,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cs_archiver.settings import Log, Origin
+from cs_archiver.sections.operation import Log
+from cs_archiver.settings import Origin
 
 _DAY_SECONDS = 86400
 _TALKATIVE = ("aiosqlite", "globus_sdk", "urllib3")  # at DEBUG they tell SQL parameters and tokens

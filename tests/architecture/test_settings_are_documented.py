@@ -59,6 +59,10 @@ def test_a_variable_that_does_not_follow_the_rule_is_named_in_the_comment() -> N
     assert named == expected
 
 
+def is_defining(path: Path) -> bool:
+    return path.name in DEFINING or path.parent.name == "sections"
+
+
 def attributes(tree: ast.AST) -> Iterator[str]:
     return (node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
 
@@ -68,7 +72,9 @@ def read_by_the_product() -> set[str]:
     read: set[str] = set()
     for path in SOURCE.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        if path.name not in DEFINING and re.search(r"cs_archiver(\.| import .*)\b(settings|config)\b", text):
+        if is_defining(path):
+            continue
+        if re.search(r"cs_archiver(\.| import .*)\b(settings|sections|config)\b", text):
             read |= set(attributes(ast.parse(text)))
     return read
 
@@ -77,7 +83,7 @@ def names_that_read() -> dict[str, set[str]]:
     """For each "section.key" the attributes through which it is read: itself, and the properties that use it."""
     names = {f"{section}.{key}": {key} for section, key in keys()}
     section_of = {model.__name__: section for section, model in SECTIONS.items()}
-    tree = ast.parse((SOURCE / "settings.py").read_text(encoding="utf-8"))
+    tree = ast.parse("\n".join(path.read_text("utf-8") for path in sorted((SOURCE / "sections").glob("*.py"))))
     for model in (node for node in tree.body if isinstance(node, ast.ClassDef)):
         for method in (node for node in model.body if isinstance(node, ast.FunctionDef)):
             if any(isinstance(mark, ast.Name) and mark.id == "property" for mark in method.decorator_list):

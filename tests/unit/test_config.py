@@ -13,7 +13,11 @@ from pydantic import SecretStr, ValidationError
 from cs_archiver import config
 from cs_archiver.config import check_folders, load
 from cs_archiver.errors import ConfigError
-from cs_archiver.settings import SECTIONS, Copy, Database, Globus, Jwt, Settings, Storage, variable_of
+from cs_archiver.sections.access import Database, Jwt
+from cs_archiver.sections.packing import Copy
+from cs_archiver.sections.places import Storage
+from cs_archiver.sections.sending import Globus
+from cs_archiver.settings import SECTIONS, Settings, variable_of
 
 SOURCE = "11111111-1111-1111-1111-111111111111"
 DESTINATION = "22222222-2222-2222-2222-222222222222"

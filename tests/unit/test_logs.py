@@ -11,7 +11,7 @@ import pytest
 
 from cs_archiver.errors import ConfigError
 from cs_archiver.logs import configure
-from cs_archiver.settings import Log
+from cs_archiver.sections.operation import Log
 
 DAY_SECONDS = 86400
 

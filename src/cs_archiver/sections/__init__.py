@@ -1,0 +1,1 @@
+"""The sections of config.toml, grouped by what they are about."""
