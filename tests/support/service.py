@@ -1,6 +1,7 @@
 """The whole product in this process: a small NAS, a Globus sandbox, the service, and a client signed in to it."""
 
 import asyncio
+import os
 import random
 import socket
 import sqlite3
@@ -22,6 +23,7 @@ SOURCE = "5c000000-0000-4000-8000-000000000001"
 DESTINATION = "5c000000-0000-4000-8000-000000000002"
 CLIENT_ID = "5c000000-0000-4000-8000-00000000c11e"
 CLIENT_SECRET = "sandbox-secret"
+_TEST_PROCESSES = 16
 PASSWORD = "a long enough password"
 FINAL = {"completed", "failed", "cancelled"}
 _LOOK_SECONDS = 5  # a job that stays in a state for longer is looked at meanwhile
@@ -189,10 +191,17 @@ async def running_service(root: Path, **overrides: str) -> AsyncIterator[Service
 
 
 def free_port() -> int:
-    """Below those that the kernel gives to others meanwhile: to every connection that is opened, and to port 0."""
+    """Below those that the kernel gives to others meanwhile: to every connection that is opened, and to port 0.
+
+    Processes of one test run draw from ranges of their own: between the draw and the service's start, and between two
+    lives of one service, nobody else may take the port.
+    """
     first_given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    first = first_given // 2
+    of_each = (first_given - first) // _TEST_PROCESSES
+    first += of_each * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _TEST_PROCESSES)
     while True:
-        port = random.SystemRandom().randrange(first_given // 2, first_given)  # hypothesis seeds the others
+        port = random.SystemRandom().randrange(first, first + of_each)  # hypothesis seeds the others
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -1,0 +1,68 @@
+"""What the URL table says of who may call what: written out once more, so that a change of it is a decision."""
+
+import pytest
+
+from cs_archiver.domain.access import Scope
+from cs_archiver.server.route import Route, Who
+from cs_archiver.server.routes import API, ROUTES
+
+
+def _name(route: Route) -> str:
+    return f"{route.method} {route.path}"
+
+
+def test_only_these_need_no_sign_in() -> None:
+    """Written out, so that opening another one is a decision and not a slip."""
+    assert {_name(route) for route in ROUTES if route.who is Who.ANYONE} == {
+        "GET /",
+        "GET /static/{name:.+}",
+        "GET /login",
+        "POST /login",
+        "POST /api/auth/login",
+        "GET /api/health",
+        "GET /api/openapi.json",
+        "GET /api/docs",
+    }
+
+
+def test_a_newcomer_may_only_look_at_the_account_and_change_its_password() -> None:
+    assert {_name(route) for route in ROUTES if route.who is Who.NEWCOMER} == {
+        "POST /logout",
+        "GET /password",
+        "POST /password",
+        "POST /api/auth/logout",
+        "GET /api/auth/me",
+        "GET /api/auth/csrf",
+        "POST /api/auth/password",
+    }
+
+
+def test_only_these_are_closed_to_personal_tokens() -> None:
+    assert {_name(route) for route in API if route.scope is None and route.who is not Who.ANYONE} == {
+        "POST /api/auth/logout",
+        "POST /api/auth/password",
+        "GET /api/auth/csrf",
+        "GET /api/auth/sessions",
+        "DELETE /api/auth/sessions/{session_id}",
+        "GET /api/auth/tokens",
+        "POST /api/auth/tokens",
+        "DELETE /api/auth/tokens/{token_id}",
+    }
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=_name)
+def test_each_route_declares_a_role_and_a_scope_that_fit_together(route: Route) -> None:
+    assert isinstance(route.who, Who)
+    if route.who is Who.ANYONE:
+        assert route.scope is None
+    elif route.scope is not None:
+        assert isinstance(route.scope, Scope)
+        assert (route.who is Who.ADMIN) is (route.scope is Scope.ADMIN)
+        assert (route.method == "GET") is (route.scope is Scope.READ) or route.scope is Scope.ADMIN
+
+
+def test_a_route_without_a_role_or_a_scope_cannot_be_written_down() -> None:
+    with pytest.raises(TypeError, match="who"):
+        Route("GET", "/new", ROUTES[0].handler, summary="Without both")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="scope"):
+        Route("GET", "/new", ROUTES[0].handler, Who.USER, summary="Without one")  # type: ignore[call-arg]
