@@ -125,8 +125,8 @@ async def test_what_comes_while_the_deletion_runs_stays_and_does_not_stop_it(
     assert late.read_bytes() == b"written by a file manager"
     assert files_in(folder) == sorted([MARKER, str(late.relative_to(folder))])
     assert (folder / MARKER).read_text().endswith("Source deletion: complete\n")
-    [told] = [line for line in await service.log_of(job["job_id"]) if "are left where they are" in line]
-    assert told.startswith("WARNING 1 entries came after")
+    [told] = [line for line in await service.log_of(job["job_id"]) if "left where found" in line]
+    assert told.startswith("WARNING Not in the archive, and left where found: 1 entry that came after")
     assert str(late.relative_to(folder)) in told
     assert kept.losses_in(service.place.archive_of(folder), tmp_path / "scratch") == []
 

@@ -518,7 +518,7 @@ async def test_an_archive_that_lacks_a_file_starts_the_job_over(
         await verifier.run(job, Heard())
     assert caught.value.start_over
     assert caught.value.problem == "archive-differs"
-    assert "1 entries missing or different" in str(caught.value)
+    assert "1 entry missing or different" in str(caught.value)
     assert "plain.txt" in str(caught.value)
 
 

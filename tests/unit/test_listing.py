@@ -49,7 +49,7 @@ def test_a_listing_of_just_the_manifest_is_no_problem_in_any_order() -> None:
 def test_each_missing_entry_is_found(index: int) -> None:
     found = problem(LISTED[:index] + LISTED[index + 1 :])
     assert found is not None
-    assert found.startswith("1 entries missing or different (such as ")
+    assert found.startswith("1 entry missing or different (such as ")
     assert "0 not in the manifest" in found
 
 

@@ -1,6 +1,7 @@
 """The demo command: the example NAS, the Globus sandbox and the service in one process."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,7 +35,8 @@ async def run_demo(folder: Path, *, port: int, hands_off: bool, echo: Echo) -> b
         clients={CLIENT_ID: CLIENT_SECRET},
     )
     async with Sandbox(sandbox) as globus:
-        settings = config.load(_no_file(world), environment(world, globus.url, port))
+        behind = {} if hands_off else {"PUBLIC_URL": os.environ.get("PUBLIC_URL", "")}
+        settings = config.load(_no_file(world), environment(world, globus.url, port) | behind)
         config.check_folders(settings)
         logs.configure(settings.log, to_stderr=False)
         if hands_off:

@@ -16,7 +16,7 @@ from cs_archiver.demo.client import Api, ApiError, Folder, Job, JobLine, Workers
 from cs_archiver.demo.compare import printable
 from cs_archiver.demo.screen import Panel, Row, table, workers_panel
 from cs_archiver.demo.world import World
-from cs_archiver.domain.sizes import human_size
+from cs_archiver.domain.sizes import counted, human_size
 
 _POLL_SECONDS = 0.3
 _STALL_SECONDS = 300.0
@@ -81,7 +81,7 @@ class _Run:
 
     async def _submit(self, found: list[Folder]) -> None:
         size_bytes = sum(folder.size_bytes for folder in found)
-        self._echo(f"Found {len(found)} folders to archive, {human_size(size_bytes)}.")
+        self._echo(f"Found {counted(len(found), 'folder')} to archive, {human_size(size_bytes)}.")
         for folder in found:
             shown = self._shown(folder.path)
             if shown in self._folders.values():

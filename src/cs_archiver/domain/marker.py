@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cs_archiver.domain.job import Job
+from cs_archiver.domain.sizes import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ def marker_text(job: Job, stored: Stored, *, archived_on: str, deleted: bool) ->
         f"Globus collection: {stored.collection}",
         f"Archive size: {job.archive_size_bytes} bytes",
         f"Archive SHA-256: {job.archive_sha256}",
-        f"Content: {stored.files} files, {stored.bytes} bytes",
+        f"Content: {counted(stored.files, 'file')}, {counted(stored.bytes, 'byte')}",
         f"Source deletion: {state}",
     ]
     return ("\n".join(lines) + "\n").encode()

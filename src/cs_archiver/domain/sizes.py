@@ -1,4 +1,4 @@
-"""Sizes for people: the one way in which logs, pages and the terminal write them; static/format.js has the same."""
+"""Sizes and counts for people: the one way in which logs, pages and the terminal write sizes, as static/format.js."""
 
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB")
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -14,3 +14,8 @@ def human_size(size_bytes: float, unit: int = 1000) -> str:
         return f"{value:.0f} B"
     digits = 2 if round(value, 2) < 10 else 1 if round(value, 1) < 100 else 0
     return f"{value:.{digits}f} {names[power]}"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """The number and the word that goes with it, as in `1 file`; `many` where it is not `one` with an s."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"

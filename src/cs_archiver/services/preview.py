@@ -15,6 +15,7 @@ from cs_archiver.domain.folders import Folder
 from cs_archiver.domain.job import OnExisting, later_versions
 from cs_archiver.domain.links import leads_out
 from cs_archiver.domain.manifest import EntryKind, Seen, shown
+from cs_archiver.domain.sizes import counted
 from cs_archiver.domain.space import required_bytes
 from cs_archiver.errors import Conflict, InvalidRequest, JobError
 from cs_archiver.services.folders import FolderService, refused
@@ -203,7 +204,8 @@ class Previews:
         if folder.left_out is not None:
             found.append(refused(folder, folder.left_out))
         elif contents.unreadable.count:
-            text = f"{folder.path}: {contents.unreadable.count} entries cannot be read: let the service read them."
+            unreadable = counted(contents.unreadable.count, "entry", "entries")
+            text = f"{folder.path}: {unreadable} cannot be read: let the service read what is there."
             found.append(Conflict("folder-not-archivable", text))
         if not contents.is_writable:
             text = f"{folder.path}: the service may not write there, so it could not delete its content in the end."

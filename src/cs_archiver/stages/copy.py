@@ -19,7 +19,7 @@ from cs_archiver.domain.manifest import (
     shown,
     totals,
 )
-from cs_archiver.domain.sizes import human_size
+from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import DiskFull, Permanent, Temporary
 from cs_archiver.stages.nas import Nas, require_all_writable, require_nas
@@ -78,7 +78,8 @@ class Copy:
         before, total = scan.entries, scan.total
         await in_thread(lambda _work: self._require_room(total.bytes))
         strategy = self._strategy_for(total.bytes)
-        await report.log(f"Copying from the NAS: {total.files} files, {human_size(total.bytes)}, by {strategy.value}")
+        what = f"{counted(total.files, 'file')}, {human_size(total.bytes)}"
+        await report.log(f"Copying from the NAS: {what}, by {strategy.value}")
         await _warn_of_links(before, report)
         async with self._nas.watched(report, f"Copying {human_size(total.bytes)} from the NAS"):
             digests = await self._copy(strategy, source, copy, scan, report)
@@ -218,8 +219,10 @@ class Copy:
 async def _warn_of_links(entries: Sequence[Seen], report: Report) -> None:
     leading_out = await in_thread(lambda _work: [entry.path for entry in entries if _leads_out(entry)])
     if leading_out:
+        links = counted(len(leading_out), "link")
         await report.log(
-            f"{len(leading_out)} links are absolute, go through '..' or hold '//', such as '{shown(leading_out[0])}': "
+            f"{links} that may lead out of the folder (absolute, through '..' or with '//'), such as "
+            f"'{shown(leading_out[0])}': "
             "the archive holds them, but 7-Zip alters or refuses them when it extracts; their targets are kept in the "
             "manifest",
             LogLevel.WARNING,

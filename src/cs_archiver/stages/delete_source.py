@@ -14,7 +14,7 @@ from cs_archiver.domain.folders import archived_by
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import shown
 from cs_archiver.domain.marker import Stored, marker_text
-from cs_archiver.domain.sizes import human_size
+from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.destination import require_still_there
@@ -128,7 +128,7 @@ class DeleteSource:
                 lambda count: report.progress(bytes_done=count, bytes_total=total),
             )
         await report.log(
-            f"Source deleted: {removed.files} files, {human_size(removed.bytes)} ({removed.bytes} bytes), "
+            f"Source deleted: {counted(removed.files, 'file')}, {human_size(removed.bytes)} ({removed.bytes} bytes), "
             f"begun at {started}, at {shown(approved.folder)}"
         )
 
@@ -157,9 +157,10 @@ class DeleteSource:
                 problem="source-not-deletable",
             )
         if left:
+            late = counted(len(left), "entry", "entries")
             await report.log(
-                f"{len(left)} entries came after the source was last compared, are not in the archive, and are left "
-                f"where they are, such as '{shown(min(left))}'. To archive them, remove the marker file, refresh the "
+                f"Not in the archive, and left where found: {late} that came after the source was last compared, such "
+                f"as '{shown(min(left))}'. To archive them, remove the marker file, refresh the "
                 'folders, and submit this one again with "on_existing": "new_version"',
                 LogLevel.WARNING,
             )

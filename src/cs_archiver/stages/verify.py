@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import Entry, EntryKind
-from cs_archiver.domain.sizes import human_size
+from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import Temporary
 from cs_archiver.stages.places import Places
@@ -100,7 +100,7 @@ def listing_problem(manifest: Sequence[Entry], listed: Sequence[Listed], *, root
         return None
     missing, extra = wanted - found, found - wanted
     return (
-        f"{missing.total()} entries missing or different{_example(missing)}, "
+        f"{counted(missing.total(), 'entry', 'entries')} missing or different{_example(missing)}, "
         f"{extra.total()} not in the manifest{_example(extra)}"
     )
 

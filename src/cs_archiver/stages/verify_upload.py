@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from cs_archiver.db.catalogue import Catalogue, Upload
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
+from cs_archiver.domain.sizes import counted
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.domain.verification import (
     Check,
@@ -171,7 +172,7 @@ async def _tell(checks: Sequence[Check], report: Report) -> None:
     for number, name in ((1, "task completed"), (2, "remote file exists"), (3, "size matches")):
         of_number = [check for check in checks if check.number == number]
         good = passed(of_number)
-        outcome = f"passed ({len(of_number)} checks)" if good else f"FAILED: {failures(of_number)}"
+        outcome = f"passed ({counted(len(of_number), 'check')})" if good else f"FAILED: {failures(of_number)}"
         level = LogLevel.INFO if good else LogLevel.ERROR
         await report.log(f"Verification {number}/3, {name}: {outcome}", level)
     difference = size_difference(checks)

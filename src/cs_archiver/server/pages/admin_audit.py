@@ -28,7 +28,7 @@ class AuditPageQuery(PageQuery):
     until: Day = None
     q: OptionalWords = None
     page: PageNumber = 1
-    per: PerPage = 100
+    per: PerPage = 50
 
     @property
     def is_filtered(self) -> bool:

@@ -31,14 +31,14 @@ class FolderPageQuery(PageQuery):
     level2: OptionalWords = None
     sort: Sort = "level1"
     page: PageNumber = 1
-    per: PerPage = 100
+    per: PerPage = 50
 
 
 class LeftOutPageQuery(PageQuery):
     q: OptionalWords = None
     sort: LeftOutSort = "level1"
     page: PageNumber = 1
-    per: PerPage = 100
+    per: PerPage = 50
 
 
 class RefreshForm(Form):

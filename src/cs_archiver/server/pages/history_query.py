@@ -33,7 +33,7 @@ class HistoryQuery(PageQuery):
     q: OptionalWords = None
     sort: Sort = "-completed_at"
     page: PageNumber = 1
-    per: PerPage = 100
+    per: PerPage = 50
 
     @property
     def filters(self) -> dict[str, object]:
