@@ -18,17 +18,19 @@ from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
 from cs_archiver.db.users import Users
+from cs_archiver.domain.checks import Checked
 from cs_archiver.errors import NeedsOperator
-from cs_archiver.pipeline import Parts, build_retention, build_workers, places_of
+from cs_archiver.pipeline import Parts, access_of, build_retention, build_workers, places_of
 from cs_archiver.server.application import build
 from cs_archiver.server.listening import Runner
+from cs_archiver.services.all_checks import round_of
 from cs_archiver.services.audit import AuditService
 from cs_archiver.services.host_accounts import HostAccounts
 from cs_archiver.services.users import UserService
 from cs_archiver.settings import Settings
 from cs_archiver.stages.set_aside import SetAside
 from cs_archiver.tls import tls_context
-from cs_archiver.tools.globus import Globus, GlobusAccess
+from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.lock import lock_database, lock_storage
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.process import Processes
@@ -84,7 +86,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[N
         stack.push_async_callback(database.close)
         processes = Processes(inherit_fds=(storage_lock.descriptor, database_lock.descriptor))
         await SevenZip(processes).version()
-        globus = Globus(_access(settings))
+        globus = Globus(access_of(settings))
         stack.push_async_callback(globus.close)
         parts = Parts(settings, database, Bus(), globus, processes)
         notice = await doubt_older_database(Catalogue(database), SentMark(storage.base_path))
@@ -151,12 +153,7 @@ async def accounts_on_host(settings: Settings) -> AsyncIterator[HostAccounts]:
         yield HostAccounts(users, AuditService(Audit(database)), login=getpass.getuser())
 
 
-def _access(settings: Settings) -> GlobusAccess:
-    globus = settings.globus
-    return GlobusAccess(
-        client_id=globus.client_id,
-        client_secret=globus.client_secret.get_secret_value(),
-        auth_url=globus.service_url_auth or None,
-        transfer_url=globus.service_url_transfer or None,
-        http_timeout_seconds=globus.http_timeout_seconds,
-    )
+async def checked_on_host(settings: Settings) -> Sequence[Checked]:
+    """Every check, made once, whether a service runs or not."""
+    make_round = round_of(settings, access_of(settings), Processes())
+    return await make_round(True)

@@ -14,11 +14,13 @@ from cs_archiver.db.tokens import Tokens
 from cs_archiver.db.users import Users
 from cs_archiver.domain.folders import Patterns
 from cs_archiver.errors import JobError
-from cs_archiver.pipeline import Parts, places_of
+from cs_archiver.pipeline import Parts, access_of, places_of
 from cs_archiver.server.application import Services
 from cs_archiver.server.live_hub import Limits, Live
 from cs_archiver.services.accounts import AccountService
+from cs_archiver.services.all_checks import round_of
 from cs_archiver.services.audit import AuditService
+from cs_archiver.services.checks import Checks
 from cs_archiver.services.ended_jobs import EndedJobs
 from cs_archiver.services.folders import FolderService
 from cs_archiver.services.job_records import JobRecords
@@ -59,8 +61,11 @@ async def build_services(parts: Parts, stack: AsyncExitStack, notices: Sequence[
         discard_files=SetAside(places_of(settings)).discard,
         sends_again_on_retry=not settings.verification.compare_again,
     )
+    checks = _running_checks(parts)
+    stack.push_async_callback(checks.close)
     status = StatusService(
         database,
+        checks,
         storage_path=settings.storage.base_path,
         is_globus_sandbox=settings.globus.is_custom_service,
         notices=notices,
@@ -83,6 +88,13 @@ async def build_services(parts: Parts, stack: AsyncExitStack, notices: Sequence[
         status,
         Live(parts.bus, jobs, Limits()),
     )
+
+
+def _running_checks(parts: Parts) -> Checks:
+    settings = parts.settings
+    checks = Checks(round_of(settings, access_of(settings), parts.processes))
+    minutes = settings.checks.interval_minutes
+    return checks.start(minutes * 60) if minutes else checks
 
 
 def _previews(parts: Parts, folders: FolderService) -> Previews:

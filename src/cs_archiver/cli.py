@@ -12,6 +12,8 @@ import click
 from cs_archiver import __version__, app
 from cs_archiver.commands.common import EXIT_FAILED, config_option, usable_settings
 from cs_archiver.commands.common import run as run_to_end
+from cs_archiver.commands.configuration import check_config, config_group
+from cs_archiver.commands.doctor import doctor
 from cs_archiver.commands.globus_sandbox import globus_sandbox
 from cs_archiver.commands.user import user
 from cs_archiver.demo.command import run_demo
@@ -45,14 +47,6 @@ def serve(config_file: Path | None) -> None:
     run_to_end(app.serve(settings, on_ready=lambda address: click.echo(f"CS Archiver is ready at {address}")))
 
 
-@main.command("check-config")
-@config_option
-def check_config(config_file: Path | None) -> None:
-    """Check the configuration without starting anything."""
-    usable_settings(config_file)
-    click.echo("The configuration is fine.")
-
-
 @main.command()
 def openapi() -> None:
     """Print the description of the API (OpenAPI 3.1) that the server gives at /api/openapi.json."""
@@ -69,5 +63,5 @@ def demo(folder: Path, port: int, *, hands_off: bool) -> None:
         sys.exit(EXIT_FAILED)
 
 
-for command in (globus_sandbox, user):
+for command in (check_config, config_group, doctor, globus_sandbox, user):
     main.add_command(command)

@@ -28,8 +28,9 @@ def load(config_file: Path | None, environ: Mapping[str, str]) -> Settings:
     """
     file, tables = _read(config_file)
     names = (variable_of(section, key) for section, model in SECTIONS.items() for key in model.model_fields)
-    origin = Origin(file, frozenset(name for name in names if environ.get(name)))
     _refuse_unknown(tables, file)
+    in_file = frozenset((section, key) for section, table in tables.items() for key in table)
+    origin = Origin(file, frozenset(name for name in names if environ.get(name)), in_file)
     sections: dict[str, Any] = {name: _section(name, tables.get(name, {}), environ, origin) for name in SECTIONS}
     return Settings(**sections, origin=origin)
 
@@ -179,20 +180,36 @@ def check_folders(settings: Settings) -> None:
     What must exist: the NAS folder, the storage folder, the folders of the database and of the log file. The
     folders below the storage folder may be missing. Raises ConfigError. A NAS that hangs makes this hang.
     """
+    check_globus(settings)
+    check_nas(settings)
+    check_storage(settings)
+    check_files(settings)
+    tls_context(settings)
+
+
+def check_globus(settings: Settings) -> None:
+    """Whether everything is given that Globus needs. Raises ConfigError."""
     for key in ("client_id", "client_secret", "source_endpoint", "destination_endpoint"):
         value = getattr(settings.globus, key)
         if not (value.get_secret_value() if isinstance(value, SecretStr) else value):
             expected = f"a value, here or in {variable_of('globus', key)}"
             raise settings.origin.wrong("globus", key, expected, "nothing")
+
+
+def check_nas(settings: Settings) -> None:
+    """Whether the NAS folder is there and may be read. Raises ConfigError; a NAS that hangs makes this hang."""
     _check_folder(settings.origin, "qnap", "base_path", settings.qnap.base_path, os.R_OK | os.X_OK)
-    _check_storage(settings)
+
+
+def check_files(settings: Settings) -> None:
+    """Whether the database and the log file can be written. Raises ConfigError."""
     _check_file(settings, "database", "url", settings.database.path)
     if settings.log.path:
         _check_file(settings, "log", "file", settings.log.path)
-    tls_context(settings)
 
 
-def _check_storage(settings: Settings) -> None:
+def check_storage(settings: Settings) -> None:
+    """Whether all folders of [storage] can be written, on one file system, apart from the NAS. Raises ConfigError."""
     storage, origin = settings.storage, settings.origin
     _check_folder(origin, "storage", "base_path", storage.base_path, os.W_OK | os.X_OK)
     device = storage.base_path.stat().st_dev
@@ -217,6 +234,10 @@ def _check_file(settings: Settings, section: str, key: str, file: Path) -> None:
     _check_folder(settings.origin, section, key, file.absolute().parent, os.W_OK | os.X_OK)
     if file.is_dir():
         raise settings.origin.wrong(section, key, "a file", f"a folder at {_shown(str(file))}")
+    if file.is_file() and not os.access(file, os.R_OK | os.W_OK, effective_ids=True):
+        raise settings.origin.wrong(section, key, "a file this user may write to", _shown(str(file)))
+    if file.is_symlink() and not file.exists():
+        raise settings.origin.wrong(section, key, "a file", f"a link that leads nowhere at {_shown(str(file))}")
     if _lies_in(file, settings.qnap.base_path):
         raise settings.origin.wrong(section, key, "a file outside [qnap] base_path", _shown(str(file)))
 
@@ -224,7 +245,7 @@ def _check_file(settings: Settings, section: str, key: str, file: Path) -> None:
 def _check_folder(origin: Origin, section: str, key: str, folder: Path, access: int) -> None:
     if not os.path.isdir(folder):
         raise origin.wrong(section, key, "an existing folder", f"none at {_shown(str(folder))}")
-    if not os.access(folder, access):
+    if not os.access(folder, access, effective_ids=True):
         verb = "write to" if access & os.W_OK else "read"
         raise origin.wrong(section, key, f"a folder this user may {verb}", _shown(str(folder)))
 

@@ -28,7 +28,7 @@ from cs_archiver.stages.upload import StartUpload, UploadArchive
 from cs_archiver.stages.verify import Verify
 from cs_archiver.stages.verify_upload import VerifySettings, VerifyUpload
 from cs_archiver.tools.dd import Dd
-from cs_archiver.tools.globus import Globus
+from cs_archiver.tools.globus import Globus, GlobusAccess
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.nas import NasProbe
 from cs_archiver.tools.process import Processes
@@ -193,3 +193,14 @@ def _transfers(parts: Parts, places: Places) -> Transfers:
         deadline=timedelta(hours=upload.task_deadline_hours) if upload.task_deadline_hours else None,
     )
     return Transfers(parts.globus, Catalogue(parts.database), places, SentMark(places.storage), settings)
+
+
+def access_of(settings: Settings) -> GlobusAccess:
+    globus = settings.globus
+    return GlobusAccess(
+        client_id=globus.client_id,
+        client_secret=globus.client_secret.get_secret_value(),
+        auth_url=globus.service_url_auth or None,
+        transfer_url=globus.service_url_transfer or None,
+        http_timeout_seconds=globus.http_timeout_seconds,
+    )

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields
 
 from cs_archiver.errors import ConfigError
 from cs_archiver.sections.access import Database, Jwt, Security, Server
-from cs_archiver.sections.operation import Log
+from cs_archiver.sections.operation import Checks, Log
 from cs_archiver.sections.packing import Compression, Copy, Verification
 from cs_archiver.sections.places import Discovery, DiskSpace, Qnap, Storage
 from cs_archiver.sections.section import Section
@@ -14,10 +14,14 @@ from cs_archiver.setting_types import Variable
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the settings come from, so that a wrong one can be pointed at: the file and the variables in use."""
+    """Where the settings come from, so that a wrong one can be pointed at: the file and the variables in use.
+
+    `keys_in_file` are the pairs of section and key that stand in the file, overridden or not.
+    """
 
     file: str = "config.toml"
     variables: frozenset[str] = frozenset()
+    keys_in_file: frozenset[tuple[str, str]] = frozenset()
 
     def wrong(self, section: str, key: str, expected: str, found: str = "") -> ConfigError:
         """The error of one key; `found` is shown as it is, so it must be printable and no secret."""
@@ -45,6 +49,7 @@ class Settings:
     verification: Verification = field(default_factory=Verification)
     disk_space: DiskSpace = field(default_factory=DiskSpace)
     discovery: Discovery = field(default_factory=Discovery)
+    checks: Checks = field(default_factory=Checks)
     log: Log = field(default_factory=Log)
     origin: Origin = field(default_factory=Origin, compare=False, repr=False)
 

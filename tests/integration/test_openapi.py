@@ -225,6 +225,7 @@ async def test_real_answers_of_every_route_are_as_described(api: Api) -> None:
     folders = {"folder_paths": [api.folder("Alpha"), api.folder("Æther #1 <b>")]}
     assert (await api.call("POST", "/api/jobs/bulk", json=folders)).status == 200
     assert (await api.call("DELETE", "/api/jobs/completed")).status == 200
+    assert (await api.call("POST", "/api/system/checks")).status == 200
     for job_id in (alpha, beta):
         await api.get(f"/api/jobs/{job_id}")
     assert (await api.call("POST", f"/api/jobs/{beta}/retry")).status == 200

@@ -25,6 +25,7 @@ from cs_archiver.db.queue import Queue
 from cs_archiver.db.tokens import Tokens
 from cs_archiver.db.users import Users
 from cs_archiver.domain.access import Scope
+from cs_archiver.domain.checks import Checked
 from cs_archiver.domain.folders import Patterns
 from cs_archiver.domain.job import Job
 from cs_archiver.errors import ConnectionTrouble
@@ -37,6 +38,7 @@ from cs_archiver.server.route import JSON, Route
 from cs_archiver.server.routes import ROUTES
 from cs_archiver.services.accounts import AccountService, Origin
 from cs_archiver.services.audit import AuditService
+from cs_archiver.services.checks import Checks
 from cs_archiver.services.ended_jobs import EndedJobs
 from cs_archiver.services.folders import FolderService
 from cs_archiver.services.job_records import JobRecords
@@ -99,6 +101,18 @@ class Destination:
 
 
 @dataclass
+class Installation:
+    """What a round of checks finds."""
+
+    checks: list[Checked] = field(default_factory=list)
+    rounds: int = 0
+
+    async def looked_at(self, _is_thorough: bool) -> list[Checked]:
+        self.rounds += 1
+        return list(self.checks)
+
+
+@dataclass
 class Api:
     client: Client
     database: Database
@@ -110,6 +124,7 @@ class Api:
     user_service: UserService
     jobs: JobService
     live: Live
+    installation: "Installation"
     tokens: dict[str, str] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
 
@@ -250,7 +265,11 @@ async def running_api(
     discovery = Discovery(bytes(nas), Patterns(("*-ARCHIVED-TO-GLOBUS.txt",), (".DS_Store",)), threads=2)
     folders = FolderService(discovery, Folders(database))
     await folders.listed(refresh=True)
-    status = StatusService(database, storage_path=storage or tmp_path, is_globus_sandbox=is_globus_sandbox, notices=[])
+    installation = Installation()
+    checks = Checks(installation.looked_at)
+    status = StatusService(
+        database, checks, storage_path=storage or tmp_path, is_globus_sandbox=is_globus_sandbox, notices=[]
+    )
     jobs = JobService(
         database,
         folders,
@@ -281,7 +300,9 @@ async def running_api(
     app = build(services, public_url=public_url, trusted_proxies=trusted_proxies, is_globus_sandbox=is_globus_sandbox)
     try:
         async with TestClient(_Server(app), cookie_jar=DummyCookieJar()) as client:
-            api = Api(client, database, bus, nas, destination, accounts, personal_tokens, users, jobs, live)
+            api = Api(
+                client, database, bus, nas, destination, accounts, personal_tokens, users, jobs, live, installation
+            )
             await api.add_user("ann")
             await api.add_user("root", is_admin=True)
             await api.add_user("new", must_change=True)
@@ -291,6 +312,7 @@ async def running_api(
         passwords.close()
         status.close()
         await folders.close()
+        await checks.close()
         await database.close()
 
 

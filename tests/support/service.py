@@ -147,6 +147,7 @@ def environment(place: Place, sandbox_url: str, **overrides: str) -> dict[str, s
         "RETRY_DELAY_SECONDS": "0.05",
         "DISK_SPACE_CHECK_INTERVAL_SECONDS": "0.1",
         "MIN_FREE_SPACE_GB": "0.01",
+        "CHECKS_INTERVAL_MINUTES": "0",
         "SECURITY_ARGON2_TIME_COST": "1",
         "SECURITY_ARGON2_MEMORY_KIB": "1024",
         "SECURITY_ARGON2_PARALLELISM": "1",

@@ -12,6 +12,11 @@ from cs_archiver.setting_types import (
 )
 
 
+class Checks(Section):
+    interval_minutes: Annotated[float, Field(ge=0, le=10_080)] = 5.0
+    timeout_seconds: Annotated[float, Field(ge=0.1, le=600)] = 20.0
+
+
 class Log(Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     file: LocalFile = "/var/log/cs-archiver/app.log"

@@ -32,7 +32,7 @@ from cs_archiver.server.contract.jobs import (
     SubmittedJob,
 )
 from cs_archiver.server.contract.live import LiveQuery
-from cs_archiver.server.contract.system import Health, SystemStatus, Version
+from cs_archiver.server.contract.system import CheckResult, Health, SystemStatus, Version
 from cs_archiver.server.contract.tokens import TokenCreated, TokenShown, TokenWish
 from cs_archiver.server.contract.users import NewUser, PasswordReset, UserLine
 from cs_archiver.server.handling import handler_of
@@ -119,6 +119,8 @@ API = (
 
     Route("GET", "/api/system/status", system.status, Who.USER, Scope.READ,
           "Disk space, workers, counts, and what a person should look at", answer=SystemStatus),
+    Route("POST", "/api/system/checks", system.check, Who.USER, Scope.OPERATE,
+          "Check tools, folders, database and Globus now; answered when all is checked", answer=list[CheckResult]),
     Route("GET", "/api/health", system.health, Who.ANYONE, _NONE, "Whether the service answers", answer=Health),
     Route("GET", "/api/version", system.version, Who.USER, Scope.READ, "The version of the service", answer=Version),
     Route("GET", "/api/openapi.json", system.openapi, Who.ANYONE, _NONE, "This description", answer=dict[str, Any]),

@@ -10,7 +10,9 @@ import psutil
 
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
+from cs_archiver.domain.checks import Checked
 from cs_archiver.domain.states import ACTIVE, BUSY, JobStatus, WorkerName, worker_of
+from cs_archiver.services.checks import Checks
 
 _WARN_ABOVE_PERCENT_USED = 80.0
 _DISK_PATIENCE_SECONDS = 3.0
@@ -30,7 +32,7 @@ class DiskSpace:
 class SystemStatus:
     """`disk` is None when it cannot be read, `in_hand` has the job of each worker.
 
-    `warnings` are for people; `troubles` are those of them that concern no single job.
+    `warnings` are for people; `troubles` are those of them that concern no single job and come from no check.
     """
 
     disk: DiskSpace | None
@@ -39,17 +41,25 @@ class SystemStatus:
     warnings: list[str]
     is_globus_sandbox: bool
     troubles: list[str]
+    checks: Sequence[Checked]
 
 
 class StatusService:
     """Answers within seconds even if the disk does not."""
 
     def __init__(
-        self, database: Database, *, storage_path: Path, is_globus_sandbox: bool, notices: Sequence[str]
+        self,
+        database: Database,
+        checks: Checks,
+        *,
+        storage_path: Path,
+        is_globus_sandbox: bool,
+        notices: Sequence[str],
     ) -> None:
         """`notices` are warnings that hold for as long as the service runs."""
         self._database = database
         self._jobs = Jobs(database)
+        self.checks = checks
         self._notices = notices
         self._storage_path = storage_path
         self._is_globus_sandbox = is_globus_sandbox
@@ -70,7 +80,8 @@ class StatusService:
             worker: next((job.id for job in busy if worker_of(job.status) is worker), None) for worker in BUSY
         }
         counts = await self._jobs.counts()
-        return SystemStatus(disk, in_hand, counts, [*troubles, *of_jobs], self._is_globus_sandbox, troubles)
+        warnings = [*troubles, *(check.warning for check in self.checks.troubles), *of_jobs]
+        return SystemStatus(disk, in_hand, counts, warnings, self._is_globus_sandbox, troubles, self.checks.latest)
 
     async def _disk(self) -> tuple[DiskSpace | None, list[str]]:
         try:

@@ -13,6 +13,7 @@ from cs_archiver.tools.threads import in_thread
 
 PROGRESS: Final = re.compile(rb"[\r\n](\d+) byte")
 
+_VERSION: Final = re.compile(rb"^dd \(coreutils\) (\d+(?:\.\d+)*)", re.MULTILINE)
 _COMPLAINT: Final = re.compile(rb"^[^\n]*dd: [^\n]*$", re.MULTILINE)
 
 
@@ -22,6 +23,12 @@ class Dd:
     def __init__(self, processes: Processes, *, executable: str = "dd") -> None:
         self._processes = processes
         self._executable = executable
+
+    async def version(self) -> tuple[int, ...] | None:
+        """The version of GNU coreutils; None for another make. Raises NeedsOperator when it is missing."""
+        finished = await self._processes.run([self._executable, "--version"])
+        match = _VERSION.search(finished.stdout)
+        return tuple(map(int, match[1].split(b"."))) if match else None
 
     async def copy_file(self, source: bytes, destination: bytes, *, on_bytes: Callable[[int], None]) -> None:
         """Copy the content of the regular file `source` into the new file `destination`; holes become zeros.

@@ -1,4 +1,4 @@
-"""The local disk: free space, durable writes, moves that never overwrite, and errors told apart by side."""
+"""The local disk: free space, mounts, durable writes, moves that never overwrite, and errors told apart by side."""
 
 import errno
 import hashlib
@@ -6,8 +6,12 @@ import os
 import stat
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
+from cs_archiver.domain.checks import Mount
 from cs_archiver.domain.manifest import shown
 from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Temporary
 
@@ -128,3 +132,20 @@ def local_error(path: bytes, error: OSError) -> JobError:
     if error.errno in (*_REFUSED, *_GONE):
         return NeedsOperator(f"{text}: check the storage folder and its permissions", problem="storage-unusable")
     return Temporary(text, problem="storage-error")
+
+
+def mount_of(path: Path) -> Mount:
+    """What `path`, or the nearest folder above it that is there, lies on. Raises OSError."""
+    real = os.path.realpath(path)
+    mounts = [found for found in psutil.disk_partitions(all=True) if _lies_in(real, found.mountpoint)]
+    nearest = max(mounts, key=lambda found: len(found.mountpoint), default=None)
+    existing = next(folder for folder in (real, *map(str, Path(real).parents)) if os.path.exists(folder))
+    is_read_only = bool(os.statvfs(existing).f_flag & os.ST_RDONLY)
+    if nearest is None:  # a root that the kernel does not list, as in some containers
+        return Mount("/", "unknown", is_read_only)
+    last = [found for found in mounts if found.mountpoint == nearest.mountpoint][-1]  # it hides those below it
+    return Mount(shown(os.fsencode(last.mountpoint)), last.fstype, is_read_only)
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from globus_sdk import MISSING, TransferAPIError, TransferClient, TransferData
@@ -10,6 +11,7 @@ from globus_sdk.response import GlobusHTTPResponse
 from cs_archiver.errors import Permanent, Temporary
 from cs_archiver.tools.globus_errors import (
     UnexpectedAnswer,
+    date_of,
     description,
     is_bad_request,
     is_conflict,
@@ -97,6 +99,10 @@ class Globus:
         """The file document of `path`; None only when Globus says for certain that nothing is there."""
         doing = f"looking up {path!r} on Globus collection {collection_id}"
         return await self._threads.ask(doing, lambda client: _stat(client, collection_id, path))
+
+    async def clock(self) -> datetime | None:
+        """What time it is at Globus, to the second; None when its answer bears none. Shows that signing in works."""
+        return await self._threads.ask("signing in to Globus", lambda client: date_of(client.get_submission_id()))
 
     async def new_submission_id(self) -> str:
         """An id to store before it is used: what is submitted under it is carried out once at most."""

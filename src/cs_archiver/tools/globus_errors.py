@@ -1,6 +1,8 @@
 """Turns whatever a Globus call raised into what the caller can do about it."""
 
 from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
 from globus_sdk import (
@@ -11,6 +13,7 @@ from globus_sdk import (
     NetworkError,
     TransferAPIError,
 )
+from globus_sdk.response import GlobusHTTPResponse
 
 from cs_archiver.errors import ConnectionTrouble, JobError, NeedsOperator, Permanent, Temporary
 
@@ -111,6 +114,16 @@ def is_task_complete(error: GlobusAPIError) -> bool:
 def is_consent_missing(error: GlobusAPIError) -> bool:
     """Whether the scopes Globus lists have to be requested before it does what it was asked."""
     return error.http_status == 403 and _last_part(error) == "ConsentRequired"
+
+
+def date_of(answer: GlobusHTTPResponse) -> datetime | None:
+    """When Globus gave this answer; None when it does not say. Raises UnexpectedAnswer for anybody else's."""
+    if not isinstance(answer.data, dict):
+        raise UnexpectedAnswer(f"HTTP {answer.http_status} with something else than a JSON object")
+    try:
+        return parsedate_to_datetime((answer.headers or {}).get("Date", ""))
+    except ValueError:
+        return None
 
 
 def one_line(text: str) -> str:

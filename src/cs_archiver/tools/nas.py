@@ -1,12 +1,19 @@
-"""Whether the NAS answers at all: a dead mount neither fails nor ends a call, it hangs."""
+"""Whether the NAS answers at all: a dead mount neither fails nor ends a call, it hangs. And what it looks like."""
 
 import asyncio
 import contextlib
 import os
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
+from cs_archiver.domain.checks import NasFacts
+from cs_archiver.domain.manifest import shown
 from cs_archiver.errors import NeedsOperator
+from cs_archiver.tools.disk import mount_of
 from cs_archiver.tools.threads import begin
+
+_SAMPLED_FOLDERS = 20
 
 
 class NasProbe:
@@ -35,3 +42,29 @@ def _ask(base: Path) -> None:
         os.statvfs(base)  # attributes may come from a cache; this is asked of the server
         with os.scandir(base) as entries:
             next(entries, None)
+
+
+def nas_facts(base: Path, storage: Path) -> NasFacts:
+    """What can be seen of the NAS. Raises OSError; a NAS that hangs makes this hang."""
+    sample = list(islice(_project_folders(os.fspath(base)), _SAMPLED_FOLDERS))
+    with os.scandir(base) as entries:
+        is_empty = next(entries, None) is None
+    closed = [shown(os.fsencode(folder)) for folder in sample if not _may(folder, os.R_OK | os.W_OK | os.X_OK)]
+    return NasFacts(mount_of(base), mount_of(storage), is_empty, len(sample), closed)
+
+
+def _project_folders(folder: str, level: int = 3) -> Iterator[str]:
+    """The folders three levels down, as far as they can be seen."""
+    if level == 0:
+        yield folder
+        return
+    if not _may(folder, os.R_OK | os.X_OK):
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith((".", "@")) and entry.is_dir(follow_symlinks=False):
+                yield from _project_folders(entry.path, level - 1)
+
+
+def _may(folder: str, access: int) -> bool:
+    return os.access(folder, access, effective_ids=True)

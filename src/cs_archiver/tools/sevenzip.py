@@ -59,8 +59,7 @@ class SevenZip:
 
     async def version(self) -> tuple[int, int]:
         """The version of 7-Zip; raises NeedsOperator when it is missing or too old to be trusted."""
-        finished = await self._processes.run([self._executable])
-        found = parse_version(finished.stdout)
+        found = await self.reported_version()
         if found is None or found < OLDEST_VERSION:
             seen = "no version of 7-Zip" if found is None else f"version {found[0]}.{found[1]:02}"
             raise NeedsOperator(
@@ -69,6 +68,10 @@ class SevenZip:
                 problem="tool-too-old",
             )
         return found
+
+    async def reported_version(self) -> tuple[int, int] | None:
+        """What it says, trusted or not; None when it says no version. Raises NeedsOperator when it is missing."""
+        return parse_version((await self._processes.run([self._executable])).stdout)
 
     async def pack(
         self, folder: bytes, archive: bytes, *, compression: Compression, on_percent: Callable[[int], None]

@@ -2,14 +2,19 @@
 
 from aiohttp import web
 
-from cs_archiver.server.contract.system import Health, SystemStatus, Version
+from cs_archiver.server.contract.system import CheckResult, Health, SystemStatus, Version
 from cs_archiver.server.files import sent
 from cs_archiver.server.keys import DOCS_PAGE, OPENAPI, STATUS
+from cs_archiver.server.paging import whole
 from cs_archiver.server.route import Bare, Reply
 
 
 async def status(call: Bare) -> Reply:
     return Reply(SystemStatus.of(await call.service(STATUS).read()))
+
+
+async def check(call: Bare) -> Reply:
+    return whole([CheckResult.of(found) for found in await call.service(STATUS).checks.renew()])
 
 
 async def health(_call: Bare) -> Reply:

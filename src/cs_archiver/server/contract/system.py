@@ -6,6 +6,7 @@ from pydantic import Field
 
 import cs_archiver
 from cs_archiver.clock import now_text
+from cs_archiver.domain.checks import Checked, Verdict
 from cs_archiver.domain.space import GIB
 from cs_archiver.domain.states import JobStatus, WorkerName
 from cs_archiver.server.contract.base import Answer, JobId, Moment, Percent
@@ -72,11 +73,35 @@ class Statistics(Answer):
         )
 
 
+class CheckResult(Answer):
+    """One check of the installation as it last came out."""
+
+    name: Annotated[str, Field(examples=["path_mapping"], description="For programs: never changes.")]
+    title: Annotated[str, Field(examples=["Path mapping"])]
+    verdict: Annotated[Verdict, Field(description="`unknown`: it could not be checked.")]
+    found: str
+    advice: Annotated[str, Field(description="What to do; empty where there is nothing.")]
+    checked_at: Moment
+
+    @classmethod
+    def of(cls, check: Checked) -> Self:
+        verdict, found, advice = check.finding
+        return cls(
+            name=check.name,
+            title=check.title,
+            verdict=verdict,
+            found=found,
+            advice=advice,
+            checked_at=check.checked_at,
+        )
+
+
 class SystemStatus(Answer):
     disk_space: DiskSpace
     workers: Workers
     statistics: Statistics
     warnings: Annotated[list[str], Field(description="What a person should look at.")]
+    checks: Annotated[list[CheckResult], Field(description="Empty until the first round of checks has been made.")]
     globus_sandbox: Annotated[bool, Field(description="A stand-in for Globus is in use: nothing reaches the real one.")]
 
     @classmethod
@@ -86,6 +111,7 @@ class SystemStatus(Answer):
             workers=Workers.of(found.in_hand),
             statistics=Statistics.of(found.counts),
             warnings=found.warnings,
+            checks=[CheckResult.of(check) for check in found.checks],
             globus_sandbox=found.is_globus_sandbox,
         )
 

@@ -13,6 +13,7 @@ ACTIONS = {
     "users_reset_password": "Reset a password",
     "folders_refresh": "Scan the NAS",
     "job_wishes_preview": "Look at what archiving would do",
+    "system_check": "Check the installation",
     "jobs_submit": "Archive a folder",
     "job_wishes_bulk": "Archive folders",
     "jobs_cancel": "Cancel a job",

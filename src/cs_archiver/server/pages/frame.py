@@ -1,5 +1,6 @@
 """What surrounds every page: who is signed in, where one can go, what has just happened and how things are shown."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,7 @@ from cs_archiver.db.accounts import User
 from cs_archiver.errors import InvalidRequest, JobError, NotAuthenticated
 from cs_archiver.server.auth import caller_of
 from cs_archiver.server.cookies import token_in_cookie
-from cs_archiver.server.keys import ACCOUNTS, CALLER, FLASHES, JOBS, PROBLEM
+from cs_archiver.server.keys import ACCOUNTS, CALLER, FLASHES, JOBS, PROBLEM, STATUS
 from cs_archiver.server.links import inner_path, link
 from cs_archiver.server.negotiation import prefers_page
 from cs_archiver.server.pages.flash import FLASH, Flash, Level
@@ -26,7 +27,10 @@ _FOR_EVER = "0001-01-01T00:00:00.000Z"
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """`user` is None on pages for those who are not signed in; `failures` counts the jobs that failed since `seen`."""
+    """`user` is None on pages for those who are not signed in; `failures` counts the jobs that failed since `seen`.
+
+    `check_troubles` are the titles of the checks that somebody should look at.
+    """
 
     path: str
     user: User | None
@@ -35,6 +39,7 @@ class Frame:
     flash: Flash | None
     failures: int = 0
     seen: str = _FOR_EVER
+    check_troubles: Sequence[str] = ()
 
     @property
     def nav(self) -> list[NavItem]:
@@ -120,7 +125,10 @@ async def _frame_of(request: web.Request, failures_seen: str | None, *, is_calm:
     form_token = request.app[ACCOUNTS].form_token(caller.credential)
     seen = failures_seen or seen_until(request)
     failures = await request.app[JOBS].failed_since(seen) if is_calm else 0
-    return Frame(path, caller.user, form_token, preferences, flash, failures, seen)
+    troubles = (
+        [] if caller.user.must_change_password else [check.title for check in request.app[STATUS].checks.troubles]
+    )
+    return Frame(path, caller.user, form_token, preferences, flash, failures, seen, troubles)
 
 
 async def _visitor(request: web.Request) -> Caller | None:

@@ -19,6 +19,7 @@ NAV = (
     NavItem("/queue", "Queue", "queue"),
     NavItem("/history", "History", "history"),
     NavItem("/admin/users", "Users", "users", Who.ADMIN),
+    NavItem("/checks", "Checks", "verify", Who.ADMIN),
     NavItem("/admin/audit", "Audit trail", "audit", Who.ADMIN),
 )
 """The pages of everyday use, in this order; those for administrators come last, in a menu of their own."""

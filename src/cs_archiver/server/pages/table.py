@@ -14,6 +14,7 @@ from cs_archiver.server.pages import (
     admin,
     admin_audit,
     archive,
+    checks,
     folders,
     history,
     job,
@@ -95,6 +96,9 @@ PAGES = (
     form("/jobs/{job_id}/cancel", job.cancel, Who.USER, "Cancel a job",
          body=job.CancelForm, deed="jobs_cancel", problems=CANCEL),
     form("/jobs/{job_id}/retry", job.retry, Who.USER, "Try a failed job again", deed="jobs_retry", problems=RETRY),
+
+    page("/checks", checks.show, Who.USER, "What the checks of the installation found"),
+    form("/checks", checks.again, Who.USER, "Check tools, folders, database and Globus now", deed="system_check"),
 
     page("/history", history.show, Who.USER, "The jobs that have ended", query=HistoryQuery),
     Route("GET", "/history/export.csv", history.export, Who.USER, None, "The same jobs as a table for spreadsheets",

@@ -1,0 +1,97 @@
+"""The checks of this machine: configuration, tools, folders, space and database."""
+
+import os
+from collections.abc import Callable, Sequence
+
+import psutil
+
+from cs_archiver import config
+from cs_archiver.db import schema
+from cs_archiver.db.health import health_of
+from cs_archiver.domain import checks
+from cs_archiver.domain.checks import Finding, Verdict
+from cs_archiver.services.checks import Look, PatientThread
+from cs_archiver.settings import Settings
+from cs_archiver.tools.dd import Dd
+from cs_archiver.tools.disk import free_bytes, mount_of
+from cs_archiver.tools.nas import nas_facts
+from cs_archiver.tools.process import Processes
+from cs_archiver.tools.rsync import Rsync
+from cs_archiver.tools.sevenzip import SevenZip
+
+_CONFIGURATION = "correct the configuration file or the environment variable"
+
+
+class HostChecks:
+    """One for the life of the process, so that what hangs is not asked twice."""
+
+    def __init__(self, settings: Settings, processes: Processes) -> None:
+        self._settings = settings
+        self._processes = processes
+        self._is_thorough = True
+        self._looks = (
+            self._on_thread("configuration", "Configuration", self._configuration, _CONFIGURATION),
+            self._on_thread("user", "User", _user, "run it as the user of the service"),
+            Look("seven_zip", "7-Zip", self._seven_zip, "install the package 7zip, 25.01 or newer"),
+            Look("rsync", "rsync", self._rsync, "install the package rsync, 3.4.1 or newer"),
+            Look("dd", "dd", self._dd, "install the package coreutils"),
+            self._on_thread("nas", "NAS folder", self._nas, "check the NAS, the network and the mount"),
+            self._on_thread("storage", "Storage folder", self._storage, "check the disk of [storage] base_path"),
+            self._on_thread("space", "Disk space", self._space, "check the disk of [storage] base_path"),
+            self._on_thread("database", "Database", self._database, "check the disk of [database] url"),
+        )
+
+    def looks(self, *, is_thorough: bool) -> Sequence[Look]:
+        """`is_thorough`: with a look at every page of the database."""
+        self._is_thorough = is_thorough
+        return self._looks
+
+    def _on_thread(self, name: str, title: str, function: Callable[[], Finding], advice: str) -> Look:
+        return Look(name, title, PatientThread(function), advice)
+
+    def _configuration(self) -> Finding:
+        config.check_globus(self._settings)
+        config.check_files(self._settings)
+        return Finding(Verdict.OK, f"complete ({self._settings.origin.file})")
+
+    async def _seven_zip(self) -> Finding:
+        return checks.seven_zip(await SevenZip(self._processes).reported_version())
+
+    async def _rsync(self) -> Finding:
+        return checks.rsync(await Rsync(self._processes).version())
+
+    async def _dd(self) -> Finding:
+        return checks.dd(await Dd(self._processes).version())
+
+    def _nas(self) -> Finding:
+        config.check_nas(self._settings)
+        return checks.nas(nas_facts(self._settings.qnap.base_path, self._settings.storage.base_path))
+
+    def _storage(self) -> Finding:
+        config.check_storage(self._settings)
+        return checks.storage(mount_of(self._settings.storage.base_path))
+
+    def _space(self) -> Finding:
+        storage, log = self._settings.storage.base_path, self._settings.log.path
+        usage = psutil.disk_usage(os.fspath(storage))
+        others = [("the database", self._settings.database.path.parent), *([("the log", log.parent)] if log else [])]
+        return checks.space(
+            free_bytes=usage.free,
+            total_bytes=usage.free + usage.used,
+            min_free_gb=self._settings.disk_space.min_free_gb,
+            others=[(what, free_bytes(os.fspath(folder))) for what, folder in others],
+        )
+
+    def _database(self) -> Finding:
+        path, is_whole = self._settings.database.path, self._is_thorough
+        mount = mount_of(path.parent)
+        if mount.is_network:  # nothing is read there that may hang or lie
+            return checks.database(None, known=schema.VERSION, damage=None, is_whole=is_whole, mount=mount)
+        health = health_of(path, is_whole=is_whole)
+        return checks.database(
+            health.version, known=schema.VERSION, damage=health.damage, is_whole=is_whole, mount=mount
+        )
+
+
+def _user() -> Finding:
+    return checks.user(psutil.Process().username(), is_root=os.geteuid() == 0)
