@@ -250,6 +250,13 @@ CREATE TABLE archives (
 ) STRICT;
 CREATE INDEX archives_by_deletion ON archives (source_deleted_at, manifest_id, archive_size_bytes);  -- all that is summed up
 
+-- What people have paused; a row that is there is a pause, and the audit trail tells who ended one.
+CREATE TABLE switches (
+    name       TEXT PRIMARY KEY,                              -- 'local_paused', 'transfer_paused', 'deletions_paused'
+    changed_at TEXT NOT NULL,
+    changed_by TEXT NOT NULL
+) STRICT;
+
 CREATE TRIGGER jobs_start_queued BEFORE INSERT ON jobs WHEN NEW.status <> 'queued'
 BEGIN SELECT RAISE(ABORT, 'a job starts in the state queued'); END;
 

@@ -17,8 +17,10 @@ from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
+from cs_archiver.db.switches import Switches
 from cs_archiver.db.users import Users
 from cs_archiver.domain.checks import Checked
+from cs_archiver.domain.events import QueueUpdate
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.pipeline import Parts, access_of, build_retention, build_workers, places_of
 from cs_archiver.server.application import build
@@ -26,6 +28,7 @@ from cs_archiver.server.listening import Runner
 from cs_archiver.services.all_checks import round_of
 from cs_archiver.services.audit import AuditService
 from cs_archiver.services.host_accounts import HostAccounts
+from cs_archiver.services.host_switches import HostSwitches
 from cs_archiver.services.users import UserService
 from cs_archiver.settings import Settings
 from cs_archiver.stages.set_aside import SetAside
@@ -33,7 +36,7 @@ from cs_archiver.tls import tls_context
 from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.lock import lock_database, lock_storage
 from cs_archiver.tools.mark import SentMark
-from cs_archiver.tools.process import Processes
+from cs_archiver.tools.process import Politeness, Processes
 from cs_archiver.tools.sevenzip import SevenZip
 from cs_archiver.workers.recovery import (
     discard_left_by_cancels,
@@ -41,8 +44,6 @@ from cs_archiver.workers.recovery import (
     requeue_before_the_end,
     requeue_interrupted,
 )
-from cs_archiver.workers.retention import Retention
-from cs_archiver.workers.worker import Worker
 
 _SHUTDOWN_SECONDS = 5.0
 # A full collection looks at every entry of a manifest, and with 100,000 of them holds up the loop for 100 ms:
@@ -84,11 +85,15 @@ async def running(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[N
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         database = await Database.open(settings.database.path, read_connections=settings.database.pool_size)
         stack.push_async_callback(database.close)
-        processes = Processes(inherit_fds=(storage_lock.descriptor, database_lock.descriptor))
+        polite = settings.politeness
+        processes = Processes(
+            inherit_fds=(storage_lock.descriptor, database_lock.descriptor),
+            politeness=Politeness(polite.nice, polite.io_class, polite.io_level),
+        )
         await SevenZip(processes).version()
         globus = Globus(access_of(settings))
         stack.push_async_callback(globus.close)
-        parts = Parts(settings, database, Bus(), globus, processes)
+        parts = Parts(settings, database, Bus(), globus, processes, await Switches.read_from(database))
         notice = await doubt_older_database(Catalogue(database), SentMark(storage.base_path))
         await requeue_interrupted(Queue(database), Jobs(database))
         await discard_left_by_cancels(Jobs(database), SetAside(places_of(settings)))
@@ -97,17 +102,19 @@ async def running(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[N
         gc.collect()
         gc.set_threshold(*_GC_THRESHOLDS)
         gc.freeze()  # what lives as long as the process need not be looked at by every collection
-        workers = asyncio.create_task(_run(build_workers(parts), build_retention(parts)), name="workers")
+        workers = asyncio.create_task(_run(parts), name="workers")
         stack.push_async_callback(_cancelled, workers)
         yield address, workers
 
 
-async def _run(workers: list[Worker], retention: Retention) -> None:
+async def _run(parts: Parts) -> None:
     try:
         async with asyncio.TaskGroup() as group:
-            for worker in workers:
+            for worker in build_workers(parts):
                 group.create_task(worker.run(), name=f"worker {worker.name}")
-            group.create_task(retention.run(), name="retention")
+            group.create_task(build_retention(parts).run(), name="retention")
+            watch = parts.switches.watch(lambda: parts.bus.publish(QueueUpdate()))
+            group.create_task(watch, name="switches")
     except BaseExceptionGroup:
         _log.critical("a worker ended: the service stops", exc_info=True)
         raise
@@ -138,15 +145,29 @@ async def _serve_http(parts: Parts, stack: AsyncExitStack, *, notices: Sequence[
 
 
 @asynccontextmanager
-async def accounts_on_host(settings: Settings) -> AsyncIterator[HostAccounts]:
+async def switches_on_host(settings: Settings) -> AsyncIterator[HostSwitches]:
     """Raises ConfigError where there is no database yet."""
+    async with AsyncExitStack() as stack:
+        database = await _database_on_host(settings, stack)
+        audit = AuditService(Audit(database))
+        yield HostSwitches(await Switches.read_from(database), audit, login=getpass.getuser())
+
+
+async def _database_on_host(settings: Settings, stack: AsyncExitStack) -> Database:
     path = settings.database.path
     if not path.is_file():
         expected = "the database of a service that was started once"
         raise settings.origin.wrong("database", "url", expected, f"none at {path}")
+    database = await Database.open(path, read_connections=1)
+    stack.push_async_callback(database.close)
+    return database
+
+
+@asynccontextmanager
+async def accounts_on_host(settings: Settings) -> AsyncIterator[HostAccounts]:
+    """Raises ConfigError where there is no database yet."""
     async with AsyncExitStack() as stack:
-        database = await Database.open(path, read_connections=1)
-        stack.push_async_callback(database.close)
+        database = await _database_on_host(settings, stack)
         passwords = passwords_of(settings)
         stack.callback(passwords.close)
         users = UserService(Users(database), Bus(), passwords)

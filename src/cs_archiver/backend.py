@@ -31,6 +31,7 @@ from cs_archiver.services.passwords import HashCost, Passwords
 from cs_archiver.services.preview import Previews, PreviewSettings, WhyTaken
 from cs_archiver.services.signing import Signer, load_or_create_secret
 from cs_archiver.services.status import StatusService
+from cs_archiver.services.switches import SwitchService
 from cs_archiver.services.tokens import TokenService
 from cs_archiver.services.users import UserService
 from cs_archiver.settings import Settings
@@ -66,6 +67,7 @@ async def build_services(parts: Parts, stack: AsyncExitStack, notices: Sequence[
     status = StatusService(
         database,
         checks,
+        parts.switches,
         storage_path=settings.storage.base_path,
         is_globus_sandbox=settings.globus.is_custom_service,
         notices=notices,
@@ -86,6 +88,7 @@ async def build_services(parts: Parts, stack: AsyncExitStack, notices: Sequence[
         Markers(),
         _previews(parts, folders),
         status,
+        SwitchService(parts.switches, parts.bus),
         Live(parts.bus, jobs, Limits()),
     )
 

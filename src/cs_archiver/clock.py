@@ -1,5 +1,6 @@
 """Times as the product writes them: UTC, ISO 8601, milliseconds, ending in Z."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 
@@ -20,6 +21,16 @@ def from_ns(time_ns: int) -> str:
     """A file's time stamp as text; out-of-range stamps are clipped to the years 1 to 9999."""
     seconds = min(max(time_ns // 1_000_000_000, -62_135_596_800), 253_402_300_799)
     return to_text(datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds))
+
+
+def from_unix(seconds: int) -> str:
+    return to_text(datetime.fromtimestamp(seconds, UTC))
+
+
+def wall_minute(unix_seconds: int) -> int:
+    """The minute of the day that the clock of this host shows then, in its own time zone."""
+    there = time.localtime(unix_seconds)
+    return 60 * there.tm_hour + there.tm_min
 
 
 def elapsed(start: str, end: str) -> timedelta:

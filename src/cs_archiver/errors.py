@@ -87,6 +87,14 @@ class NotYet(JobError):
     """Nothing went wrong, but the stage cannot begin now: the job waits, and `detail` says for what."""
 
 
+class Halted(NotYet):
+    """Somebody told it to wait, or the hours do: `until`, a moment in UTC, or None for as long as they say."""
+
+    def __init__(self, detail: str, *, problem: str, until: str | None = None) -> None:
+        super().__init__(detail, problem=problem)
+        self.until = until
+
+
 class DiskFull(JobError):
     """The local disk filled up: no failure of the job, which waits in the queue for space."""
 

@@ -9,6 +9,7 @@ from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
+from cs_archiver.db.switches import Switches
 from cs_archiver.domain.retry import Operation, RetryPolicy
 from cs_archiver.domain.states import JobStatus, WorkerName
 from cs_archiver.settings import Settings
@@ -35,6 +36,7 @@ from cs_archiver.tools.process import Processes
 from cs_archiver.tools.rsync import Rsync
 from cs_archiver.tools.sevenzip import Compression, SevenZip
 from cs_archiver.workers.aftermath import Aftermath
+from cs_archiver.workers.leave import Leave
 from cs_archiver.workers.retention import Retention
 from cs_archiver.workers.worker import Worker
 
@@ -48,6 +50,7 @@ class Parts:
     bus: Bus
     globus: Globus
     processes: Processes
+    switches: Switches
 
 
 def build_workers(parts: Parts) -> list[Worker]:
@@ -80,6 +83,12 @@ def build_workers(parts: Parts) -> list[Worker]:
         outage=partial(why_out_of_reach, parts.globus, reached),
         recheck_seconds=settings.disk_space.check_interval_seconds,
     )
+    leave = Leave(
+        parts.switches,
+        Catalogue(parts.database),
+        copy_hours=settings.politeness.hours_of_copies,
+        upload_hours=settings.politeness.hours_of_uploads,
+    )
     return [
         Worker(
             name,
@@ -89,6 +98,7 @@ def build_workers(parts: Parts) -> list[Worker]:
             bus=parts.bus,
             cancel=Cancel(Catalogue(parts.database), SetAside(places), _transfers(parts, places)),
             aftermath=aftermath,
+            leave=leave,
             recheck_seconds=settings.disk_space.check_interval_seconds,
             longest_wait_seconds=max(settings.disk_space.check_interval_seconds, settings.retry.delay_seconds),
         )
@@ -99,7 +109,7 @@ def build_workers(parts: Parts) -> list[Worker]:
 def build_retention(parts: Parts) -> Retention:
     days = parts.settings.storage.failed_keep_days
     keep = timedelta(days=days) if days else None
-    return Retention(Jobs(parts.database), SetAside(places_of(parts.settings)), keep=keep)
+    return Retention(Jobs(parts.database), SetAside(places_of(parts.settings)), parts.switches, keep=keep)
 
 
 def places_of(settings: Settings) -> Places:
@@ -124,17 +134,19 @@ def _local_stages(parts: Parts, places: Places, nas: Nas) -> dict[JobStatus, Sta
         min_free_gb=settings.disk_space.min_free_gb,
         size_estimate_ratio=settings.compression.size_estimate_ratio,
     )
+    limit = settings.politeness.copy_limit
     copy = CopySettings(
         shutil_below_bytes=settings.copy.small_below_bytes,
         rsync_below_bytes=settings.copy.medium_below_bytes,
         dd_below_bytes=settings.copy.large_below_bytes,
         threads=settings.copy.threads,
+        limit=limit,
         hash_source_at_once=settings.verification.recheck == "metadata",
         marker_patterns=settings.discovery.marker_patterns,
     )
     return {
         JobStatus.QUEUED: Admit(parts.globus, catalogue, places, nas, admit),
-        JobStatus.COPYING: Copy(Rsync(parts.processes), Dd(parts.processes), catalogue, places, nas, copy),
+        JobStatus.COPYING: Copy(Rsync(parts.processes, limit=limit), Dd(parts.processes), catalogue, places, nas, copy),
         JobStatus.COMPRESSING: Compress(seven_zip, places, Compression(settings.compression.mode)),
         JobStatus.VERIFYING: Verify(seven_zip, catalogue, places),
     }
@@ -167,7 +179,7 @@ def _transfer_stages(parts: Parts, places: Places, nas: Nas) -> dict[JobStatus, 
             sync_level=globus.sync_level,
         ),
         JobStatus.UPLOAD_VERIFYING: VerifyUpload(
-            parts.globus, catalogue, places, nas, source, approvals, transfers, verify
+            parts.globus, catalogue, places, nas, source, approvals, transfers, parts.switches, verify
         ),
         JobStatus.DELETING_SOURCE: DeleteSource(
             parts.globus,
@@ -177,6 +189,7 @@ def _transfer_stages(parts: Parts, places: Places, nas: Nas) -> dict[JobStatus, 
             source,
             approvals,
             SentMark(places.storage),
+            parts.switches,
             collection=globus.destination_endpoint,
         ),
     }

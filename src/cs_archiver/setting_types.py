@@ -10,6 +10,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from cs_archiver.domain.hours import Hours
+
 
 @dataclass(frozen=True, slots=True)
 class Variable:
@@ -74,6 +76,14 @@ def _are_some_peers(networks: tuple[str, ...]) -> bool:
         return False
 
 
+def _are_hours(text: str) -> bool:
+    try:
+        Hours.parse(text)
+    except ValueError:
+        return not text
+    return True
+
+
 def _lower_uuid(text: str) -> str:
     try:
         return str(UUID(text)) if text else text
@@ -135,6 +145,9 @@ NamePatterns = Annotated[
 TrustedPeers = Annotated[
     tuple[str, ...],
     _expects('addresses and networks such as "192.0.2.7" and "2001:db8::/64", not all there are', _are_some_peers),
+]
+OptionalHours = Annotated[
+    str, _expects('nothing, or hours of the day such as "22:00-06:00", which may go over midnight', _are_hours)
 ]
 RetryLimit = Annotated[int, Field(ge=0, le=1000)]
 Threads = Annotated[int, Field(ge=1, le=256)]

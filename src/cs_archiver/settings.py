@@ -7,6 +7,7 @@ from cs_archiver.sections.access import Database, Jwt, Security, Server
 from cs_archiver.sections.operation import Checks, Log
 from cs_archiver.sections.packing import Compression, Copy, Verification
 from cs_archiver.sections.places import Discovery, DiskSpace, Qnap, Storage
+from cs_archiver.sections.politeness import Politeness
 from cs_archiver.sections.section import Section
 from cs_archiver.sections.sending import Globus, Retry, Upload
 from cs_archiver.setting_types import Variable
@@ -50,6 +51,7 @@ class Settings:
     disk_space: DiskSpace = field(default_factory=DiskSpace)
     discovery: Discovery = field(default_factory=Discovery)
     checks: Checks = field(default_factory=Checks)
+    politeness: Politeness = field(default_factory=Politeness)
     log: Log = field(default_factory=Log)
     origin: Origin = field(default_factory=Origin, compare=False, repr=False)
 

@@ -14,6 +14,7 @@ import pytest
 
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
+from cs_archiver.db.switches import Switches
 from cs_archiver.pipeline import places_of
 from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.faults import Hold
@@ -119,7 +120,8 @@ async def remove_what_failed_jobs_left(place: Place, url: str) -> None:
     database = await Database.open(place.database, read_connections=1)
     try:
         at_once = timedelta(0)
-        await Retention(Jobs(database), SetAside(places_of(settings)), keep=at_once).look(at_once)
+        switches = await Switches.read_from(database)
+        await Retention(Jobs(database), SetAside(places_of(settings)), switches, keep=at_once).look(at_once)
     finally:
         await database.close()
 

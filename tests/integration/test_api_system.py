@@ -33,7 +33,8 @@ async def test_version_is_that_of_the_package(api: Api) -> None:
 async def test_status_has_exactly_these_keys(api: Api) -> None:
     document = await api.get("/api/system/status")
     idle = {"status": "idle", "current_job_id": None}
-    assert set(document) == {"disk_space", "workers", "statistics", "warnings", "checks", "globus_sandbox"}
+    keys = {"disk_space", "workers", "statistics", "switches", "warnings", "checks", "globus_sandbox"}
+    assert set(document) == keys
     assert set(document["disk_space"]) == {"total_gb", "used_gb", "free_gb", "percent_used"}
     assert all(isinstance(value, float) for value in document["disk_space"].values())
     assert document["workers"] == {"copy_compress": idle, "upload": idle}

@@ -120,12 +120,27 @@ class World:
         }
         return a_job(**{**row, **values})
 
-    def copier(self, strategy: Strategy = Strategy.SHUTIL, *, hash_source_at_once: bool = False) -> Copy:
+    def copier(
+        self,
+        strategy: Strategy = Strategy.SHUTIL,
+        *,
+        hash_source_at_once: bool = False,
+        limit: float | None = None,
+    ) -> Copy:
+        small, medium, large = THRESHOLDS[strategy]
         settings = CopySettings(
-            *THRESHOLDS[strategy], threads=3, hash_source_at_once=hash_source_at_once, marker_patterns=("*.done",)
+            small,
+            medium,
+            large,
+            threads=3,
+            limit=limit,
+            hash_source_at_once=hash_source_at_once,
+            marker_patterns=("*.done",),
         )
         processes = Processes()
-        return Copy(Rsync(processes), Dd(processes), self.catalogue, self.places, nas_of(self.places), settings)
+        return Copy(
+            Rsync(processes, limit=limit), Dd(processes), self.catalogue, self.places, nas_of(self.places), settings
+        )
 
     @property
     def copy(self) -> Path:
@@ -222,6 +237,14 @@ async def test_each_strategy_makes_an_equal_copy_and_a_true_manifest(
     assert done == sorted(done, key=lambda count: count or 0)
 
 
+async def test_with_a_limit_what_dd_would_copy_is_copied_by_threads_that_keep_it(world: World) -> None:
+    write(world.source, b"large", b"x" * 3_000_000)
+    heard = Heard()
+    await world.copier(Strategy.DD, limit=2_000_000).run(world.job(), heard)
+    assert heard.lines[0].endswith("by parallel threads, at most 2.00 MB/s")
+    assert compare(world.source, world.copy) == []
+
+
 @pytest.mark.parametrize(
     ("size", "strategy"),
     [
@@ -236,7 +259,7 @@ async def test_each_strategy_makes_an_equal_copy_and_a_true_manifest(
 async def test_the_size_of_the_folder_chooses_the_strategy(world: World, size: int, strategy: Strategy) -> None:
     write(world.source, b"file", b"x" * size)
     heard, processes = Heard(), Processes()
-    settings = CopySettings(100, 200, 300, threads=2, hash_source_at_once=False, marker_patterns=())
+    settings = CopySettings(100, 200, 300, threads=2, limit=None, hash_source_at_once=False, marker_patterns=())
     if strategy is Strategy.RSYNC and shutil.which("rsync") is None:
         pytest.skip("rsync is not installed")
     nas = nas_of(world.places)

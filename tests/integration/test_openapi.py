@@ -204,6 +204,7 @@ async def test_real_answers_of_every_route_are_as_described(api: Api) -> None:
         "/api/health",
         "/api/version",
         "/api/system/status",
+        "/api/system/switches",
         "/api/queue",
         "/api/auth/me",
     ):
@@ -228,6 +229,7 @@ async def test_real_answers_of_every_route_are_as_described(api: Api) -> None:
     assert (await api.call("POST", "/api/system/checks")).status == 200
     for job_id in (alpha, beta):
         await api.get(f"/api/jobs/{job_id}")
+    assert (await api.call("PUT", "/api/system/switches/upload", json={"paused": True})).status == 200
     assert (await api.call("POST", f"/api/jobs/{beta}/retry")).status == 200
     assert (await api.call("DELETE", f"/api/jobs/{beta}")).status == 204
     login = await api.call("POST", "/api/auth/login", token="", json={"username": "ann", "password": PASSWORD})

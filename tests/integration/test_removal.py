@@ -78,7 +78,7 @@ def approve(root: Path) -> ApprovedDeletion:
 
 
 def delete(approved: ApprovedDeletion, work: Work | None = None) -> Removed:
-    return delete_verified_source(approved, work or Work())
+    return delete_verified_source(approved, work or Work(), lambda: False)
 
 
 def left(root: Path) -> set[str]:

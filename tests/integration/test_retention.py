@@ -9,7 +9,10 @@ import pytest
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
+from cs_archiver.db.switches import Switches
 from cs_archiver.domain.states import JobStatus
+from cs_archiver.domain.switches import Switch
+from cs_archiver.errors import Halted
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.set_aside import SetAside
 from cs_archiver.workers.retention import Retention
@@ -25,7 +28,8 @@ class House:
         self.failed.mkdir()
         places = Places(root / "nas", root, root / "temp", root / "archives", self.failed, "/")
         self.queue = Queue(database)
-        self.retention = Retention(Jobs(database), SetAside(places), keep=AT_ONCE)
+        self.switches = Switches(database, {})
+        self.retention = Retention(Jobs(database), SetAside(places), self.switches, keep=AT_ONCE)
 
     def leave(self, job_id: str) -> Path:
         folder = self.failed / job_id
@@ -101,3 +105,17 @@ async def test_the_time_is_kept_and_running_unknown_and_foreign_things_are_left_
     ]
     await house.retention.look(AT_ONCE)
     assert [len(house.left(folder)) for folder in folders] == [6, 6, 6]
+
+
+async def test_nothing_is_removed_while_deletions_are_paused(house: House, database: Database) -> None:
+    job = await submit(database)
+    await house.queue.move(job, JobStatus.FAILED)
+    folder = house.leave(job.id)
+    before = house.left(folder)
+    await house.switches.pause(Switch.DELETIONS, by="ann")
+    with pytest.raises(Halted):
+        await house.retention.look(AT_ONCE)
+    assert house.left(folder) == before
+    await house.switches.resume(Switch.DELETIONS)
+    await house.retention.look(AT_ONCE)
+    assert house.left(folder) != before

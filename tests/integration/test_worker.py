@@ -18,7 +18,9 @@ from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue, request_cancel
+from cs_archiver.db.switches import Switches
 from cs_archiver.domain.events import Event, JobUpdate, LogAdded, LogLevel, QueueUpdate
+from cs_archiver.domain.hours import Hours
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.retry import Operation, RetryPolicy
 from cs_archiver.domain.states import JobStatus, WorkerName
@@ -41,6 +43,7 @@ from cs_archiver.tools.globus import Globus, GlobusAccess
 from cs_archiver.tools.nas import NasProbe
 from cs_archiver.workers import report as report_module
 from cs_archiver.workers.aftermath import Aftermath
+from cs_archiver.workers.leave import Leave
 from cs_archiver.workers.recovery import requeue_interrupted
 from cs_archiver.workers.worker import Worker
 from tests.integration.test_queue import proven
@@ -92,6 +95,8 @@ class House:
         self.queue = Queue(database)
         self.jobs = Jobs(database)
         self.bus = Bus()
+        self.switches = Switches(database, {})
+        self.copy_hours: Hours | None = None
         self.outage_reason: str | None = None
         storage = root / "storage"
         for name in ("temp", "archives", "failed"):
@@ -133,6 +138,7 @@ class House:
                 outage=self.outage,
                 recheck_seconds=recheck_seconds,
             ),
+            leave=Leave(self.switches, Catalogue(self.database), copy_hours=self.copy_hours, upload_hours=None),
             recheck_seconds=recheck_seconds,
             longest_wait_seconds=max(delay_seconds, recheck_seconds),
         )

@@ -22,6 +22,7 @@ from cs_archiver.db.audit import Audit
 from cs_archiver.db.database import Database
 from cs_archiver.db.folders import Folders
 from cs_archiver.db.queue import Queue
+from cs_archiver.db.switches import Switches
 from cs_archiver.db.tokens import Tokens
 from cs_archiver.db.users import Users
 from cs_archiver.domain.access import Scope
@@ -49,6 +50,7 @@ from cs_archiver.services.passwords import HashCost, Passwords
 from cs_archiver.services.preview import Previews, PreviewSettings
 from cs_archiver.services.signing import Signer
 from cs_archiver.services.status import StatusService
+from cs_archiver.services.switches import SwitchService
 from cs_archiver.services.tokens import TokenService
 from cs_archiver.services.users import UserService
 from cs_archiver.tools.discovery import Discovery
@@ -66,6 +68,7 @@ ANY_PATH = {"not-found", "method-not-allowed", "malformed-request", "expectation
 IN_PATH: dict[str, Callable[[], str]] = {
     "job_id": lambda: str(uuid.uuid4()),
     "name": lambda: "docs.css",
+    "switch": lambda: "everything",
     "user_id": lambda: "999999",
     "token_id": lambda: "999999",
     "session_id": lambda: uuid.uuid4().hex,
@@ -267,8 +270,14 @@ async def running_api(
     await folders.listed(refresh=True)
     installation = Installation()
     checks = Checks(installation.looked_at)
+    switches = await Switches.read_from(database)
     status = StatusService(
-        database, checks, storage_path=storage or tmp_path, is_globus_sandbox=is_globus_sandbox, notices=[]
+        database,
+        checks,
+        switches,
+        storage_path=storage or tmp_path,
+        is_globus_sandbox=is_globus_sandbox,
+        notices=[],
     )
     jobs = JobService(
         database,
@@ -295,6 +304,7 @@ async def running_api(
         markers=Markers(),
         previews=Previews(database, folders, _preview_settings(tmp_path), why_taken=destination.why_taken),
         status=status,
+        switches=SwitchService(switches, bus),
         live=live,
     )
     app = build(services, public_url=public_url, trusted_proxies=trusted_proxies, is_globus_sandbox=is_globus_sandbox)

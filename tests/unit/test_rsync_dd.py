@@ -8,14 +8,14 @@ from cs_archiver.tools.process import Finished, ProgressReader
 
 
 def test_rsync_gets_names_only_as_absolute_paths_behind_the_double_dash() -> None:
-    argv = rsync.argv_to_copy("rsync", b"/nas/-e", b"/t/host:x")
+    argv = rsync.argv_to_copy("rsync", b"/nas/-e", b"/t/host:x", limit=None)
 
     assert argv[-3:] == ["--", b"/nas/-e/", b"/t/host:x/"]
     assert all(isinstance(word, str) for word in argv[:-2])
 
 
 def test_rsync_is_never_told_to_write_in_place_or_to_follow_links() -> None:
-    argv = rsync.argv_to_copy("rsync", b"/a", b"/b")
+    argv = rsync.argv_to_copy("rsync", b"/a", b"/b", limit=None)
 
     assert {"--links", "--perms", "--times", "--recursive", "--whole-file"} <= set(argv)
     assert not {"--inplace", "--partial", "--copy-links", "-L", "--owner", "--devices", "-a"} & set(argv)

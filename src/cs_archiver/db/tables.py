@@ -56,3 +56,4 @@ archives = _table(
     "archive_sha256 created_by archived_at source_deleted_at",
     integer="id archive_size_bytes manifest_id verification_id",
 )
+switches = _table("switches", text="name changed_at changed_by")

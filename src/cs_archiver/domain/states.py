@@ -38,6 +38,8 @@ BUSY = {
 }
 """The states in which a worker has a job in hand: never more than one job each."""
 
+_SERVED_BY = {state: worker for worker, states in BUSY.items() for state in {*states, WAITING[worker]}}
+
 _FORWARD = (
     (_S.QUEUED, _S.COPYING),
     (_S.COPYING, _S.COMPRESSING),
@@ -85,6 +87,11 @@ def step_name(status: JobStatus) -> str:
 def worker_of(status: JobStatus) -> WorkerName | None:
     """The worker that has a job of this state in hand; None while it waits or after it ended."""
     return next((worker for worker, states in BUSY.items() if status in states), None)
+
+
+def worker_serving(status: JobStatus) -> WorkerName:
+    """The worker whose turn it is with a job of this state, in hand or in line. Raises KeyError once it has ended."""
+    return _SERVED_BY[status]
 
 
 def restart_of(status: JobStatus) -> JobStatus:

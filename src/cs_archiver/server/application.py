@@ -31,6 +31,7 @@ from cs_archiver.services.jobs import JobService
 from cs_archiver.services.markers import Markers
 from cs_archiver.services.preview import Previews
 from cs_archiver.services.status import StatusService
+from cs_archiver.services.switches import SwitchService
 from cs_archiver.services.tokens import TokenService
 from cs_archiver.services.users import UserService
 
@@ -51,6 +52,7 @@ class Services:
     markers: Markers
     previews: Previews
     status: StatusService
+    switches: SwitchService
     live: Live
 
 
@@ -78,6 +80,7 @@ def build(
     app[keys.MARKERS] = services.markers
     app[keys.PREVIEWS] = services.previews
     app[keys.STATUS] = services.status
+    app[keys.SWITCHES] = services.switches
     app[keys.LIVE] = services.live
     app[keys.PUBLIC_URL] = public_url
     app[keys.IS_GLOBUS_SANDBOX] = is_globus_sandbox
@@ -98,10 +101,14 @@ def build(
         lambda: file_of(docs.page(document(), templates, address=public_url).encode(), "text/html")
     )
     routes.install(app)
-    app.on_shutdown.append(_end_waits)
-    app.cleanup_ctx.append(services.live.running)
-    app.on_shutdown.append(services.live.stop)
+    _end_in_order(app, services.live)
     return app
+
+
+def _end_in_order(app: web.Application, live: Live) -> None:
+    app.on_shutdown.append(_end_waits)
+    app.cleanup_ctx.append(live.running)
+    app.on_shutdown.append(live.stop)
 
 
 async def _end_waits(app: web.Application) -> None:

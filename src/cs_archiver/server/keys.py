@@ -16,6 +16,7 @@ from cs_archiver.services.jobs import JobService
 from cs_archiver.services.markers import Markers
 from cs_archiver.services.preview import Previews
 from cs_archiver.services.status import StatusService
+from cs_archiver.services.switches import SwitchService
 from cs_archiver.services.tokens import TokenService
 from cs_archiver.services.users import UserService
 
@@ -31,6 +32,7 @@ JOB_WAITS = web.AppKey("job_waits", JobWaits)
 MARKERS = web.AppKey("markers", Markers)
 PREVIEWS = web.AppKey("previews", Previews)
 STATUS = web.AppKey("status", StatusService)
+SWITCHES = web.AppKey("switches", SwitchService)
 LIVE = web.AppKey("live", Live)
 PUBLIC_URL = web.AppKey("public_url", str)
 IS_GLOBUS_SANDBOX = web.AppKey("is_globus_sandbox", bool)

@@ -12,6 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 import cs_archiver
 from cs_archiver.domain.access import Scope
+from cs_archiver.domain.switches import Switch
 from cs_archiver.server.headers import REQUEST_ID_HEADER
 from cs_archiver.server.paging import TOTAL_COUNT
 from cs_archiver.server.problem_names import PROBLEMS, problems_of
@@ -28,6 +29,7 @@ _NUMBER: Json = {"type": "integer", "minimum": 1, "maximum": 2**53 - 1, "example
 # What may stand in a path, by its name there.
 _IN_PATH: dict[str, Json] = {
     "job_id": {"type": "string", "format": "uuid", "examples": ["123e4567-e89b-42d3-a456-426614174000"]},
+    "switch": {"type": "string", "enum": [switch.value for switch in Switch]},
     "user_id": _NUMBER,
     "token_id": _NUMBER,
     "session_id": {"type": "string", "examples": ["123e4567e89b42d3a456426614174000"]},

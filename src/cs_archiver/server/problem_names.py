@@ -25,6 +25,7 @@ PROBLEMS = {
     "folder-not-found": Kind(404, "No folder of this path was found by the last scan."),
     "job-not-found": Kind(404, "There is no job of this id."),
     "session-not-found": Kind(404, "You have no session of this id."),
+    "switch-not-found": Kind(404, "There is no switch of this name."),
     "token-not-found": Kind(404, "You have no token of this id."),
     "user-not-found": Kind(404, "There is no user of this id."),
     "method-not-allowed": Kind(

@@ -6,7 +6,7 @@ from aiohttp import hdrs, web
 
 from cs_archiver.domain.access import Scope
 from cs_archiver.server import live
-from cs_archiver.server.api import audit, auth, folders, job_records, job_wishes, jobs, system, tokens, users
+from cs_archiver.server.api import audit, auth, folders, job_records, job_wishes, jobs, switches, system, tokens, users
 from cs_archiver.server.contract.audit import AuditEntry, AuditQuery
 from cs_archiver.server.contract.auth import (
     Account,
@@ -32,6 +32,7 @@ from cs_archiver.server.contract.jobs import (
     SubmittedJob,
 )
 from cs_archiver.server.contract.live import LiveQuery
+from cs_archiver.server.contract.switches import SwitchShown, SwitchWish
 from cs_archiver.server.contract.system import CheckResult, Health, SystemStatus, Version
 from cs_archiver.server.contract.tokens import TokenCreated, TokenShown, TokenWish
 from cs_archiver.server.contract.users import NewUser, PasswordReset, UserLine
@@ -121,6 +122,11 @@ API = (
           "Disk space, workers, counts, and what a person should look at", answer=SystemStatus),
     Route("POST", "/api/system/checks", system.check, Who.USER, Scope.OPERATE,
           "Check tools, folders, database and Globus now; answered when all is checked", answer=list[CheckResult]),
+    Route("GET", "/api/system/switches", switches.listed, Who.USER, Scope.READ, "What is paused, by whom, since when",
+          answer=list[SwitchShown]),
+    Route("PUT", "/api/system/switches/{switch}", switches.change, Who.USER, Scope.OPERATE,
+          "Pause or resume a worker, or all deletions; only administrators may resume deletions",
+          body=SwitchWish, answer=SwitchShown, problems=("switch-not-found", "admins-only")),
     Route("GET", "/api/health", system.health, Who.ANYONE, _NONE, "Whether the service answers", answer=Health),
     Route("GET", "/api/version", system.version, Who.USER, Scope.READ, "The version of the service", answer=Version),
     Route("GET", "/api/openapi.json", system.openapi, Who.ANYONE, _NONE, "This description", answer=dict[str, Any]),

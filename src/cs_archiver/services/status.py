@@ -10,8 +10,10 @@ import psutil
 
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
+from cs_archiver.db.switches import Switches
 from cs_archiver.domain.checks import Checked
 from cs_archiver.domain.states import ACTIVE, BUSY, JobStatus, WorkerName, worker_of
+from cs_archiver.domain.switches import NOBODYS_FAULT, said_of
 from cs_archiver.services.checks import Checks
 
 _WARN_ABOVE_PERCENT_USED = 80.0
@@ -51,6 +53,7 @@ class StatusService:
         self,
         database: Database,
         checks: Checks,
+        switches: Switches,
         *,
         storage_path: Path,
         is_globus_sandbox: bool,
@@ -58,6 +61,7 @@ class StatusService:
     ) -> None:
         """`notices` are warnings that hold for as long as the service runs."""
         self._database = database
+        self._switches = switches
         self._jobs = Jobs(database)
         self.checks = checks
         self._notices = notices
@@ -73,14 +77,16 @@ class StatusService:
         disk, of_disk = await self._disk()
         trouble = self._database.trouble
         troubles = [*self._notices, *([f"Database unhealthy: {trouble}."] if trouble else []), *of_disk]
+        paused = [f"{said_of(switch, pause)}." for switch, pause in self._switches.paused.items()]
         active = await self._jobs.in_line(ACTIVE)
-        of_jobs = [f"{job.folder_name}: {job.current_operation}" for job in active if job.error_problem]
+        troubled = [job for job in active if job.error_problem and job.error_problem not in NOBODYS_FAULT]
+        of_jobs = [f"{job.folder_name}: {job.current_operation}" for job in troubled]
         busy = [job for job in active if worker_of(job.status)]
         in_hand: dict[WorkerName, str | None] = {
             worker: next((job.id for job in busy if worker_of(job.status) is worker), None) for worker in BUSY
         }
         counts = await self._jobs.counts()
-        warnings = [*troubles, *(check.warning for check in self.checks.troubles), *of_jobs]
+        warnings = [*troubles, *(check.warning for check in self.checks.troubles), *paused, *of_jobs]
         return SystemStatus(disk, in_hand, counts, warnings, self._is_globus_sandbox, troubles, self.checks.latest)
 
     async def _disk(self) -> tuple[DiskSpace | None, list[str]]:

@@ -29,7 +29,7 @@ from cs_archiver.tools import copier, removal
 from cs_archiver.tools.dd import Dd
 from cs_archiver.tools.disk import BLOCK_BYTES, Digest, free_bytes, local_error, make_folders
 from cs_archiver.tools.rsync import Rsync
-from cs_archiver.tools.threads import Work, in_thread
+from cs_archiver.tools.threads import Pace, Work, in_thread
 from cs_archiver.tools.tree import Scan, hash_tree, scan_tree
 
 
@@ -50,6 +50,7 @@ class CopySettings:
     rsync_below_bytes: int
     dd_below_bytes: int
     threads: int
+    limit: float | None  # bytes a second read from the NAS
     hash_source_at_once: bool  # because it will not be read again before the deletion
     marker_patterns: tuple[str, ...]
 
@@ -79,7 +80,8 @@ class Copy:
         await in_thread(lambda _work: self._require_room(total.bytes))
         strategy = self._strategy_for(total.bytes)
         what = f"{counted(total.files, 'file')}, {human_size(total.bytes)}"
-        await report.log(f"Copying from the NAS: {what}, by {strategy.value}")
+        limit = "" if self._settings.limit is None else f", at most {human_size(self._settings.limit)}/s"
+        await report.log(f"Copying from the NAS: {what}, by {strategy.value}{limit}")
         await _warn_of_links(before, report)
         async with self._nas.watched(report, f"Copying {human_size(total.bytes)} from the NAS"):
             digests = await self._copy(strategy, source, copy, scan, report)
@@ -116,7 +118,9 @@ class Copy:
             return Strategy.SHUTIL
         if size < self._settings.rsync_below_bytes:
             return Strategy.RSYNC
-        return Strategy.DD if size < self._settings.dd_below_bytes else Strategy.PARALLEL
+        if size < self._settings.dd_below_bytes and self._settings.limit is None:  # dd knows no limit
+            return Strategy.DD
+        return Strategy.PARALLEL
 
     async def _scan_source(self, job: Job) -> Scan:
         """Everything in the source; what cannot be archived as it is ends the job before anything is copied."""
@@ -156,7 +160,8 @@ class Copy:
             threads = 1 if strategy is Strategy.SHUTIL else self._settings.threads
             await in_thread(lambda _work: copier.make_folders_and_links(copy, entries))
             digests = await in_thread(
-                lambda work: copier.copy_files(source, copy, entries, threads=threads, work=work), on_bytes
+                lambda work: copier.copy_files(source, copy, entries, threads=threads, work=work, pace=self._pace()),
+                on_bytes,
             )
             await in_thread(lambda _work: copier.finish_folders(copy, entries))
             return digests
@@ -165,6 +170,9 @@ class Copy:
         else:
             await self._copy_by_dd(source, copy, entries, on_bytes=on_bytes)
         return await self._hash(source, copy, scan, report)
+
+    def _pace(self) -> Pace | None:
+        return None if self._settings.limit is None else Pace(self._settings.limit)
 
     async def _copy_by_dd(
         self, source: bytes, copy: bytes, entries: Sequence[Seen], *, on_bytes: copier.OnBytes

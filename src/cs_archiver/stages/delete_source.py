@@ -9,6 +9,7 @@ from cs_archiver.db import catalogue as catalogue_rows
 from cs_archiver.db import folders as folder_rows
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Connection
+from cs_archiver.db.switches import Switches
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.folders import archived_by
 from cs_archiver.domain.job import Job
@@ -16,7 +17,8 @@ from cs_archiver.domain.manifest import shown
 from cs_archiver.domain.marker import Stored, marker_text
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
-from cs_archiver.errors import NeedsOperator, Permanent, Temporary
+from cs_archiver.domain.switches import DELETIONS_PAUSED, NOBODYS_FAULT
+from cs_archiver.errors import Halted, NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.destination import require_still_there
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
@@ -42,6 +44,7 @@ class DeleteSource:
         source: SourceLook,
         approvals: Approvals,
         mark: SentMark,
+        switches: Switches,
         *,
         collection: str,
     ) -> None:
@@ -52,14 +55,16 @@ class DeleteSource:
         self._source = source
         self._approvals = approvals
         self._mark = mark
+        self._switches = switches
         self._collection = collection
         self._held: set[str] = set()  # deletions that were interrupted by trouble since the start
 
     async def run(self, job: Job, report: Report) -> Advance:
         await self._nas.require(job)
         approved = self._approvals.take(job)
-        if approved is None or approved.device != await self._nas.device(job):  # one mounted anew has another number
-            approved = await self._look_again(job, report)
+        if approved is not None and (job.error_problem in NOBODYS_FAULT or await self._is_mounted_anew(approved, job)):
+            approved = None  # it waited, for a day or a week: every gate is asked again
+        approved = approved or await self._look_again(job, report)
         try:
             await self._delete_all(job, approved, report)
         except Permanent as error:
@@ -67,6 +72,7 @@ class DeleteSource:
                 raise
             # What mended the hold, a chmod for example, may have touched entries: their content decides.
             await self._delete_all(job, await self._look_again(job, report), report)
+        await self._switches.require_deletions(has_begun=True)
         await self._remove_local_archive(job, report)
         return Advance(
             JobStatus.COMPLETED,
@@ -75,10 +81,14 @@ class DeleteSource:
             said="Job completed",
         )
 
+    async def _is_mounted_anew(self, approved: ApprovedDeletion, job: Job) -> bool:
+        return approved.device != await self._nas.device(job)
+
     async def _delete_all(self, job: Job, approved: ApprovedDeletion, report: Report) -> None:
         checks = await self._catalogue.passed_checks(job.id)
         try:
             await require_still_there(self._globus, self._collection, job, checks)
+            await self._switches.require_deletions(has_begun=True)
             # A database from before the verification would take the archive for a leftover: it must know its age.
             number = await self._catalogue.last_number()
             await in_thread(lambda _work: self._mark.raise_to(number))
@@ -123,14 +133,16 @@ class DeleteSource:
         total = job.folder_size_bytes or 0
         started = now_text()
         async with self._nas.watched(report, f"Deleting the source ({human_size(total)})"):
-            removed = await in_thread(
-                lambda work: removal.delete_verified_source(approved, work),
-                lambda count: report.progress(bytes_done=count, bytes_total=total),
-            )
-        await report.log(
-            f"Source deleted: {counted(removed.files, 'file')}, {human_size(removed.bytes)} ({removed.bytes} bytes), "
-            f"begun at {started}, at {shown(approved.folder)}"
-        )
+            try:
+                removed = await in_thread(
+                    lambda work: removal.delete_verified_source(approved, work, self._switches.deletions_are_paused),
+                    lambda count: report.progress(bytes_done=count, bytes_total=total),
+                )
+            except removal.DeletionHalted as halt:
+                await report.log(f"Deletion paused: {_told(halt.removed)}, begun at {started}; the rest is kept")
+                await self._switches.require_deletions(has_begun=True)
+                raise Halted("Deletions were paused for a moment", problem=DELETIONS_PAUSED) from halt
+        await report.log(f"Source deleted: {_told(removed)}, begun at {started}, at {shown(approved.folder)}")
 
     async def _write_marker(self, job: Job, approved: ApprovedDeletion, *, deleted: bool) -> None:
         archived_on = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -182,6 +194,10 @@ class DeleteSource:
     async def _record(self, connection: Connection, job: Job) -> None:
         await catalogue_rows.set_source_deleted(connection, job.id)
         await folder_rows.set_left_out(connection, job.source_path, archived_by(os.fsencode(job.marker_name)))
+
+
+def _told(removed: removal.Removed) -> str:
+    return f"{counted(removed.files, 'file')}, {human_size(removed.bytes)} ({removed.bytes} bytes)"
 
 
 def _scan_of_the_very_folder(approved: ApprovedDeletion, work: Work) -> Scan:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cs_archiver.db.catalogue import Catalogue, Upload
+from cs_archiver.db.database import Connection
+from cs_archiver.db.switches import Switches, require_deletions
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.sizes import counted
@@ -51,6 +53,7 @@ class VerifyUpload:
         source: SourceLook,
         approvals: Approvals,
         transfers: Transfers,
+        switches: Switches,
         settings: VerifySettings,
     ) -> None:
         self._globus = globus
@@ -60,6 +63,7 @@ class VerifyUpload:
         self._source = source
         self._approvals = approvals
         self._transfers = transfers
+        self._switches = switches
         self._settings = settings
 
     async def run(self, job: Job, report: Report) -> Advance:
@@ -83,8 +87,9 @@ class VerifyUpload:
                 problem="verification-failed",
                 start_over=True,
             )
+        await self._switches.require_deletions(has_begun=False)
         await self._pass_the_gate(job, checks, report)
-        return Advance(JobStatus.DELETING_SOURCE)
+        return Advance(JobStatus.DELETING_SOURCE, also=_require_deletions)
 
     async def _verify(self, job: Job, upload: Upload, report: Report) -> list[Check]:
         report.operation("Verifying the upload: reading the task back from Globus")
@@ -166,6 +171,10 @@ class VerifyUpload:
             )
         await report.log("Source is unchanged since it was copied: deletion authorised")
         self._approvals.give(job, ApprovedDeletion(self._places.source(job), look.inode, look.device, look.seen))
+
+
+async def _require_deletions(connection: Connection, _job: Job) -> None:
+    await require_deletions(connection)
 
 
 async def _tell(checks: Sequence[Check], report: Report) -> None:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from cs_archiver.domain.manifest import EntryKind, Seen, shown
 from cs_archiver.errors import Temporary
 from cs_archiver.tools.disk import BLOCK_BYTES, Digest, Hasher, local_error, open_regular, source_error
-from cs_archiver.tools.threads import Work, for_each
+from cs_archiver.tools.threads import Pace, Work, for_each
 
 OnBytes = Callable[[int], None]
 
@@ -38,18 +38,18 @@ def finish_folders(destination: bytes, entries: Iterable[Seen]) -> None:
 
 
 def copy_files(
-    source: bytes, destination: bytes, entries: Sequence[Seen], *, threads: int, work: Work
+    source: bytes, destination: bytes, entries: Sequence[Seen], *, threads: int, work: Work, pace: Pace | None = None
 ) -> dict[bytes, Digest]:
     """Copy the files among `entries` into existing folders; the digests are of the bytes read from the source.
 
     Content, mode and mtime_ns are kept. Raises Temporary when a file is not the one that was scanned, or
-    changes while it is read; DiskFull when the destination has no more room.
+    changes while it is read; DiskFull when the destination has no more room. `pace` None: as fast as it goes.
     """
     digests: dict[bytes, Digest] = {}
 
     def copy(entry: Seen) -> tuple[bytes, Digest]:
         paths = (os.path.join(source, entry.path), os.path.join(destination, entry.path))
-        return entry.path, _copy_file(*paths, entry, work)
+        return entry.path, _copy_file(*paths, entry, work, pace)
 
     files = (entry for entry in entries if entry.kind is EntryKind.FILE)
     for_each(files, copy, threads=threads, done=lambda copied: digests.update([copied]))
@@ -71,7 +71,7 @@ def set_time_and_mode(path: bytes, *, mtime_ns: int, mode: int) -> None:
         raise local_error(path, error) from error
 
 
-def _copy_file(source: bytes, destination: bytes, entry: Seen, work: Work) -> Digest:
+def _copy_file(source: bytes, destination: bytes, entry: Seen, work: Work, pace: Pace | None) -> Digest:
     try:
         descriptor = open_regular(source)
     except OSError as error:
@@ -79,7 +79,7 @@ def _copy_file(source: bytes, destination: bytes, entry: Seen, work: Work) -> Di
     try:
         with os.fdopen(descriptor, "rb", buffering=0) as reader:
             _require_unchanged(descriptor, entry)
-            hashing = _HashingReader(source, reader, work)
+            hashing = _HashingReader(source, reader, work, pace)
             _write(destination, hashing, entry)
             _require_unchanged(descriptor, entry)
     except OSError as error:  # of the source: those of the copy are translated where they occur
@@ -111,10 +111,11 @@ def _require_unchanged(descriptor: int, entry: Seen) -> None:
 class _HashingReader:
     """Reads a source file block by block, hashing and counting; its read errors are the source's."""
 
-    def __init__(self, path: bytes, reader: BinaryIO, work: Work) -> None:
+    def __init__(self, path: bytes, reader: BinaryIO, work: Work, pace: Pace | None) -> None:
         self._path = path
         self._reader = reader
         self._work = work
+        self._pace = pace
         self._hasher = Hasher()
 
     def read(self, size: int = -1, /) -> bytes:
@@ -124,6 +125,8 @@ class _HashingReader:
             raise source_error(self._path, error) from error
         self._hasher.update(block)
         self._work.add(len(block))
+        if self._pace is not None:
+            self._pace.keep(len(block), self._work)
         return block
 
     def digest(self) -> Digest:

@@ -31,6 +31,23 @@ Consumer = Callable[[bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Politeness:
+    """What the tools leave to others: `nice` from 0 to 19; `io_class` as ionice names it, "" for as it is."""
+
+    nice: int = 0
+    io_class: str = ""
+    io_level: int = 7
+
+    def prefix(self) -> tuple[str, ...]:
+        """What is put before a command, so that it and each of its threads and children has it from the start."""
+        nice = ("nice", "-n", str(self.nice)) if self.nice else ()
+        level = ("-n", str(self.io_level)) if self.io_class == "best-effort" else ()
+        # -t: a system that does not let it be set is no reason not to archive.
+        ionice = ("ionice", "-t", "-c", self.io_class, *level) if self.io_class else ()
+        return (*nice, *ionice)
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """How a tool ended.
 
@@ -60,10 +77,11 @@ class Finished:
 class Processes:
     """Starts every tool of one service; every child inherits `inherit_fds`, such as the instance lock."""
 
-    def __init__(self, *, inherit_fds: tuple[int, ...] = ()) -> None:
+    def __init__(self, *, inherit_fds: tuple[int, ...] = (), politeness: Politeness = Politeness()) -> None:
         self._inherit_fds = inherit_fds
+        self._nice = politeness.nice
         setpriv = shutil.which("setpriv")
-        self._prefix = (setpriv, "--pdeathsig", "TERM", "--") if setpriv else ()
+        self._prefix = (*politeness.prefix(), *((setpriv, "--pdeathsig", "TERM", "--") if setpriv else ()))
 
     async def run(
         self,
@@ -134,6 +152,8 @@ class Processes:
             )
         except OSError as error:
             raise Temporary(f"{tool} could not be started: {error}; it is tried again") from error
+        if self._nice:
+            _be_nice_as_a_session(transport.get_pid(), self._nice)
         return transport
 
 
@@ -205,6 +225,15 @@ class _Output(asyncio.SubprocessProtocol):
 def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     return {"PATH": os.defpath} | kept | {"LC_ALL": "C.UTF-8"}
+
+
+def _be_nice_as_a_session(pid: int, nice: int) -> None:
+    """Where the kernel groups by session (CONFIG_SCHED_AUTOGROUP), nice counts only among the processes of one."""
+    try:
+        with open(f"/proc/{pid}/autogroup", "w") as file:
+            file.write(str(nice))
+    except OSError as error:  # another kernel, another tool a moment ago, or the tool has ended
+        logger.debug("the session of process %d keeps its share: %s", pid, error)
 
 
 async def _settle(task: "asyncio.Task[Finished]") -> None:

@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -21,6 +21,14 @@ class Removed:
     bytes: int
 
 
+class DeletionHalted(Exception):
+    """The deletion was told to stop, and did so between two entries; `removed` is what it had deleted until then."""
+
+    def __init__(self, removed: Removed) -> None:
+        super().__init__(f"halted after {removed.files} files")
+        self.removed = removed
+
+
 @dataclass(frozen=True, slots=True)
 class ApprovedDeletion:
     """What the gate approved: this folder, holding exactly these entries as they were looked at just now.
@@ -35,22 +43,27 @@ class ApprovedDeletion:
     stamps: dict[int, int] = field(default_factory=dict)
 
 
-def delete_verified_source(approved: ApprovedDeletion, work: Work) -> Removed:
+def delete_verified_source(approved: ApprovedDeletion, work: Work, is_halted: Callable[[], bool]) -> Removed:
     """Delete the approved entries, leaving the folder itself and whatever else is in it, with the folders around that.
 
     Each entry must still be the very one that was looked at. The first that is not ends it: Permanent, and
-    everything from there on is kept. What the system refuses is NeedsOperator; calling again goes on.
+    everything from there on is kept. What the system refuses is NeedsOperator; calling again goes on. `is_halted` is
+    asked before each entry: DeletionHalted.
     """
     files = size = 0
     with _opened(approved) as root:
         for entry in approved.entries:
             if entry.kind is EntryKind.DIR:
                 continue
+            if is_halted():
+                raise DeletionHalted(Removed(files, size))
             work.add(entry.size)
             with _mended_by_operator(entry.path):
                 if _delete_entry(root, entry, approved.stamps):
                     files += 1
                     size += entry.size if entry.kind is EntryKind.FILE else 0
+        if is_halted():
+            raise DeletionHalted(Removed(files, size))
         _remove_folders(root, approved.entries)
         with _mended_by_operator(b"."):
             os.fsync(root)

@@ -20,8 +20,10 @@ _HOPELESS_CODES: Final = frozenset({1, 2, 4})
 class Rsync:
     """Every path handed in must be absolute (ValueError otherwise)."""
 
-    def __init__(self, processes: Processes, *, executable: str = "rsync") -> None:
+    def __init__(self, processes: Processes, *, executable: str = "rsync", limit: float | None = None) -> None:
+        """`limit`: bytes a second, None for as fast as it goes."""
         self._processes = processes
+        self._limit = limit
         self._executable = executable
 
     async def version(self) -> tuple[int, ...]:
@@ -52,17 +54,19 @@ class Rsync:
             if copied_bytes is not None:
                 on_bytes(copied_bytes)
 
-        finished = await self._processes.run(argv_to_copy(self._executable, source, destination), on_stdout=consume)
+        argv = argv_to_copy(self._executable, source, destination, limit=self._limit)
+        finished = await self._processes.run(argv, on_stdout=consume)
         if finished.returncode != 0:
             raise copy_failure(self._executable, finished)
 
 
-def argv_to_copy(executable: str, source: bytes, destination: bytes) -> list[str | bytes]:
+def argv_to_copy(executable: str, source: bytes, destination: bytes, *, limit: float | None) -> list[str | bytes]:
     # The slash at the end of the source means its content. Neither --inplace nor --partial: a read error would
     # leave a file of full size with zeros in it. A window of -1 compares nanoseconds: otherwise a time stays wrong
     # that differs from the moment of copying by less than a second.
+    limited = [] if limit is None else [f"--bwlimit={max(1, round(limit / 1024))}"]  # in KiB; 0 would be no limit
     return [
-        executable, "--recursive", "--links", "--perms", "--times", "--modify-window=-1", "--whole-file",
+        executable, *limited, "--recursive", "--links", "--perms", "--times", "--modify-window=-1", "--whole-file",
         "--info=progress2", "--no-inc-recursive", "--no-human-readable", "--outbuf=L",
         "--", source.rstrip(b"/") + b"/", destination.rstrip(b"/") + b"/",
     ]  # fmt: skip

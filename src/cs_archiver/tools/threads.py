@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
@@ -13,6 +14,7 @@ _Item = TypeVar("_Item")
 
 STOP_GRACE_SECONDS = 10.0
 _REPORT_SECONDS = 0.2
+_MADE_UP_SECONDS = 1.0
 _AHEAD = 4  # tasks a thread that wait in line: memory stays bounded for a million files
 
 _log = logging.getLogger(__name__)
@@ -43,6 +45,28 @@ class Work:
 
     def stop(self) -> None:
         self._stop.set()
+
+    def rest(self, seconds: float) -> None:
+        """Do nothing for so long; a stop ends it at once."""
+        if seconds > 0 and self._stop.wait(seconds):
+            raise Stopped
+
+
+class Pace:
+    """Keeps all threads of a copy together below a rate: each block pays for its time before the next is read."""
+
+    def __init__(self, bytes_per_second: float) -> None:
+        self._bytes_per_second = bytes_per_second
+        self._lock = threading.Lock()
+        self._paid_until = time.monotonic()
+
+    def keep(self, count: int, work: Work) -> None:
+        """Rest until so many bytes more may have been read; what a stall cost is made up for, of the last second."""
+        with self._lock:
+            now = time.monotonic()
+            self._paid_until = max(self._paid_until, now - _MADE_UP_SECONDS) + count / self._bytes_per_second
+            seconds = self._paid_until - now
+        work.rest(seconds)
 
 
 def begin(function: Callable[[], _T]) -> "asyncio.Future[_T]":

@@ -13,7 +13,16 @@ from cs_archiver.domain.events import JobUpdate, LogLevel, QueueUpdate, StepProg
 from cs_archiver.domain.job import HELD, Job
 from cs_archiver.domain.retry import Again, Operation, RetryPolicy, after_failure, operation_of
 from cs_archiver.domain.states import JobStatus, WorkerName, restart_of, step_name, worker_of
-from cs_archiver.errors import ConnectionTrouble, DiskFull, JobError, NeedsOperator, NotYet, Permanent, Temporary
+from cs_archiver.errors import (
+    ConnectionTrouble,
+    DiskFull,
+    Halted,
+    JobError,
+    NeedsOperator,
+    NotYet,
+    Permanent,
+    Temporary,
+)
 from cs_archiver.stages.set_aside import SetAside
 from cs_archiver.workers.report import log_line
 
@@ -65,6 +74,16 @@ class Aftermath:
                 await self._retry(job, error)
             case _:
                 await self._fail(job, error)
+
+    async def halt(self, job: Job, why: Halted) -> None:
+        """Have it wait until it is let go on, which is looked for all the time. Raises as `of` does."""
+        text = str(why)
+        if (text, why.problem, why.until) == (job.current_operation, job.error_problem, job.not_before):
+            return
+        if text != job.current_operation:
+            await self._tell(job, text, LogLevel.INFO)
+        facts = {"current_operation": text, "error_problem": why.problem, "not_before": why.until}
+        self.publish(await self._queue.checkpoint(job, progress_percent=job.progress_percent, **facts))
 
     def publish(self, job: Job) -> None:
         """Tell whoever listens what the job is now."""

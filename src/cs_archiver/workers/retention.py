@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from cs_archiver.clock import elapsed, now_text
 from cs_archiver.db.jobs import Jobs
+from cs_archiver.db.switches import Switches
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import FINAL, JobStatus
 from cs_archiver.errors import JobError
@@ -19,8 +20,9 @@ _log = logging.getLogger(__name__)
 class Retention:
     """`keep` None: for good."""
 
-    def __init__(self, jobs: Jobs, set_aside: SetAside, *, keep: timedelta | None) -> None:
+    def __init__(self, jobs: Jobs, set_aside: SetAside, switches: Switches, *, keep: timedelta | None) -> None:
         self._jobs = jobs
+        self._switches = switches
         self._set_aside = set_aside
         self._keep = keep
 
@@ -34,6 +36,8 @@ class Retention:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self, keep: timedelta) -> None:
+        """Raises Halted while deletions are paused: what is left of failed jobs is kept then as well."""
+        await self._switches.require_deletions(has_begun=False)
         for job_id in await self._set_aside.kept_jobs():
             job = await self._jobs.find(job_id)
             if job is not None and await self._is_over(job, keep):

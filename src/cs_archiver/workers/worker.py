@@ -15,6 +15,7 @@ from cs_archiver.domain.job import Job
 from cs_archiver.domain.progress import job_percent
 from cs_archiver.domain.states import JobStatus, WorkerName, step_name
 from cs_archiver.errors import (
+    Halted,
     JobError,
     JobMovedMeanwhile,
     NeedsOperator,
@@ -23,6 +24,7 @@ from cs_archiver.errors import (
 )
 from cs_archiver.stages.stage import Advance, Stage
 from cs_archiver.workers.aftermath import Aftermath
+from cs_archiver.workers.leave import Leave
 from cs_archiver.workers.report import JobReport, tell
 
 _LOOK_SECONDS = 5.0  # the bell is news, and news may be lost: look at the queue this often in any case
@@ -43,6 +45,7 @@ class Worker:
         bus: Bus,
         cancel: Stage,
         aftermath: Aftermath,
+        leave: Leave,
         recheck_seconds: float,
         longest_wait_seconds: float,
     ) -> None:
@@ -53,6 +56,7 @@ class Worker:
         self._bus = bus
         self._cancel = cancel
         self._aftermath = aftermath
+        self._leave = leave
         self._recheck_seconds = recheck_seconds
         self._longest_wait_seconds = longest_wait_seconds
 
@@ -69,6 +73,9 @@ class Worker:
 
     async def _take_turn(self, bell: QueueBell) -> None:
         job = await self._queue.next_for(self.name)
+        if job is not None and await self._is_halted(job):
+            await bell.wait(_LOOK_SECONDS)
+            return
         wait_seconds = _LOOK_SECONDS if job is None else _seconds_until(job.not_before)
         if job is not None and wait_seconds > self._longest_wait_seconds:
             wait_seconds = 0.0  # nobody waits that long: the clock was set back
@@ -76,6 +83,16 @@ class Worker:
             await bell.wait(min(wait_seconds, _LOOK_SECONDS))
         else:
             await self._serve(job, bell)
+
+    async def _is_halted(self, job: Job) -> bool:
+        why = await self._leave.refused(job)
+        if why is None:
+            return False
+        try:
+            await self._aftermath.halt(job, why)
+        except JobMovedMeanwhile as error:
+            _log.info("%s: what comes next is looked at anew", error)
+        return True
 
     async def _serve(self, job: Job, bell: QueueBell) -> None:
         try:
@@ -90,6 +107,8 @@ class Worker:
                 advance = await self._until_done_or_cancelled(job, report, bell)
             if advance is not None:
                 await self._advance(job, advance, report)
+        except Halted as why:
+            await self._aftermath.halt(report.newest(job), why)
         except JobError as error:
             await self._aftermath.of(report.newest(job), error)
         except JobMovedMeanwhile:

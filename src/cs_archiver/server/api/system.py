@@ -4,13 +4,13 @@ from aiohttp import web
 
 from cs_archiver.server.contract.system import CheckResult, Health, SystemStatus, Version
 from cs_archiver.server.files import sent
-from cs_archiver.server.keys import DOCS_PAGE, OPENAPI, STATUS
+from cs_archiver.server.keys import DOCS_PAGE, OPENAPI, STATUS, SWITCHES
 from cs_archiver.server.paging import whole
 from cs_archiver.server.route import Bare, Reply
 
 
 async def status(call: Bare) -> Reply:
-    return Reply(SystemStatus.of(await call.service(STATUS).read()))
+    return Reply(SystemStatus.of(await call.service(STATUS).read(), call.service(SWITCHES).states()))
 
 
 async def check(call: Bare) -> Reply:

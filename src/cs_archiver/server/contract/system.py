@@ -10,7 +10,9 @@ from cs_archiver.domain.checks import Checked, Verdict
 from cs_archiver.domain.space import GIB
 from cs_archiver.domain.states import JobStatus, WorkerName
 from cs_archiver.server.contract.base import Answer, JobId, Moment, Percent
+from cs_archiver.server.contract.switches import SwitchShown
 from cs_archiver.services import status
+from cs_archiver.services.switches import SwitchState
 
 
 class DiskSpace(Answer):
@@ -100,16 +102,18 @@ class SystemStatus(Answer):
     disk_space: DiskSpace
     workers: Workers
     statistics: Statistics
+    switches: Annotated[list[SwitchShown], Field(description="What can be paused, and what is.")]
     warnings: Annotated[list[str], Field(description="What a person should look at.")]
     checks: Annotated[list[CheckResult], Field(description="Empty until the first round of checks has been made.")]
     globus_sandbox: Annotated[bool, Field(description="A stand-in for Globus is in use: nothing reaches the real one.")]
 
     @classmethod
-    def of(cls, found: status.SystemStatus) -> Self:
+    def of(cls, found: status.SystemStatus, switches: list[SwitchState]) -> Self:
         return cls(
             disk_space=DiskSpace.of(found.disk),
             workers=Workers.of(found.in_hand),
             statistics=Statistics.of(found.counts),
+            switches=[SwitchShown.of(state) for state in switches],
             warnings=found.warnings,
             checks=[CheckResult.of(check) for check in found.checks],
             globus_sandbox=found.is_globus_sandbox,

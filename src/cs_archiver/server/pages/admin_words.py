@@ -19,6 +19,7 @@ ACTIONS = {
     "jobs_cancel": "Cancel a job",
     "jobs_retry": "Retry a job",
     "jobs_clear_completed": "Clear completed jobs",
+    "switches_change": "Pause or resume",
     "source_deletion_begun": "Deletion of a source begins",
     "source_deleted": "Source deleted",
     "source_deletion_stopped": "Deletion of a source stopped",

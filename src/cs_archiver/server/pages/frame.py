@@ -12,7 +12,7 @@ from cs_archiver.db.accounts import User
 from cs_archiver.errors import InvalidRequest, JobError, NotAuthenticated
 from cs_archiver.server.auth import caller_of
 from cs_archiver.server.cookies import token_in_cookie
-from cs_archiver.server.keys import ACCOUNTS, CALLER, FLASHES, JOBS, PROBLEM, STATUS
+from cs_archiver.server.keys import ACCOUNTS, CALLER, FLASHES, JOBS, PROBLEM, STATUS, SWITCHES
 from cs_archiver.server.links import inner_path, link
 from cs_archiver.server.negotiation import prefers_page
 from cs_archiver.server.pages.flash import FLASH, Flash, Level
@@ -21,6 +21,7 @@ from cs_archiver.server.pages.preferences import FAILURES_SEEN, Preferences, kee
 from cs_archiver.server.problems import NotReady
 from cs_archiver.server.route import Call, Who
 from cs_archiver.services.accounts import Caller
+from cs_archiver.services.switches import SwitchState
 
 _FOR_EVER = "0001-01-01T00:00:00.000Z"
 
@@ -29,7 +30,7 @@ _FOR_EVER = "0001-01-01T00:00:00.000Z"
 class Frame:
     """`user` is None on pages for those who are not signed in; `failures` counts the jobs that failed since `seen`.
 
-    `check_troubles` are the titles of the checks that somebody should look at.
+    `check_troubles` are the titles of the checks that somebody should look at, `pauses` is all that is paused.
     """
 
     path: str
@@ -40,6 +41,7 @@ class Frame:
     failures: int = 0
     seen: str = _FOR_EVER
     check_troubles: Sequence[str] = ()
+    pauses: Sequence[SwitchState] = ()
 
     @property
     def nav(self) -> list[NavItem]:
@@ -128,7 +130,8 @@ async def _frame_of(request: web.Request, failures_seen: str | None, *, is_calm:
     troubles = (
         [] if caller.user.must_change_password else [check.title for check in request.app[STATUS].checks.troubles]
     )
-    return Frame(path, caller.user, form_token, preferences, flash, failures, seen, troubles)
+    pauses = [state for state in request.app[SWITCHES].states() if state.pause]
+    return Frame(path, caller.user, form_token, preferences, flash, failures, seen, troubles, pauses)
 
 
 async def _visitor(request: web.Request) -> Caller | None:

@@ -11,6 +11,7 @@ import cs_archiver
 from cs_archiver.clock import elapsed
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.states import step_name
+from cs_archiver.domain.switches import PAUSED
 from cs_archiver.server.keys import IS_GLOBUS_SANDBOX, STATIC_FILES
 from cs_archiver.server.links import link
 from cs_archiver.server.pages import words
@@ -29,6 +30,7 @@ def install(app: web.Application, templates: jinja2.Environment) -> None:
         count=words.count_text,
         plural=words.plural,
         step=step_name,
+        paused=PAUSED.__getitem__,
     )
     templates.globals.update(
         link=partial(link, app),

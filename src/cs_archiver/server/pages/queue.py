@@ -5,8 +5,9 @@ from aiohttp import web
 from cs_archiver.clock import now_text
 from cs_archiver.db.job_search import JobSearch, SortBy
 from cs_archiver.domain.states import FINAL, WAITING, WorkerName
+from cs_archiver.domain.switches import EFFECTS
 from cs_archiver.server.contract.forms import PageQuery
-from cs_archiver.server.keys import JOBS, STATUS
+from cs_archiver.server.keys import JOBS, STATUS, SWITCHES
 from cs_archiver.server.pages.frame import render
 from cs_archiver.server.pages.queue_lanes import Lane
 from cs_archiver.server.route import Call
@@ -17,16 +18,18 @@ _NEWEST_END = JobSearch(tuple(FINAL), sort_by=SortBy.COMPLETED_AT)
 
 
 async def show(call: Call[PageQuery, None]) -> web.Response:
-    jobs = call.service(JOBS)
+    jobs, switches = call.service(JOBS), call.service(SWITCHES)
     queue = await jobs.queue()
     now = now_text()
-    lanes = [Lane.of(name, queue, now) for name in WorkerName]
+    lanes = [Lane.of(name, queue, switches.paused, now) for name in WorkerName]
     waiting = {WAITING[name].value: in_line for name, in_line in queue.waiting.items()}
     context = {
         "lanes": lanes,
         "waiting": waiting,
         "most_shown": _IN_LINE_SHOWN,
         "is_active": any(lane.view for lane in lanes) or any(waiting.values()),
+        "switches": switches.states(),
+        "effects": EFFECTS,
         "ended": (await jobs.page(_NEWEST_END, limit=_ENDED_SHOWN, offset=0)).jobs,
         "status": await call.service(STATUS).read(),
         "now": now,

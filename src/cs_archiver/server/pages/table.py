@@ -24,6 +24,7 @@ from cs_archiver.server.pages import (
     settings_tokens,
     sign_in,
     static,
+    switches,
 )
 from cs_archiver.server.pages.history_query import HistoryQuery
 from cs_archiver.server.problem_names import CANCEL, PREVIEW, RETRY, SUBMIT
@@ -86,6 +87,10 @@ PAGES = (
          body=archive.ArchiveForm, deed="job_wishes_bulk", problems=SUBMIT),
 
     page("/queue", queue.show, Who.USER, "What is in hand, and what stands in line"),
+    form("/queue/switches/{switch}/pause", switches.pause, Who.USER, "Pause a worker, or all deletions",
+         deed="switches_change", problems=("switch-not-found",)),
+    form("/queue/switches/{switch}/resume", switches.resume, Who.USER, "Resume a worker, or all deletions",
+         deed="switches_change", problems=("switch-not-found", "admins-only")),
     page("/jobs/{job_id}", job.show, Who.USER, "Everything about one job", query=job.JobPageQuery, problems=_NO_JOB),
     page("/jobs/{job_id}/files", job.files, Who.USER, "What the folder held when it was copied",
          query=job.FilesPageQuery, problems=_NO_JOB),

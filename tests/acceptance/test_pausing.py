@@ -1,0 +1,333 @@
+"""Pausing a worker or all deletions, and the hours: what stops, what goes on, and that it outlives the service."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from cs_archiver.cli import main
+from cs_archiver.sandbox import Operation, Sandbox
+from cs_archiver.sandbox.faults import Hold
+from tests.faults.oracle import Oracle
+from tests.support.service import (
+    Place,
+    Service,
+    environment,
+    history_of,
+    query,
+    running_service,
+    sandbox_settings,
+    service_in,
+)
+from tests.support.tampering import eventually, files_in, held_at_globus, plant, until_told
+
+MARKER = "Project_Alpha-ARCHIVED-TO-GLOBUS.txt"
+NAMES = [f"sub{number % 5}/{number:03}.mov" for number in range(200)]
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    async with running_service(tmp_path) as running:
+        yield running
+
+
+async def switch(service: Service, name: str, *, paused: bool) -> dict[str, Any]:
+    status, body = await service.call("PUT", f"/api/system/switches/{name}", json={"paused": paused})
+    assert status == 200, body
+    found: dict[str, Any] = body
+    return found
+
+
+async def until_said(service: Service, job_id: str, words: str, *, seconds: float = 40) -> dict[str, Any]:
+    """The job once its present operation holds these words."""
+    async with asyncio.timeout(seconds):
+        while words not in (job := await service.job(job_id))["current_operation"]:
+            await asyncio.sleep(0.02)
+    return job
+
+
+def _make(place: Place, trigger: str) -> None:
+    with closing(sqlite3.connect(place.database, timeout=30, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(trigger)
+        connection.execute("COMMIT")
+
+
+class HeldUnlink:
+    """The deletion stands still in its call number `at`, which is really made once `let_go` is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, *, at: int) -> None:
+        self.reached, self.let_go = threading.Event(), threading.Event()
+        self._below, self._left, self._really = str(folder) + "/sub", at, os.unlink
+        monkeypatch.setattr(os, "unlink", self._unlink)
+
+    def _unlink(self, name: Any, *, dir_fd: int | None = None) -> None:
+        if dir_fd is not None and os.readlink(f"/proc/self/fd/{dir_fd}").startswith(self._below):
+            self._left -= 1
+            if self._left == 0:
+                self.reached.set()
+                assert self.let_go.wait(30)
+        self._really(name, dir_fd=dir_fd)
+
+
+def pause_by_command(place: Place, what: str, *, resume: bool = False) -> str:
+    config = place.root / "config.toml"
+    config.touch()
+    command = ["resume" if resume else "pause", what, "--config", str(config)]
+    done = CliRunner().invoke(main, command, env=environment(place, "http://127.0.0.1:9/"))
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.mark.parametrize("by_command", [False, True], ids=["API", "command"])
+async def test_a_deletion_paused_midway_keeps_the_rest_and_completes_when_resumed(
+    service: Service, monkeypatch: pytest.MonkeyPatch, by_command: bool
+) -> None:
+    folder = plant(service.place.folder(), *NAMES)
+    oracle = Oracle(folder)
+    async with held_at_globus(service, folder) as job_id:
+        held = HeldUnlink(monkeypatch, folder, at=37)
+    await eventually(held.reached.is_set, what="the deletion at work")
+    if by_command:
+        await asyncio.to_thread(pause_by_command, service.place, "deletions")
+        async with asyncio.timeout(20):
+            while not (await service.call("GET", "/api/system/switches"))[1][2]["paused"]:
+                await asyncio.sleep(0.02)
+    else:
+        assert (await switch(service, "deletions", paused=True))["by"] == "admin"
+    held.let_go.set()
+
+    job = await until_said(service, job_id, "All deletions are paused by")
+    assert job["status"] == "deleting_source"
+    assert "what is left of it stays" in job["current_operation"]
+    assert len(files_in(folder)) == 200 - 37 + 1, "the one in hand was the last"
+    assert (folder / MARKER).read_text().endswith("Source deletion: in progress\n")
+    assert oracle.losses(service.place.remote) == []
+    assert "Deletion paused: 37 files" in "\n".join(await service.log_of(job_id))
+    assert files_in(service.place.storage / "archives") == ["Production/2024/Project_Alpha.tar.7z"]
+
+    if by_command:
+        assert await asyncio.to_thread(pause_by_command, service.place, "deletions", resume=True)
+    else:
+        await switch(service, "deletions", paused=False)
+    assert (await service.until(job_id))["status"] == "completed"
+    log = "\n".join(await service.log_of(job_id))
+    assert "Going on with the deletion: the source is looked at and compared again first" in log
+    assert oracle.is_archived_and_gone(service.place.remote)
+
+
+async def test_what_changed_during_the_pause_is_kept(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = plant(service.place.folder(), *NAMES)
+    async with held_at_globus(service, folder) as job_id:
+        held = HeldUnlink(monkeypatch, folder, at=5)
+    await eventually(held.reached.is_set, what="the deletion at work")
+    await switch(service, "deletions", paused=True)
+    held.let_go.set()
+    await until_said(service, job_id, "All deletions are paused by")
+    oracle = Oracle(folder)
+    (folder / "sub1" / "196.mov").write_text("worked on meanwhile")
+    oracle.note()
+    await switch(service, "deletions", paused=False)
+    assert (await service.until(job_id))["status"] == "failed"
+    assert oracle.missing() == []
+
+
+async def test_no_deletion_begins_while_deletions_are_paused_and_a_cancel_is_served(service: Service) -> None:
+    folder = plant(service.place.folder())
+    oracle = Oracle(folder)
+    await switch(service, "deletions", paused=True)
+    await service.discover()
+    job_id = await service.submit(folder)
+    job = await until_said(service, job_id, "All deletions are paused by admin since")
+    assert job["status"] == "upload_verifying"
+    assert "Verification 3/3, size matches: passed" in "\n".join(await service.log_of(job_id))
+    assert oracle.missing() == []
+    assert query(service, "SELECT count(*) FROM audit WHERE action LIKE 'source_deletion%'") == [(0,)]
+    status, _ = await service.call("DELETE", f"/api/jobs/{job_id}")
+    assert status == 204
+    assert (await service.until(job_id))["status"] == "cancelled"
+    assert oracle.missing() == []
+
+
+async def test_a_job_at_the_gate_goes_on_at_once_when_deletions_are_resumed(service: Service) -> None:
+    folder = plant(service.place.folder())
+    oracle = Oracle(folder)
+    await switch(service, "deletions", paused=True)
+    await service.discover()
+    job_id = await service.submit(folder)
+    await until_said(service, job_id, "All deletions are paused by")
+    told = [line for line in await service.log_of(job_id) if "All deletions are paused" in line]
+    assert len(told) == 1
+    await switch(service, "deletions", paused=False)
+    assert (await service.until(job_id, seconds=20))["status"] == "completed"
+    assert oracle.is_archived_and_gone(service.place.remote)
+
+
+async def test_a_pause_at_the_last_moment_before_the_move_leaves_the_job_where_it_is(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Committed by another process after the stage's last look, and before the row moves."""
+    folder = plant(service.place.folder())
+    oracle = Oracle(folder)
+    async with held_at_globus(service, folder) as job_id:
+        await asyncio.to_thread(
+            _make,
+            service.place,
+            "CREATE TRIGGER a_pause_just_now AFTER INSERT ON job_logs WHEN NEW.message LIKE '%deletion authorised' "
+            "BEGIN INSERT OR IGNORE INTO switches VALUES ('deletions_paused', 'now', 'somebody'); END",
+        )
+    job = await until_said(service, job_id, "All deletions are paused by somebody")
+    assert job["status"] == "upload_verifying"
+    assert "deleting_source" not in history_of(service, job_id)
+    assert oracle.missing() == []
+
+
+async def test_a_pause_right_after_the_move_leaves_the_source_whole_and_has_every_gate_asked_again(
+    service: Service,
+) -> None:
+    folder = plant(service.place.folder())
+    oracle = Oracle(folder)
+    async with held_at_globus(service, folder) as job_id:
+        await asyncio.to_thread(
+            _make,
+            service.place,
+            "CREATE TRIGGER a_pause_just_now AFTER UPDATE OF status ON jobs WHEN NEW.status = 'deleting_source' "
+            "BEGIN INSERT OR IGNORE INTO switches VALUES ('transfer_paused', 'now', 'somebody'); END",
+        )
+    job = await until_said(service, job_id, "The transfer to Globus is paused by somebody")
+    assert job["status"] == "deleting_source"
+    assert oracle.missing() == []
+    assert files_in(folder) == ["one.mov", "sub/three.mov", "sub/two.mov"]
+    await switch(service, "upload", paused=False)
+    assert (await service.until(job_id))["status"] == "completed"
+    assert "the source is looked at and compared again first" in "\n".join(await service.log_of(job_id))
+    assert oracle.is_archived_and_gone(service.place.remote)
+
+
+async def test_paused_worker_ends_the_step_in_hand_and_begins_no_other(service: Service) -> None:
+    folder, other = plant(service.place.folder()), plant(service.place.folder("Other"))
+    service.sandbox.faults.add(Operation.RUN, Hold("STUCK"))
+    await service.discover()
+    job_id = await service.submit(folder)
+    await service.until(job_id, "uploading")
+    await until_told(service, job_id, "Globus accepted the transfer")
+    await switch(service, "upload", paused=True)
+    await switch(service, "copy_compress", paused=True)
+    waiting = await service.submit(other)
+    queued = await until_said(service, waiting, "Copying and packing is paused by admin")
+    assert queued["status"] == "queued"
+    service.sandbox.faults.release()
+    job = await until_said(service, job_id, "The transfer to Globus is paused by admin")
+    assert job["status"] == "upload_verifying"
+    _, status = await service.call("GET", "/api/system/status")
+    assert [line["name"] for line in status["switches"] if line["paused"]] == ["copy_compress", "upload"]
+    assert [warning.split(" by ")[0] for warning in status["warnings"]] == [
+        "Copying and packing is paused",
+        "The transfer to Globus is paused",
+    ]
+    for name in ("upload", "copy_compress"):
+        await switch(service, name, paused=False)
+    assert (await service.until(job_id))["status"] == "completed"
+    assert (await service.until(waiting))["status"] == "completed"
+
+
+async def test_a_task_at_globus_is_followed_although_the_worker_was_paused_before_a_restart(tmp_path: Path) -> None:
+    place = Place(tmp_path).make()
+    folder = plant(place.folder())
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        sandbox.faults.add(Operation.RUN, Hold("STUCK"))
+        async with service_in(place, sandbox) as service:
+            await service.discover()
+            job_id = await service.submit(folder)
+            await until_told(service, job_id, "Globus accepted the transfer")
+            await switch(service, "upload", paused=True)
+        async with service_in(place, sandbox) as service:
+            await until_said(service, job_id, "Uploading")
+            sandbox.faults.release()
+            await until_said(service, job_id, "The transfer to Globus is paused by admin")
+            assert (await service.job(job_id))["status"] == "upload_verifying"
+
+
+async def _serve(place: Place, url: str) -> asyncio.subprocess.Process:
+    environ = {**os.environ, **environment(place, url)}
+    config = place.root / "config.toml"
+    config.touch()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "cs_archiver", "serve", "--config", str(config),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, env=environ,
+    )  # fmt: skip
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        assert b"ready" in await process.stdout.readline()
+    return process
+
+
+async def test_a_pause_outlives_a_kill_and_a_restart_with_the_deletion_half_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path).make()
+    folder = plant(place.folder(), *NAMES)
+    oracle = Oracle(folder)
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        async with service_in(place, sandbox) as service:
+            async with held_at_globus(service, folder) as job_id:
+                held = HeldUnlink(monkeypatch, folder, at=50)
+            await eventually(held.reached.is_set, what="the deletion at work")
+            await switch(service, "deletions", paused=True)
+            held.let_go.set()
+            await until_said(service, job_id, "All deletions are paused by")
+        killed = await _serve(place, sandbox.url)
+        await asyncio.sleep(0)
+        killed.send_signal(signal.SIGKILL)
+        await killed.wait()
+        async with service_in(place, sandbox) as service:
+            await until_said(service, job_id, "All deletions are paused by")
+            assert len(files_in(folder)) == 200 - 50 + 1
+            assert oracle.losses(place.remote) == []
+            await switch(service, "deletions", paused=False)
+            assert (await service.until(job_id))["status"] == "completed"
+    assert oracle.is_archived_and_gone(place.remote)
+
+
+def _hours(begin: int, end: int) -> str:
+    """Hours of the day, so many from now."""
+    now = datetime.now().astimezone()
+    return f"{now + timedelta(hours=begin):%H:%M}-{now + timedelta(hours=end):%H:%M}"
+
+
+async def test_outside_the_hours_of_copies_none_begins_and_a_cancel_is_served(tmp_path: Path) -> None:
+    hours = _hours(3, 4)
+    async with running_service(tmp_path, POLITENESS_COPY_HOURS=hours) as service:
+        folder = plant(service.place.folder())
+        await service.discover()
+        job_id = await service.submit(folder)
+        job = await until_said(service, job_id, f"Waits for the hours of copies: from {hours[:5]}")
+        assert job["status"] == "queued"
+        ((until,),) = query(service, "SELECT not_before FROM jobs WHERE id = ?", job_id)
+        assert datetime.fromisoformat(until).astimezone().strftime("%H:%M") == hours[:5]
+        assert (await service.call("GET", "/api/system/status"))[1]["warnings"] == []
+        assert (await service.call("DELETE", f"/api/jobs/{job_id}"))[0] == 204
+        assert (await service.until(job_id))["status"] == "cancelled"
+
+
+async def test_outside_the_hours_of_uploads_archives_are_made_and_wait(tmp_path: Path) -> None:
+    place = Place(tmp_path).make()
+    folder = plant(place.folder())
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        async with service_in(place, sandbox, POLITENESS_UPLOAD_HOURS=_hours(3, 4)) as service:
+            await service.discover()
+            job_id = await service.submit(folder)
+            job = await until_said(service, job_id, "Waits for the hours of uploads: from")
+            assert job["status"] == "awaiting_upload"
+        async with service_in(place, sandbox, POLITENESS_UPLOAD_HOURS=_hours(-1, 1)) as service:
+            assert (await service.until(job_id))["status"] == "completed"
