@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
+from cs_archiver import logs
 from cs_archiver.backend import build_services, passwords_of
 from cs_archiver.bus import Bus
 from cs_archiver.db.audit import Audit
@@ -62,6 +63,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, logs.reopen)
     async with running(settings) as (address, workers):
         on_ready(address)
         stopping = asyncio.create_task(stop.wait(), name="wait for the signal to stop")
@@ -98,12 +100,14 @@ async def running(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[N
         await requeue_interrupted(Queue(database), Jobs(database))
         await discard_left_by_cancels(Jobs(database), SetAside(places_of(settings)))
         address = await _serve_http(parts, stack, notices=[notice] if notice else [])
+        await database.require_sound()  # no worker begins before
         stack.push_async_callback(requeue_before_the_end, Queue(database), Jobs(database))
         gc.collect()
         gc.set_threshold(*_GC_THRESHOLDS)
         gc.freeze()  # what lives as long as the process need not be looked at by every collection
         workers = asyncio.create_task(_run(parts), name="workers")
         stack.push_async_callback(_cancelled, workers)
+        parts.pulse.follow(workers)
         yield address, workers
 
 
@@ -131,6 +135,7 @@ async def _serve_http(parts: Parts, stack: AsyncExitStack, *, notices: Sequence[
         await build_services(parts, stack, notices),
         public_url=settings.server.public_url,
         trusted_proxies=settings.server.trusted_proxies,
+        monitors=settings.metrics.allowed_networks,
         is_globus_sandbox=settings.globus.is_custom_service,
     )
     runner = Runner(app, shutdown_timeout=_SHUTDOWN_SECONDS)

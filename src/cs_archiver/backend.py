@@ -13,6 +13,7 @@ from cs_archiver.db.folders import Folders
 from cs_archiver.db.tokens import Tokens
 from cs_archiver.db.users import Users
 from cs_archiver.domain.folders import Patterns
+from cs_archiver.domain.space import GIB
 from cs_archiver.errors import JobError
 from cs_archiver.pipeline import Parts, access_of, places_of
 from cs_archiver.server.application import Services
@@ -27,8 +28,10 @@ from cs_archiver.services.job_records import JobRecords
 from cs_archiver.services.job_waits import JobWaits
 from cs_archiver.services.jobs import DestinationIsTaken, JobService
 from cs_archiver.services.markers import Markers
+from cs_archiver.services.metrics import Elsewhere, Metrics
 from cs_archiver.services.passwords import HashCost, Passwords
 from cs_archiver.services.preview import Previews, PreviewSettings, WhyTaken
+from cs_archiver.services.readiness import Needs, Readiness
 from cs_archiver.services.signing import Signer, load_or_create_secret
 from cs_archiver.services.status import StatusService
 from cs_archiver.services.switches import SwitchService
@@ -75,6 +78,8 @@ async def build_services(parts: Parts, stack: AsyncExitStack, notices: Sequence[
     stack.callback(status.close)
     users = UserService(Users(database), parts.bus, passwords)
     tokens = TokenService(Tokens(database), parts.bus)
+    live = Live(parts.bus, jobs, Limits())
+    elsewhere = Elsewhere(lambda: live.count, status.disk, parts.globus.tally)
     return Services(
         accounts,
         users,
@@ -89,8 +94,18 @@ async def build_services(parts: Parts, stack: AsyncExitStack, notices: Sequence[
         _previews(parts, folders),
         status,
         SwitchService(parts.switches, parts.bus),
-        Live(parts.bus, jobs, Limits()),
+        _readiness(parts, stack),
+        await Metrics.open(database, parts.bus, elsewhere),
+        live,
     )
+
+
+def _readiness(parts: Parts, stack: AsyncExitStack) -> Readiness:
+    settings = parts.settings
+    needs = Needs(settings.qnap.base_path, settings.storage.base_path, settings.disk_space.min_free_gb * GIB)
+    readiness = Readiness(parts.database, needs, are_workers_there=parts.pulse.is_beating)
+    stack.callback(readiness.close)
+    return readiness
 
 
 def _running_checks(parts: Parts) -> Checks:

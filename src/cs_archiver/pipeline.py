@@ -1,6 +1,6 @@
 """Builds the two workers and the stages they run, from the settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
@@ -12,6 +12,7 @@ from cs_archiver.db.queue import Queue
 from cs_archiver.db.switches import Switches
 from cs_archiver.domain.retry import Operation, RetryPolicy
 from cs_archiver.domain.states import JobStatus, WorkerName
+from cs_archiver.services.readiness import Pulse
 from cs_archiver.settings import Settings
 from cs_archiver.stages.admit import Admit, AdmitSettings
 from cs_archiver.stages.cancel import Cancel
@@ -51,6 +52,7 @@ class Parts:
     globus: Globus
     processes: Processes
     switches: Switches
+    pulse: Pulse = field(default_factory=Pulse)
 
 
 def build_workers(parts: Parts) -> list[Worker]:

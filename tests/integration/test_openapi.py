@@ -29,7 +29,7 @@ from tests.support.api import ANY_PATH, PASSWORD, Api, running_api
 from tests.support.live import listening
 
 DOCUMENT = document(ROUTES)
-DESCRIBED = [route for route in ROUTES if route.path.startswith("/api/")]
+DESCRIBED = [route for route in ROUTES if route.path.startswith("/api/") or route.is_for_monitors]
 
 
 @pytest.fixture
@@ -196,12 +196,14 @@ async def test_real_answers_of_every_route_are_as_described(api: Api) -> None:
     await api.queue.move(await api.queue.get(alpha), JobStatus.COPYING)
     await api.queue.move(await api.queue.get(beta), JobStatus.FAILED, {"error_message": "It failed."})
     assert (await api.call("GET", "/api/docs")).status == 200
+    assert (await api.call("GET", "/metrics")).status == 200
     async with listening(api):
         pass
     for path in (
         "/api/folders/scan",
         "/api/openapi.json",
         "/api/health",
+        "/api/ready",
         "/api/version",
         "/api/system/status",
         "/api/system/switches",

@@ -46,14 +46,17 @@ from cs_archiver.services.job_records import JobRecords
 from cs_archiver.services.job_waits import JobWaits
 from cs_archiver.services.jobs import JobService
 from cs_archiver.services.markers import Markers
+from cs_archiver.services.metrics import Elsewhere, Metrics
 from cs_archiver.services.passwords import HashCost, Passwords
 from cs_archiver.services.preview import Previews, PreviewSettings
+from cs_archiver.services.readiness import Needs, Readiness
 from cs_archiver.services.signing import Signer
 from cs_archiver.services.status import StatusService
 from cs_archiver.services.switches import SwitchService
 from cs_archiver.services.tokens import TokenService
 from cs_archiver.services.users import UserService
 from cs_archiver.tools.discovery import Discovery
+from cs_archiver.tools.globus_threads import Tally
 
 CHEAP = HashCost(time=1, memory_kib=8, parallelism=1)
 SECRET = "a signing key for tests, 32 bytes or more"
@@ -253,6 +256,7 @@ async def running_api(
     storage: Path | None = None,
     public_url: str = "",
     trusted_proxies: tuple[str, ...] = (),
+    monitors: tuple[str, ...] = (),
     is_globus_sandbox: bool = False,
     limits: Limits = ROOMY,
     lifetime: timedelta = LIFETIME,
@@ -305,9 +309,17 @@ async def running_api(
         previews=Previews(database, folders, _preview_settings(tmp_path), why_taken=destination.why_taken),
         status=status,
         switches=SwitchService(switches, bus),
+        readiness=Readiness(database, Needs(nas, storage or tmp_path, 1.0), are_workers_there=lambda: True),
+        metrics=await Metrics.open(database, bus, Elsewhere(lambda: live.count, status.disk, Tally())),
         live=live,
     )
-    app = build(services, public_url=public_url, trusted_proxies=trusted_proxies, is_globus_sandbox=is_globus_sandbox)
+    app = build(
+        services,
+        public_url=public_url,
+        trusted_proxies=trusted_proxies,
+        monitors=monitors,
+        is_globus_sandbox=is_globus_sandbox,
+    )
     try:
         async with TestClient(_Server(app), cookie_jar=DummyCookieJar()) as client:
             api = Api(

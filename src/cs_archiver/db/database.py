@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from cs_archiver.db import driver, schema
 from cs_archiver.db.readers import NoneFree, Readers
+from cs_archiver.db.soundness import Soundness
 from cs_archiver.db.uninterrupted import UninterruptedConnection, to_the_end
 from cs_archiver.errors import NeedsOperator
 
@@ -50,10 +51,14 @@ class Database:
         self._writer = writer
         self._readers = readers
         self._inode: int | None = None
+        self._soundness: Soundness | None = None
 
     @classmethod
     async def open(cls, path: Path, *, read_connections: int) -> "Database":
-        """Raises DatabaseUnusable when the file is damaged or of a newer version."""
+        """Raises DatabaseUnusable when the file cannot be read or is of a newer version.
+
+        Whether it is damaged is found out meanwhile, and told by `require_sound` and by every `write`.
+        """
         writer = _engine(path, connections=1, kind=driver.Connection, pragmas=_WRITER_PRAGMAS)
         event.listen(writer.sync_engine, "begin", _begin_immediate)
         reading = _engine(path, connections=read_connections, kind=driver.ReadingConnection, pragmas=_READER_PRAGMAS)
@@ -62,6 +67,7 @@ class Database:
         try:
             await schema.prepare(writer)
             database._inode = path.stat().st_ino
+            database._soundness = Soundness(path)
         except BaseException:
             await database.close()
             raise
@@ -75,6 +81,7 @@ class Database:
         """
         try:
             with _told_apart():
+                await self.require_sound()
                 self._require_file()
                 async with _open(self._writer) as connection:
                     yield connection
@@ -104,8 +111,23 @@ class Database:
     async def require_healthy(self) -> None:
         """Raises DatabaseUnhealthy when writing failed last time and still does."""
         if self.trouble is not None:
-            async with self.write() as connection:
-                await schema.rewrite_version(connection)  # an empty transaction would touch no disk
+            await self.require_writable()
+
+    async def require_writable(self) -> None:
+        """Write one page, the same as before. Raises DatabaseUnhealthy as `write` does."""
+        async with self.write() as connection:
+            await schema.rewrite_version(connection)  # an empty transaction would touch no disk
+
+    def size_bytes(self) -> int:
+        """Of the file and its write-ahead log. Raises DatabaseUnhealthy when the file is gone."""
+        self._require_file()
+        log = self._path.with_name(f"{self._path.name}-wal")
+        return self._path.stat().st_size + (log.stat().st_size if log.exists() else 0)
+
+    async def require_sound(self) -> None:
+        """Raises DatabaseUnusable when the file was found damaged at the start; waits until that is known."""
+        if self._soundness is not None:
+            await self._soundness.require()
 
     def _require_file(self) -> None:
         """SQLite goes on writing to a file that was removed or replaced, and all of it would be lost at the end."""
@@ -120,6 +142,8 @@ class Database:
 
     async def close(self) -> None:
         # Readers first: the last connection to close checkpoints, and that must be the writer.
+        if self._soundness is not None:
+            await self._soundness.close()
         await self._readers.close()
         await self._writer.dispose()
 

@@ -58,12 +58,11 @@ class Jobs:
         is_new = (_JOBS.c.status == JobStatus.FAILED) & (_JOBS.c.completed_at > moment)
         return sum(count for (count,) in await self._database.rows(select(func.count()).where(is_new)))
 
-    async def cancelled_archives(self) -> list[tuple[str, str]]:
-        """The id and the archive's path of every cancelled job that was ever begun."""
-        query = select(_JOBS.c.id, _JOBS.c.archive_path).where(
-            _JOBS.c.status == JobStatus.CANCELLED, _JOBS.c.archive_path.is_not(None)
-        )
-        return [(job_id, path) for job_id, path in await self._database.rows(query)]
+    async def cancelled_of(self, job_ids: Collection[str], archive_paths: Collection[str]) -> list[Job]:
+        """The cancelled jobs of these ids, or with an archive under one of these paths."""
+        named = _JOBS.c.id.in_(job_ids) | _JOBS.c.archive_path.in_(archive_paths)
+        query = select_jobs().where(_JOBS.c.status == JobStatus.CANCELLED, named)
+        return [job_of(row) for row in await self._database.rows(query)]
 
     async def is_archive_of_another(self, job: Job) -> bool:
         """Whether a job that was not cancelled has its archive under the same path."""

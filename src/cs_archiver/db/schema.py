@@ -1,4 +1,4 @@
-"""Creates the schema in an empty database, and refuses one that is damaged or of a newer version."""
+"""Creates the schema in an empty database, and refuses one that cannot be read or is of a newer version."""
 
 import re
 import sqlite3
@@ -17,10 +17,9 @@ class DatabaseUnusable(NeedsOperator):
 
 
 async def prepare(writer: AsyncEngine) -> None:
-    """Create the schema in an empty file, or check the one that is there. Raises DatabaseUnusable."""
+    """Create the schema in an empty file, or check the version of the one that is there. Raises DatabaseUnusable."""
     try:
         async with writer.begin() as connection:
-            await _check_integrity(connection)
             found = (await connection.exec_driver_sql("PRAGMA user_version")).scalar_one()
             if found == 0:
                 await _create(connection)
@@ -38,12 +37,6 @@ async def prepare(writer: AsyncEngine) -> None:
 async def rewrite_version(connection: AsyncConnection) -> None:
     """Write one page, the same as before: whether the disk takes it is all that is asked."""
     await connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
-
-
-async def _check_integrity(connection: AsyncConnection) -> None:
-    answer = (await connection.exec_driver_sql("PRAGMA quick_check(1)")).scalar_one()
-    if answer != "ok":
-        raise DatabaseUnusable(f"the database is damaged ({answer}): restore the last backup")
 
 
 async def _create(connection: AsyncConnection) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cs_archiver.domain.retry import Operation
 from cs_archiver.domain.states import JobStatus
 
 
@@ -48,6 +49,14 @@ class LogAdded:
 
 
 @dataclass(frozen=True, slots=True)
+class Retried:
+    """An attempt of this job failed, and is repeated by itself after a while."""
+
+    job_id: str
+    operation: Operation
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnded:
     """A session, or a personal token, no longer counts: `credential` as in services.accounts.Caller."""
 
@@ -61,4 +70,4 @@ class UserEnded:
     user_id: int
 
 
-Event = JobUpdate | QueueUpdate | LogAdded | SessionEnded | UserEnded
+Event = JobUpdate | QueueUpdate | LogAdded | Retried | SessionEnded | UserEnded

@@ -9,6 +9,7 @@ from cs_archiver.sections.section import Section
 from cs_archiver.setting_types import (
     KeyMismatch,
     LocalFile,
+    TrustedPeers,
 )
 
 
@@ -33,3 +34,7 @@ class Log(Section):
         if not self.max_bytes <= self.max_total_bytes <= 1000 * self.max_bytes:
             raise KeyMismatch("max_total_bytes", "from 1 to 1000 times [log] max_bytes")
         return self
+
+
+class Metrics(Section):
+    allowed_networks: TrustedPeers = ("127.0.0.0/8", "::1/128")

@@ -1,21 +1,32 @@
 """Where a request comes from, and how it was sent: as the connection says or, behind a trusted proxy, that proxy."""
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp_remotes import XForwardedFiltered
 
-from cs_archiver.server.keys import IS_FORWARDED_HTTPS, PUBLIC_URL
+from cs_archiver.server.keys import IS_FORWARDED, IS_FORWARDED_HTTPS, MONITORS, PUBLIC_URL
 from cs_archiver.services.accounts import Origin
 
+_SAID_BY_PROXIES = ("X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Forwarded", "Via")
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
 def address_of(request: web.BaseRequest) -> str:
     """The address of the client, as text; empty where it has none."""
     return request.remote or ""
+
+
+def is_monitor(request: web.Request) -> bool:
+    """Whether the client's own address is one of those that may read the figures without signing in.
+
+    Not where a proxy that is not trusted passes it on: then everybody would have the address of that proxy.
+    """
+    monitors = request.app[MONITORS]
+    is_passed_on = any(name in request.headers for name in _SAID_BY_PROXIES)
+    return (IS_FORWARDED in request or not is_passed_on) and _is_from(monitors, request)
 
 
 def is_https(request: web.Request) -> bool:
@@ -45,6 +56,7 @@ def forwarded_by(proxies: Sequence[str]) -> Middleware:
                 request[IS_FORWARDED_HTTPS] = True  # the headers of the answer are made for this request, not the copy
             return await handler(told.clone(scheme=scheme, host=told.host, remote=address_of(told)))
 
+        request[IS_FORWARDED] = True  # goes over to the copy
         return await as_told(request, with_known_scheme)
 
     return forwarded
@@ -55,6 +67,8 @@ def _is_from(networks: Sequence[IPv4Network | IPv6Network], request: web.Request
         peer = ip_address(address_of(request))
     except ValueError:  # it has left already
         return False
+    if isinstance(peer, IPv6Address) and peer.ipv4_mapped is not None:
+        peer = peer.ipv4_mapped
     return any(peer in network for network in networks)
 
 

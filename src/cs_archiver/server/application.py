@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_network
 
 import aiohttp_jinja2
 import jinja2
@@ -29,7 +30,9 @@ from cs_archiver.services.job_records import JobRecords
 from cs_archiver.services.job_waits import JobWaits
 from cs_archiver.services.jobs import JobService
 from cs_archiver.services.markers import Markers
+from cs_archiver.services.metrics import Metrics
 from cs_archiver.services.preview import Previews
+from cs_archiver.services.readiness import Readiness
 from cs_archiver.services.status import StatusService
 from cs_archiver.services.switches import SwitchService
 from cs_archiver.services.tokens import TokenService
@@ -53,35 +56,31 @@ class Services:
     previews: Previews
     status: StatusService
     switches: SwitchService
+    readiness: Readiness
+    metrics: Metrics
     live: Live
 
 
 def build(
-    services: Services, *, public_url: str, trusted_proxies: Sequence[str], is_globus_sandbox: bool
+    services: Services,
+    *,
+    public_url: str,
+    trusted_proxies: Sequence[str],
+    monitors: Sequence[str],
+    is_globus_sandbox: bool,
 ) -> web.Application:
     """The application, ready to run.
 
-    `public_url` is its address for people; empty: as they called it. `trusted_proxies` are addresses and networks.
+    `public_url` is its address for people; empty: as they called it. `trusted_proxies` are addresses and networks,
+    as are `monitors`, which may read the figures without signing in.
     """
     forwarded = forwarded_by(trusted_proxies)
     app = web.Application(
         middlewares=[middleware.request_ids, forwarded, access_log, auditing, middleware.problems],
         client_max_size=_BODY_LIMIT_BYTES,
     )
-    app[keys.ACCOUNTS] = services.accounts
-    app[keys.USERS] = services.users
-    app[keys.TOKENS] = services.tokens
-    app[keys.AUDIT] = services.audit
-    app[keys.FOLDERS] = services.folders
-    app[keys.JOBS] = services.jobs
-    app[keys.JOB_RECORDS] = services.job_records
-    app[keys.ENDED_JOBS] = services.ended_jobs
-    app[keys.JOB_WAITS] = services.job_waits
-    app[keys.MARKERS] = services.markers
-    app[keys.PREVIEWS] = services.previews
-    app[keys.STATUS] = services.status
-    app[keys.SWITCHES] = services.switches
-    app[keys.LIVE] = services.live
+    _provide(app, services)
+    app[keys.MONITORS] = tuple(map(ip_network, monitors))
     app[keys.PUBLIC_URL] = public_url
     app[keys.IS_GLOBUS_SANDBOX] = is_globus_sandbox
     app[keys.STATIC_FILES] = static_files(resource("web/static"))
@@ -101,15 +100,35 @@ def build(
         lambda: file_of(docs.page(document(), templates, address=public_url).encode(), "text/html")
     )
     routes.install(app)
-    _end_in_order(app, services.live)
+    _end_in_order(app, services)
     return app
 
 
-def _end_in_order(app: web.Application, live: Live) -> None:
+def _end_in_order(app: web.Application, services: Services) -> None:
     app.on_shutdown.append(_end_waits)
-    app.cleanup_ctx.append(live.running)
-    app.on_shutdown.append(live.stop)
+    app.cleanup_ctx.append(services.live.running)
+    app.cleanup_ctx.append(services.metrics.running)
+    app.on_shutdown.append(services.live.stop)
 
 
 async def _end_waits(app: web.Application) -> None:
     app[keys.JOB_WAITS].end()
+
+
+def _provide(app: web.Application, services: Services) -> None:
+    app[keys.ACCOUNTS] = services.accounts
+    app[keys.USERS] = services.users
+    app[keys.TOKENS] = services.tokens
+    app[keys.AUDIT] = services.audit
+    app[keys.FOLDERS] = services.folders
+    app[keys.JOBS] = services.jobs
+    app[keys.JOB_RECORDS] = services.job_records
+    app[keys.ENDED_JOBS] = services.ended_jobs
+    app[keys.JOB_WAITS] = services.job_waits
+    app[keys.MARKERS] = services.markers
+    app[keys.PREVIEWS] = services.previews
+    app[keys.STATUS] = services.status
+    app[keys.SWITCHES] = services.switches
+    app[keys.READINESS] = services.readiness
+    app[keys.METRICS] = services.metrics
+    app[keys.LIVE] = services.live

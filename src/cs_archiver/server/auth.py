@@ -4,7 +4,9 @@ from aiohttp import hdrs, web
 
 from cs_archiver.db.accounts import User
 from cs_archiver.domain.access import Scope
-from cs_archiver.errors import Forbidden, InvalidRequest, NotAuthenticated
+from cs_archiver.errors import Forbidden, InvalidRequest, NeedsOperator, NotAuthenticated
+from cs_archiver.logs.context import from_here
+from cs_archiver.server.address import is_monitor
 from cs_archiver.server.contract.forms import FORM_FIELD
 from cs_archiver.server.cookies import token_in_cookie
 from cs_archiver.server.csrf import FORM_TOKEN, require_own_page
@@ -17,7 +19,7 @@ from cs_archiver.services.accounts import Caller
 
 async def admit(request: web.Request, route: Route) -> None:
     """Note on the request who calls. Raises NotAuthenticated and Forbidden; routes open to anyone ask nothing."""
-    if route.who is Who.ANYONE:
+    if route.who is Who.ANYONE or (route.is_for_monitors and is_monitor(request)):
         _note_action(request, route)
         return
     token = _token_in_header(request) or _token_in_query(request, route)
@@ -26,6 +28,7 @@ async def admit(request: web.Request, route: Route) -> None:
     caller = await caller_of(request.app, request[TOKEN])
     request[CALLER] = caller
     request[USER] = caller.user
+    from_here(user=caller.user.username)
     _note_action(request, route)
     refusal = reason_to_refuse(caller.user, route.who) or _reason_to_refuse_token(caller.scope, route.scope)
     if refusal is not None:
@@ -33,6 +36,17 @@ async def admit(request: web.Request, route: Route) -> None:
     if request[IS_BY_COOKIE] and (not route.is_safe or hdrs.UPGRADE in request.headers):
         expected = request.app[ACCOUNTS].form_token(caller.credential)
         require_own_page(request, shown=await _form_token_in(request, route), expected=expected)
+
+
+async def may_see_details(request: web.Request) -> bool:
+    """Whether someone who calls a route that is open to anyone could call one that is not."""
+    if is_monitor(request):
+        return True
+    try:
+        caller = await caller_of(request.app, _token_in_header(request) or token_in_cookie(request))
+    except (NotAuthenticated, NeedsOperator):  # where the database cannot be read, nobody is known
+        return False
+    return reason_to_refuse(caller.user, Who.USER) is None
 
 
 async def caller_of(app: web.Application, token: str) -> Caller:

@@ -1,5 +1,7 @@
 """What handlers reach through the application and the request."""
 
+from ipaddress import IPv4Network, IPv6Network
+
 from aiohttp import web
 
 from cs_archiver.db.accounts import User
@@ -14,7 +16,9 @@ from cs_archiver.services.job_records import JobRecords
 from cs_archiver.services.job_waits import JobWaits
 from cs_archiver.services.jobs import JobService
 from cs_archiver.services.markers import Markers
+from cs_archiver.services.metrics import Metrics
 from cs_archiver.services.preview import Previews
+from cs_archiver.services.readiness import Readiness
 from cs_archiver.services.status import StatusService
 from cs_archiver.services.switches import SwitchService
 from cs_archiver.services.tokens import TokenService
@@ -33,8 +37,11 @@ MARKERS = web.AppKey("markers", Markers)
 PREVIEWS = web.AppKey("previews", Previews)
 STATUS = web.AppKey("status", StatusService)
 SWITCHES = web.AppKey("switches", SwitchService)
+READINESS = web.AppKey("readiness", Readiness)
+METRICS = web.AppKey("metrics", Metrics)
 LIVE = web.AppKey("live", Live)
 PUBLIC_URL = web.AppKey("public_url", str)
+MONITORS = web.AppKey("monitors", tuple[IPv4Network | IPv6Network, ...])
 IS_GLOBUS_SANDBOX = web.AppKey("is_globus_sandbox", bool)
 OPENAPI = web.AppKey("openapi", LateFile)
 DOCS_PAGE = web.AppKey("docs_page", LateFile)
@@ -49,4 +56,5 @@ REQUEST_ID = web.RequestKey("request_id", str)
 ACTION = web.RequestKey("action", str)  # of what stands in the audit trail
 TARGET = web.RequestKey("target", str)
 PROBLEM = web.RequestKey("problem", str)
+IS_FORWARDED = web.RequestKey("is_forwarded", bool)  # by a proxy that is trusted
 IS_FORWARDED_HTTPS = web.RequestKey("is_forwarded_https", bool)

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from cs_archiver.errors import InvalidRequest
+from cs_archiver.logs.context import about
 from cs_archiver.server.address import address_of
 from cs_archiver.server.headers import add_headers
 from cs_archiver.server.keys import PUBLIC_URL, REQUEST_ID
@@ -57,8 +58,8 @@ class _Connection(web.RequestHandler):
         detail = "This is no valid HTTP/1.1, or longer than it may be: the request line, a header, or a chunk."
         response = self._refusal(request, NotUnderstood("malformed-request", detail), instance="")
         # Nothing of its text: a header that is not valid may be one that holds a token.
-        address, request_id = address_of(request), request[REQUEST_ID]
-        _log.info("no valid HTTP: %s from=%s request=%s", type(exc).__name__, address, request_id)
+        with about(request=request[REQUEST_ID]):
+            _log.info("no valid HTTP: %s from=%s", type(exc).__name__, address_of(request))
         return response
 
     async def finish_response(

@@ -8,7 +8,7 @@ from aiohttp import WSMsgType, hdrs, web
 
 from cs_archiver.clock import elapsed, now_text
 from cs_archiver.errors import InvalidRequest, JobError
-from cs_archiver.server.keys import LIVE, REQUEST_ID
+from cs_archiver.server.keys import LIVE
 from cs_archiver.server.live_client import DEFECT, LEFT, NOT_UNDERSTOOD, TRY_AGAIN, Client, Closing
 from cs_archiver.server.live_hub import Live
 from cs_archiver.server.live_session import LiveCall, require_session
@@ -64,13 +64,13 @@ async def _serve(call: LiveCall, client: Client) -> web.StreamResponse:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         closing = next(task for task in tasks if task in done).result()
     except Exception:  # noqa: BLE001  the upgrade is done: there is no answer any more that could tell of it
-        _log.exception("live updates end: request=%s", request[REQUEST_ID])
+        _log.exception("live updates end")
         closing = DEFECT
     finally:
         await _end(tasks)
     client.end(closing)
     if closing is not LEFT:
-        _log.info("live updates end: %s request=%s user=%s", closing.reason, request[REQUEST_ID], call.user.username)
+        _log.info("live updates end: %s", closing.reason)
     await _close(request, socket, closing)
     return socket
 

@@ -10,7 +10,16 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from cs_archiver.bus import Bus, Listener
-from cs_archiver.domain.events import Event, JobUpdate, LogAdded, QueueUpdate, SessionEnded, StepProgress, UserEnded
+from cs_archiver.domain.events import (
+    Event,
+    JobUpdate,
+    LogAdded,
+    QueueUpdate,
+    Retried,
+    SessionEnded,
+    StepProgress,
+    UserEnded,
+)
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import FINAL
 from cs_archiver.errors import InvalidRequest, JobError, NotFound
@@ -162,6 +171,8 @@ class Live:
                     queue_changed = True
                 case SessionEnded() | UserEnded():
                     self._doubt(event)
+                case Retried():
+                    pass  # a line of the log tells of it
         if queue_changed and self._members:  # read after all the other news, so that it is not older than they are
             self._offer(News(live.QueueUpdate.of(await self._jobs.queue()).body(), "queue"))
 

@@ -46,6 +46,7 @@ _SCOPES = {
     Scope.ADMIN: "A personal API token needs the scope `admin`.",
     None: "Personal API tokens may not call this.",
 }
+_MONITORS = " The addresses of `[metrics] allowed_networks` may call this without signing in."
 _DESCRIPTION = """\
 Archives finished folders of a NAS to Globus, and deletes a source only once its archive is proven stored.
 
@@ -105,8 +106,8 @@ class _Shapes:
 
 
 def document(routes: Iterable[Route], *, server: str = "/") -> Json:
-    """The description of every route below /api/; `server` is the path that stands before all of them."""
-    described = [route for route in routes if route.path.startswith("/api/")]
+    """The description of every route below /api/, and of those for monitors; `server` is the path before all."""
+    described = [route for route in routes if route.path.startswith("/api/") or route.is_for_monitors]
     shapes = _Shapes(described)
     paths: dict[str, Json] = defaultdict(dict)
     for route in described:
@@ -183,8 +184,9 @@ def _access(route: Route) -> Json:
     if route.who is Who.ANYONE:
         return {"description": _WHO[route.who], "security": []}
     scopes = [] if route.scope is None else [route.scope]
+    of_monitors = _MONITORS if route.is_for_monitors else ""
     return {
-        "description": f"{_WHO[route.who]} {_SCOPES[route.scope]}",
+        "description": f"{_WHO[route.who]} {_SCOPES[route.scope]}{of_monitors}",
         "security": [{"bearer": scopes}, {"cookie": []}],
     }
 

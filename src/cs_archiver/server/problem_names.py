@@ -59,6 +59,7 @@ PROBLEMS = {
     "database-unhealthy": Kind(503, "The database cannot be read or written just now."),
     "discovery-stopped": Kind(503, "The service is being stopped."),
     "nas-unreachable": Kind(503, "The NAS is out of reach, or in trouble."),
+    "not-ready": Kind(503, "The service cannot do its work just now; `checks` says why."),
     "preview-too-long": Kind(503, "The folder could not be looked at within the time there is for an answer."),
     "source-unavailable": Kind(503, "The NAS is out of reach."),
     "source-unreadable": Kind(503, "The folder changed while it was read, or cannot be read just now."),

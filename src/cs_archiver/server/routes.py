@@ -6,7 +6,19 @@ from aiohttp import hdrs, web
 
 from cs_archiver.domain.access import Scope
 from cs_archiver.server import live
-from cs_archiver.server.api import audit, auth, folders, job_records, job_wishes, jobs, switches, system, tokens, users
+from cs_archiver.server.api import (
+    audit,
+    auth,
+    folders,
+    job_records,
+    job_wishes,
+    jobs,
+    monitoring,
+    switches,
+    system,
+    tokens,
+    users,
+)
 from cs_archiver.server.contract.audit import AuditEntry, AuditQuery
 from cs_archiver.server.contract.auth import (
     Account,
@@ -32,6 +44,7 @@ from cs_archiver.server.contract.jobs import (
     SubmittedJob,
 )
 from cs_archiver.server.contract.live import LiveQuery
+from cs_archiver.server.contract.monitoring import Ready
 from cs_archiver.server.contract.switches import SwitchShown, SwitchWish
 from cs_archiver.server.contract.system import CheckResult, Health, SystemStatus, Version
 from cs_archiver.server.contract.tokens import TokenCreated, TokenShown, TokenWish
@@ -128,6 +141,10 @@ API = (
           "Pause or resume a worker, or all deletions; only administrators may resume deletions",
           body=SwitchWish, answer=SwitchShown, problems=("switch-not-found", "admins-only")),
     Route("GET", "/api/health", system.health, Who.ANYONE, _NONE, "Whether the service answers", answer=Health),
+    Route("GET", "/api/ready", monitoring.ready, Who.ANYONE, _NONE, "Whether the service can do its work",
+          answer=Ready, problems=("not-ready",)),
+    Route("GET", "/metrics", monitoring.metrics, Who.USER, Scope.READ, "Figures in the formats of Prometheus",
+          query=None, answer=str, media=("text/plain", "application/openmetrics-text"), is_for_monitors=True),
     Route("GET", "/api/version", system.version, Who.USER, Scope.READ, "The version of the service", answer=Version),
     Route("GET", "/api/openapi.json", system.openapi, Who.ANYONE, _NONE, "This description", answer=dict[str, Any]),
     Route("GET", "/api/docs", system.docs, Who.ANYONE, _NONE, "This description as a page", answer=str, media=_HTML),

@@ -7,7 +7,6 @@ from contextlib import aclosing
 from aiohttp import hdrs, web
 
 from cs_archiver.errors import JobError
-from cs_archiver.server.keys import REQUEST_ID
 from cs_archiver.server.negotiation import TEXT
 
 _log = logging.getLogger(__name__)
@@ -38,9 +37,9 @@ async def stream_text(
             async for piece in pieces:
                 await response.write(piece)
         except JobError as error:
-            _log.warning("request %s: the download is cut short: %s", request[REQUEST_ID], error)
+            _log.warning("the download is cut short: %s", error)
             if request.transport is not None:
                 request.transport.abort()
         except ConnectionError as error:
-            _log.info("request %s: the client left in the middle of a download: %s", request[REQUEST_ID], error)
+            _log.info("the client left in the middle of a download: %s", error)
     return response

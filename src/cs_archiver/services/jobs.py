@@ -18,6 +18,7 @@ from cs_archiver.domain.folders import Folder
 from cs_archiver.domain.job import Job, OnExisting
 from cs_archiver.domain.states import ACTIVE, BUSY, CANCELLABLE, FINAL, WAITING, JobStatus, WorkerName
 from cs_archiver.errors import Conflict, InvalidRequest, JobError, JobMovedMeanwhile, NotFound
+from cs_archiver.logs.context import about
 from cs_archiver.services.folders import FolderService
 from cs_archiver.services.job_ids import canonical, no_such_job
 
@@ -250,6 +251,8 @@ class JobService:
         update = JobUpdate(job.id, job.status, job.progress_percent, job.current_operation, _NO_NEWS)
         for event in (update, added, QueueUpdate()):
             self._bus.publish(event)
+        with about(job=job.id):
+            _log.log(logging.getLevelName(added.level.value), "%s", added.message)
 
     async def _refuse_second(self, row: dict[str, object]) -> None:
         # Before the destination is asked: an archive there may be the one that the active job just sent.

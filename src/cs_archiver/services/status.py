@@ -89,6 +89,10 @@ class StatusService:
         warnings = [*troubles, *(check.warning for check in self.checks.troubles), *paused, *of_jobs]
         return SystemStatus(disk, in_hand, counts, warnings, self._is_globus_sandbox, troubles, self.checks.latest)
 
+    async def disk(self) -> DiskSpace | None:
+        """None when it cannot be read, or does not answer within seconds."""
+        return (await self._disk())[0]
+
     async def _disk(self) -> tuple[DiskSpace | None, list[str]]:
         try:
             async with asyncio.timeout(_DISK_PATIENCE_SECONDS):

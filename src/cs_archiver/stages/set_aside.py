@@ -3,7 +3,7 @@
 import os
 import stat
 import uuid
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cs_archiver.clock import from_ns, from_text, now_text
 from cs_archiver.domain.job import Job
@@ -12,6 +12,14 @@ from cs_archiver.stages.places import Places
 from cs_archiver.tools import removal
 from cs_archiver.tools.disk import local_error, make_folders
 from cs_archiver.tools.threads import in_thread
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFiles:
+    """Whose working copies there are, and which archives; one that is not finished under the name it will have."""
+
+    job_ids: frozenset[str]
+    archive_paths: frozenset[str]
 
 
 class SetAside:
@@ -26,9 +34,9 @@ class SetAside:
         """Remove everything a job that is given up made locally, its archive included: the source has it all."""
         await in_thread(lambda _work: self._clear(job, archive_too=True))
 
-    async def left_of(self, archives: Sequence[tuple[str, str]]) -> list[str]:
-        """Of cancelled jobs, each an id and its archive's path, the ids of those that seem to have left something."""
-        return await in_thread(lambda _work: [job_id for job_id, path in archives if self._is_left(job_id, path)])
+    async def what_is_there(self) -> LocalFiles:
+        """The working copies and archives on the local disk now, finished or not. What cannot be listed is left out."""
+        return await in_thread(lambda _work: self._what_is_there())
 
     async def discard_left(self, job: Job) -> bool:
         """As `discard`, of a job cancelled earlier; False, and nothing is touched, if what is there may not be its own.
@@ -67,9 +75,14 @@ class SetAside:
         except OSError as problem:
             raise local_error(folder, problem) from problem
 
-    def _is_left(self, job_id: str, archive: str) -> bool:
-        left = (archive, f"{archive}.partial", self._places.temp / job_id)
-        return any(os.path.lexists(path) for path in left)
+    def _what_is_there(self) -> LocalFiles:
+        _, copies, _ = next(os.walk(self._places.temp), ("", [], []))
+        paths = {
+            os.path.join(folder, name).removesuffix(".partial")
+            for folder, _, names in os.walk(self._places.archives)
+            for name in names
+        }
+        return LocalFiles(frozenset(filter(_is_text, copies)), frozenset(filter(_is_text, paths)))
 
     def _discard_left(self, job: Job) -> bool:
         archive = self._places.archive(job)
@@ -127,6 +140,11 @@ def _may_be_archive_of(job: Job, archive: bytes) -> bool:
         and job.completed_at is not None
         and from_text(from_ns(status.st_mtime_ns)) <= from_text(job.completed_at)
     )
+
+
+def _is_text(name: str) -> bool:
+    """Whether a job can be called so: names that are no UTF-8 are never archived."""
+    return not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _is_job_id(name: bytes) -> bool:

@@ -89,6 +89,7 @@ class Globus:
 
     def __init__(self, access: GlobusAccess) -> None:
         self._threads = GlobusThreads(access)
+        self.tally = self._threads.tally
 
     async def collection(self, collection_id: str) -> Collection:
         """What the collection says of itself now."""
@@ -119,7 +120,9 @@ class Globus:
 
     async def task(self, task_id: str) -> dict[str, Any]:
         """The task document; raises Temporary when Globus does not know the task."""
-        return await self._threads.ask(f"reading Globus task {task_id}", lambda client: _task(client, task_id))
+        document = await self._threads.ask(f"reading Globus task {task_id}", lambda client: _task(client, task_id))
+        self.tally.note_faults(task_id, document.get("faults"))
+        return document
 
     async def successful_transfers(self, task_id: str) -> list[dict[str, Any]]:
         """A row for each file transferred; raises Temporary when Globus does not give the list yet."""

@@ -5,6 +5,7 @@ import contextlib
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -13,13 +14,14 @@ from typing import Any, Final, TypeVar
 from globus_sdk import ClientCredentialsAuthorizer, ConfidentialAppAuthClient, TransferAPIError, TransferClient
 from globus_sdk.transport import RequestsTransport, RetryConfig
 
-from cs_archiver.errors import ConnectionTrouble
+from cs_archiver.errors import ConnectionTrouble, JobError
 from cs_archiver.tools.globus_errors import is_consent_missing, translated
 
 APP_NAME: Final = "cs-archiver"
 THREADS: Final = 3
 MAX_RETRIES: Final = 2
 CLOSE_GRACE_SECONDS: Final = 1.0
+_TASKS_REMEMBERED: Final = 100
 
 T = TypeVar("T")
 Question = Callable[[TransferClient], T]
@@ -41,10 +43,42 @@ class GlobusAccess:
     retry_sleep_limit_seconds: float = 5.0
 
 
+class Tally:
+    """Questions to Globus by what came of them, and the faults of its tasks; counted by several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked: Counter[str] = Counter()
+        self._faults = 0
+        self._faults_of: dict[str, int] = {}
+
+    def note(self, result: str) -> None:
+        """`result` is "ok", or the name of the problem."""
+        with self._lock:
+            self._asked[result] += 1
+
+    def note_faults(self, task_id: str, faults: object) -> None:
+        """`faults` are those of the task up to now, if Globus says so."""
+        if not isinstance(faults, int):
+            return
+        with self._lock:
+            self._faults += max(0, faults - self._faults_of.pop(task_id, 0))
+            self._faults_of[task_id] = faults
+            if len(self._faults_of) > _TASKS_REMEMBERED:
+                del self._faults_of[next(iter(self._faults_of))]
+
+    def take(self) -> tuple[Counter[str], int]:
+        """What was counted since this was last called."""
+        with self._lock:
+            taken, self._asked, self._faults = (self._asked, self._faults), Counter(), 0
+        return taken
+
+
 class GlobusThreads:
     """Answers questions to Globus one per thread; nothing starts and nothing is sent before the first."""
 
     def __init__(self, access: GlobusAccess) -> None:
+        self.tally = Tally()
         self._access = access
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -80,7 +114,7 @@ class GlobusThreads:
         # Daemons: a ThreadPoolExecutor's threads hold up the end of the process for as long as a call hangs.
         self._threads = [
             threading.Thread(
-                target=_serve, args=(self._access, self._calls), name=f"globus-client-{number}", daemon=True
+                target=_serve, args=(self._access, self._calls, self.tally), name=f"globus-client-{number}", daemon=True
             )
             for number in range(THREADS)
         ]
@@ -94,13 +128,17 @@ class _Call:
     question: Question[Any]
     future: Future[Any]
 
-    def perform(self, clients: "_Clients") -> None:
+    def perform(self, clients: "_Clients", tally: Tally) -> None:
         if not self.future.set_running_or_notify_cancel():
             return
         try:
-            self.future.set_result(self._answer(clients))
+            answer = self._answer(clients)
         except BaseException as error:  # noqa: BLE001  (raised where it is awaited)
+            tally.note(error.problem if isinstance(error, JobError) else type(error).__name__)
             self.future.set_exception(error)
+        else:
+            tally.note("ok")
+            self.future.set_result(answer)
 
     def refusal(self) -> ConnectionTrouble:
         return ConnectionTrouble(f"{self.doing}: the connection to Globus is closed", problem="globus-unreachable")
@@ -112,10 +150,10 @@ class _Call:
             raise translated(self.doing, error) from error
 
 
-def _serve(access: GlobusAccess, calls: "queue.SimpleQueue[_Call | None]") -> None:
+def _serve(access: GlobusAccess, calls: "queue.SimpleQueue[_Call | None]", tally: Tally) -> None:
     with contextlib.closing(_Clients(access)) as clients:
         while (call := calls.get()) is not None:
-            call.perform(clients)
+            call.perform(clients, tally)
             del call
 
 

@@ -9,7 +9,7 @@ from cs_archiver.clock import now_text
 from cs_archiver.db.database import DatabaseFull
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
-from cs_archiver.domain.events import JobUpdate, LogLevel, QueueUpdate, StepProgress
+from cs_archiver.domain.events import JobUpdate, LogLevel, QueueUpdate, Retried, StepProgress
 from cs_archiver.domain.job import HELD, Job
 from cs_archiver.domain.retry import Again, Operation, RetryPolicy, after_failure, operation_of
 from cs_archiver.domain.states import JobStatus, WorkerName, restart_of, step_name, worker_of
@@ -169,6 +169,8 @@ class Aftermath:
     async def _try_again(self, job: Job, error: Temporary, again: Again, counter: str) -> None:
         text = f"Retry {again.number}/{again.limit} in {again.delay_seconds:g} s: {error}"
         await self._tell(job, text, LogLevel.WARNING)
+        is_connection = counter == "connection_retries"
+        self._bus.publish(Retried(job.id, operation_of(job.status, connection_trouble=is_connection)))
         changes: dict[str, object] = {
             counter: again.number,
             "progress_percent": job.progress_percent,

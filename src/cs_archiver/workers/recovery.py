@@ -8,6 +8,7 @@ from cs_archiver.db.queue import Queue
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.states import BUSY, JobStatus, WorkerName
 from cs_archiver.errors import JobError, NeedsOperator
+from cs_archiver.logs.context import about
 from cs_archiver.stages.set_aside import SetAside
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.threads import in_thread
@@ -70,12 +71,16 @@ async def discard_left_by_cancels(jobs: Jobs, set_aside: SetAside) -> None:
     Only before any worker begins: afterwards another job may write an archive of the same name. What cannot be
     removed is no reason not to start; the next start tries again.
     """
-    for job_id in await set_aside.left_of(await jobs.cancelled_archives()):
-        job = await jobs.find(job_id)
-        if job is None or await jobs.is_archive_of_another(job):
+    # What lies there is little, and cancelled jobs may be many: so it is asked which of them it belongs to.
+    there = await set_aside.what_is_there()
+    if not there.job_ids and not there.archive_paths:
+        return
+    for job in await jobs.cancelled_of(there.job_ids, there.archive_paths):
+        if job.archive_path is None or await jobs.is_archive_of_another(job):
             continue
         try:
             if await set_aside.discard_left(job):
                 await jobs.log(job.id, LogLevel.INFO, "What this job left on the local disk is removed")
         except JobError as error:
-            _log.warning("job_id=%s what it left is looked at again at the next start: %s", job.id, error)
+            with about(job=job.id, user=job.created_by):
+                _log.warning("what it left is looked at again at the next start: %s", error)

@@ -15,6 +15,7 @@ from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, StepProgres
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.progress import StepMeter, job_percent
 from cs_archiver.errors import JobMovedMeanwhile, NeedsOperator
+from cs_archiver.logs.context import about
 
 _PUBLISH_SECONDS = 0.2
 _STORE_SECONDS = 2.0
@@ -109,7 +110,7 @@ class JobReport:
             await self._queue.checkpoint(self._job, progress_percent=self._percent, current_operation=self._operation)
         except (JobMovedMeanwhile, NeedsOperator) as error:
             # Progress in the database is a convenience: not storing it must not disturb the job.
-            _log.warning("job_id=%s its progress was not stored: %s", self._job.id, error)
+            _log.warning("the progress was not stored: %s", error)
 
 
 async def log_line(jobs: Jobs, bus: Bus, job_id: str, message: str, level: LogLevel) -> None:
@@ -119,5 +120,6 @@ async def log_line(jobs: Jobs, bus: Bus, job_id: str, message: str, level: LogLe
 
 def tell(bus: Bus, line: LogAdded) -> None:
     """What `log_line` does once the line is in the job's log."""
-    _log.log(logging.getLevelName(line.level.value), "job_id=%s %s", line.job_id, line.message)
+    with about(job=line.job_id):
+        _log.log(logging.getLevelName(line.level.value), "%s", line.message)
     bus.publish(line)

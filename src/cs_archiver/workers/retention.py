@@ -10,6 +10,7 @@ from cs_archiver.db.switches import Switches
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import FINAL, JobStatus
 from cs_archiver.errors import JobError
+from cs_archiver.logs.context import about
 from cs_archiver.stages.set_aside import SetAside
 
 _LOOK_SECONDS = 3600.0
@@ -42,7 +43,8 @@ class Retention:
             job = await self._jobs.find(job_id)
             if job is not None and await self._is_over(job, keep):
                 await self._set_aside.forget(job)
-                _log.info("job_id=%s what it left in the folder for failed jobs is removed", job.id)
+                with about(job=job.id, user=job.created_by):
+                    _log.info("what it left in the folder for failed jobs is removed")
 
     async def _is_over(self, job: Job, keep: timedelta) -> bool:
         """Whether nothing can rest on these files any more; a job that is not known keeps its own."""

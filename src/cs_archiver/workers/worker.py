@@ -22,6 +22,7 @@ from cs_archiver.errors import (
     Permanent,
     Temporary,
 )
+from cs_archiver.logs.context import about
 from cs_archiver.stages.stage import Advance, Stage
 from cs_archiver.workers.aftermath import Aftermath
 from cs_archiver.workers.leave import Leave
@@ -95,10 +96,11 @@ class Worker:
         return True
 
     async def _serve(self, job: Job, bell: QueueBell) -> None:
-        try:
-            await self._run_stage(job, bell)
-        except JobMovedMeanwhile as error:
-            _log.info("%s: what comes next is looked at anew", error)
+        with about(job=job.id, user=job.created_by):
+            try:
+                await self._run_stage(job, bell)
+            except JobMovedMeanwhile as error:
+                _log.info("%s: what comes next is looked at anew", error)
 
     async def _run_stage(self, job: Job, bell: QueueBell) -> None:
         report = JobReport(job, bus=self._bus, jobs=self._jobs, queue=self._queue)
@@ -116,7 +118,7 @@ class Worker:
         except OSError as error:
             await self._aftermath.of(report.newest(job), _unforeseen(job, error))
         except Exception as error:  # noqa: BLE001  the one place: a bug in a stage must not end the worker
-            _log.exception("job_id=%s unexpected error while %s", job.id, job.status)
+            _log.exception("unexpected error while %s", job.status)
             failure = Permanent(f"unexpected error: {error!r}", problem="unexpected-error")
             await self._aftermath.of(report.newest(job), failure)
 

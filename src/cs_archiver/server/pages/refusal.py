@@ -45,7 +45,7 @@ async def refusal(
             status=error.status,
         )
     except Exception:  # noqa: BLE001  the very last stop: an answer that needs nothing beside itself
-        _log.exception("request %s: no page for the refusal", request[REQUEST_ID])
+        _log.exception("no page for the refusal")
         return problem(request, error, headers=headers)
     page.headers.update(headers or {})
     if error.status == HTTPStatus.TOO_MANY_REQUESTS and "retry_after" in error.members:
