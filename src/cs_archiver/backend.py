@@ -29,6 +29,7 @@ from cs_archiver.services.job_waits import JobWaits
 from cs_archiver.services.jobs import DestinationIsTaken, JobService
 from cs_archiver.services.markers import Markers
 from cs_archiver.services.metrics import Elsewhere, Metrics
+from cs_archiver.services.notify.life import notifications_of, telling
 from cs_archiver.services.passwords import HashCost, Passwords
 from cs_archiver.services.preview import Previews, PreviewSettings, WhyTaken
 from cs_archiver.services.readiness import Needs, Readiness
@@ -67,6 +68,7 @@ async def build_services(parts: Parts, stack: AsyncExitStack, notices: Sequence[
     )
     checks = _running_checks(parts)
     stack.push_async_callback(checks.close)
+    notifications = notifications_of(settings)
     status = StatusService(
         database,
         checks,
@@ -74,8 +76,10 @@ async def build_services(parts: Parts, stack: AsyncExitStack, notices: Sequence[
         storage_path=settings.storage.base_path,
         is_globus_sandbox=settings.globus.is_custom_service,
         notices=notices,
+        of_notifications=notifications.troubles,
     )
     stack.callback(status.close)
+    await stack.enter_async_context(telling(notifications, settings, database, parts.bus, status))
     users = UserService(Users(database), parts.bus, passwords)
     tokens = TokenService(Tokens(database), parts.bus)
     live = Live(parts.bus, jobs, Limits())
@@ -97,6 +101,7 @@ async def build_services(parts: Parts, stack: AsyncExitStack, notices: Sequence[
         _readiness(parts, stack),
         await Metrics.open(database, parts.bus, elsewhere),
         live,
+        notifications,
     )
 
 

@@ -15,6 +15,7 @@ from cs_archiver.commands.common import run as run_to_end
 from cs_archiver.commands.configuration import check_config, config_group
 from cs_archiver.commands.doctor import doctor
 from cs_archiver.commands.globus_sandbox import globus_sandbox
+from cs_archiver.commands.notify import notify_child, notify_test
 from cs_archiver.commands.pause import pause, resume
 from cs_archiver.commands.user import user
 from cs_archiver.demo.command import run_demo
@@ -64,5 +65,5 @@ def demo(folder: Path, port: int, *, hands_off: bool) -> None:
         sys.exit(EXIT_FAILED)
 
 
-for command in (check_config, config_group, doctor, globus_sandbox, pause, resume, user):
+for command in (check_config, config_group, doctor, globus_sandbox, notify_child, notify_test, pause, resume, user):
     main.add_command(command)

@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, SecretStr
 
 from cs_archiver.domain.hours import Hours
+from cs_archiver.domain.notices import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,11 @@ def _are_hours(text: str) -> bool:
     return True
 
 
+def _are_urls(value: SecretStr) -> bool:
+    urls = value.get_secret_value().split()
+    return all(re.match(r"[A-Za-z0-9]+://.", url) for url in urls) and len(set(urls)) == len(urls)
+
+
 def _lower_uuid(text: str) -> str:
     try:
         return str(UUID(text)) if text else text
@@ -95,6 +101,12 @@ _WEB_HOST = r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
 
 Text = Annotated[str, _expects("text in UTF-8 that is not empty", lambda text: text.strip() and _is_utf8(text))]
 Secret = Annotated[SecretStr, _expects("text in UTF-8", lambda value: _is_utf8(value.get_secret_value()))]
+NoticeUrls = Annotated[
+    Secret, _expects("URLs such as mailto://..., blanks or line breaks between them, none of them twice", _are_urls)
+]
+NoticeKinds = Annotated[
+    tuple[str, ...], _expects(f"a list of some of {', '.join(Kind)}", lambda kinds: set(kinds) <= set(Kind))
+]
 SigningKey = Annotated[Secret, _expects("at least 32 bytes, or nothing to have one made", _is_signing_key)]
 LocalFile = Annotated[str, _expects("a path in UTF-8", _is_path)]
 AbsolutePath = Annotated[

@@ -10,6 +10,7 @@ from cs_archiver.sections.places import Discovery, DiskSpace, Qnap, Storage
 from cs_archiver.sections.politeness import Politeness
 from cs_archiver.sections.section import Section
 from cs_archiver.sections.sending import Globus, Retry, Upload
+from cs_archiver.sections.telling import Notify
 from cs_archiver.setting_types import Variable
 
 
@@ -52,6 +53,7 @@ class Settings:
     discovery: Discovery = field(default_factory=Discovery)
     checks: Checks = field(default_factory=Checks)
     politeness: Politeness = field(default_factory=Politeness)
+    notify: Notify = field(default_factory=Notify)
     log: Log = field(default_factory=Log)
     metrics: Metrics = field(default_factory=Metrics)
     origin: Origin = field(default_factory=Origin, compare=False, repr=False)

@@ -12,6 +12,7 @@ NEW_PASSWORD = "seven lamps in the harbour"
 PAGES = [
     "/settings", "/settings/tokens/new", "/settings/tokens/1/revoke", "/admin/users", "/admin/users/new",
     "/admin/users/2/delete", "/admin/users/2/password", "/admin/audit", "/admin/audit?q=nothing",
+    "/admin/notifications",
 ]  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,6 +29,7 @@ from cs_archiver.domain.access import Scope
 from cs_archiver.domain.checks import Checked
 from cs_archiver.domain.folders import Patterns
 from cs_archiver.domain.job import Job
+from cs_archiver.domain.notices import Kind
 from cs_archiver.errors import ConnectionTrouble
 from cs_archiver.server.application import Services, build
 from cs_archiver.server.listening import Runner
@@ -47,6 +48,10 @@ from cs_archiver.services.job_waits import JobWaits
 from cs_archiver.services.jobs import JobService
 from cs_archiver.services.markers import Markers
 from cs_archiver.services.metrics import Elsewhere, Metrics
+from cs_archiver.services.notify.notifications import Notifications
+from cs_archiver.services.notify.notifier import Notifier
+from cs_archiver.services.notify.state import StateFile
+from cs_archiver.services.notify.texts import Texts
 from cs_archiver.services.passwords import HashCost, Passwords
 from cs_archiver.services.preview import Previews, PreviewSettings
 from cs_archiver.services.readiness import Needs, Readiness
@@ -131,6 +136,7 @@ class Api:
     jobs: JobService
     live: Live
     installation: "Installation"
+    notifications: Notifications
     tokens: dict[str, str] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
 
@@ -260,6 +266,7 @@ async def running_api(
     is_globus_sandbox: bool = False,
     limits: Limits = ROOMY,
     lifetime: timedelta = LIFETIME,
+    notifiers: Sequence[Notifier] = (),
 ) -> AsyncIterator[Api]:
     """Four users: `ann`, the administrator `root`, and the newcomers `new` and `newadmin`."""
     nas = tmp_path / "nas"
@@ -275,6 +282,8 @@ async def running_api(
     installation = Installation()
     checks = Checks(installation.looked_at)
     switches = await Switches.read_from(database)
+    told = StateFile(tmp_path / "notified.json")
+    notifications = Notifications(notifiers, frozenset(Kind), told, Texts(public_url))
     status = StatusService(
         database,
         checks,
@@ -282,6 +291,7 @@ async def running_api(
         storage_path=storage or tmp_path,
         is_globus_sandbox=is_globus_sandbox,
         notices=[],
+        of_notifications=notifications.troubles,
     )
     jobs = JobService(
         database,
@@ -312,6 +322,7 @@ async def running_api(
         readiness=Readiness(database, Needs(nas, storage or tmp_path, 1.0), are_workers_there=lambda: True),
         metrics=await Metrics.open(database, bus, Elsewhere(lambda: live.count, status.disk, Tally())),
         live=live,
+        notifications=notifications,
     )
     app = build(
         services,
@@ -323,7 +334,18 @@ async def running_api(
     try:
         async with TestClient(_Server(app), cookie_jar=DummyCookieJar()) as client:
             api = Api(
-                client, database, bus, nas, destination, accounts, personal_tokens, users, jobs, live, installation
+                client,
+                database,
+                bus,
+                nas,
+                destination,
+                accounts,
+                personal_tokens,
+                users,
+                jobs,
+                live,
+                installation,
+                notifications,
             )
             await api.add_user("ann")
             await api.add_user("root", is_admin=True)

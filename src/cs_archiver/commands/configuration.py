@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from cs_archiver import config
-from cs_archiver.commands.common import EXIT_CONFIG, config_option, end, read_settings
+from cs_archiver.commands.common import EXIT_CONFIG, config_option, end, read_settings, run
 from cs_archiver.errors import ConfigError
+from cs_archiver.services.notify.apprise_notifier import require_usable
 from cs_archiver.services.shown_settings import Shown, shown_settings
 from cs_archiver.settings import Settings
 
@@ -25,6 +26,7 @@ def check_config(config_file: Path | None) -> None:
     error = _why_not_usable(settings)
     if error is not None:
         end(error, EXIT_CONFIG)
+    run(require_usable(settings))
     click.echo("The configuration is fine.")
 
 

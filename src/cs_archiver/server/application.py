@@ -31,6 +31,7 @@ from cs_archiver.services.job_waits import JobWaits
 from cs_archiver.services.jobs import JobService
 from cs_archiver.services.markers import Markers
 from cs_archiver.services.metrics import Metrics
+from cs_archiver.services.notify.notifications import Notifications
 from cs_archiver.services.preview import Previews
 from cs_archiver.services.readiness import Readiness
 from cs_archiver.services.status import StatusService
@@ -59,6 +60,7 @@ class Services:
     readiness: Readiness
     metrics: Metrics
     live: Live
+    notifications: Notifications
 
 
 def build(
@@ -132,3 +134,4 @@ def _provide(app: web.Application, services: Services) -> None:
     app[keys.READINESS] = services.readiness
     app[keys.METRICS] = services.metrics
     app[keys.LIVE] = services.live
+    app[keys.NOTIFICATIONS] = services.notifications

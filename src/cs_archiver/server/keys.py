@@ -17,6 +17,7 @@ from cs_archiver.services.job_waits import JobWaits
 from cs_archiver.services.jobs import JobService
 from cs_archiver.services.markers import Markers
 from cs_archiver.services.metrics import Metrics
+from cs_archiver.services.notify.notifications import Notifications
 from cs_archiver.services.preview import Previews
 from cs_archiver.services.readiness import Readiness
 from cs_archiver.services.status import StatusService
@@ -40,6 +41,7 @@ SWITCHES = web.AppKey("switches", SwitchService)
 READINESS = web.AppKey("readiness", Readiness)
 METRICS = web.AppKey("metrics", Metrics)
 LIVE = web.AppKey("live", Live)
+NOTIFICATIONS = web.AppKey("notifications", Notifications)
 PUBLIC_URL = web.AppKey("public_url", str)
 MONITORS = web.AppKey("monitors", tuple[IPv4Network | IPv6Network, ...])
 IS_GLOBUS_SANDBOX = web.AppKey("is_globus_sandbox", bool)

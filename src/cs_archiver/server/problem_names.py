@@ -41,6 +41,7 @@ PROBLEMS = {
     "job-not-accepted": Kind(409, "The database refused the job."),
     "last-admin": Kind(409, "Without the last administrator, nobody could manage users."),
     "not-failed": Kind(409, "Only a failed job can be retried."),
+    "notifications-off": Kind(409, "No place is set to which notifications could be sent."),
     "nothing-to-archive": Kind(409, "The folder is empty, or holds nothing but a single .txt file."),
     "own-account": Kind(409, "Nobody can do this to the account they are signed in with."),
     "too-many-tokens": Kind(409, "You have as many personal API tokens as there may be."),

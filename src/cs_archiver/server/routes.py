@@ -14,6 +14,7 @@ from cs_archiver.server.api import (
     job_wishes,
     jobs,
     monitoring,
+    notifications,
     switches,
     system,
     tokens,
@@ -45,6 +46,7 @@ from cs_archiver.server.contract.jobs import (
 )
 from cs_archiver.server.contract.live import LiveQuery
 from cs_archiver.server.contract.monitoring import Ready
+from cs_archiver.server.contract.notifications import NotificationTested
 from cs_archiver.server.contract.switches import SwitchShown, SwitchWish
 from cs_archiver.server.contract.system import CheckResult, Health, SystemStatus, Version
 from cs_archiver.server.contract.tokens import TokenCreated, TokenShown, TokenWish
@@ -92,6 +94,9 @@ API = (
           body=PasswordReset, status=204, problems=(*_NO_USER, "weak-password", "changed-meanwhile")),
     Route("GET", "/api/audit", audit.page, Who.ADMIN, Scope.ADMIN, "Who did what, the newest first",
           query=AuditQuery, answer=list[AuditEntry]),
+    Route("POST", "/api/notifications/test", notifications.test, Who.ADMIN, Scope.ADMIN,
+          "Send a test to every place that notifications go to, and say what came of each",
+          answer=list[NotificationTested], problems=("notifications-off",)),
 
     Route("GET", "/api/folders", folders.listed, Who.USER, Scope.READ, "The folders that can be archived",
           query=FoldersQuery, answer=list[Folder], problems=SCAN),

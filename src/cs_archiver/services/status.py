@@ -1,7 +1,7 @@
 """How the system is doing: disk, workers, counts, and what a person should look at."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from cs_archiver.domain.states import ACTIVE, BUSY, JobStatus, WorkerName, worke
 from cs_archiver.domain.switches import NOBODYS_FAULT, said_of
 from cs_archiver.services.checks import Checks
 
-_WARN_ABOVE_PERCENT_USED = 80.0
+WARN_ABOVE_PERCENT_USED = 80.0
 _DISK_PATIENCE_SECONDS = 3.0
 
 
@@ -58,13 +58,15 @@ class StatusService:
         storage_path: Path,
         is_globus_sandbox: bool,
         notices: Sequence[str],
+        of_notifications: Callable[[], list[str]],
     ) -> None:
-        """`notices` are warnings that hold for as long as the service runs."""
+        """`notices` are warnings that hold for as long as the service runs, `of_notifications` gives those of now."""
         self._database = database
         self._switches = switches
         self._jobs = Jobs(database)
         self.checks = checks
         self._notices = notices
+        self._of_notifications = of_notifications
         self._storage_path = storage_path
         self._is_globus_sandbox = is_globus_sandbox
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="disk-space")
@@ -76,7 +78,8 @@ class StatusService:
     async def read(self) -> SystemStatus:
         disk, of_disk = await self._disk()
         trouble = self._database.trouble
-        troubles = [*self._notices, *([f"Database unhealthy: {trouble}."] if trouble else []), *of_disk]
+        of_database = [f"Database unhealthy: {trouble}."] if trouble else []
+        troubles = [*self._notices, *of_database, *of_disk, *self._of_notifications()]
         paused = [f"{said_of(switch, pause)}." for switch, pause in self._switches.paused.items()]
         active = await self._jobs.in_line(ACTIVE)
         troubled = [job for job in active if job.error_problem and job.error_problem not in NOBODYS_FAULT]
@@ -101,7 +104,7 @@ class StatusService:
             return None, [f"The disk under {self._storage_path} does not answer."]
         except OSError as error:
             return None, [f"The disk under {self._storage_path} cannot be read: {error.strerror}."]
-        if disk.percent_used > _WARN_ABOVE_PERCENT_USED:
+        if disk.percent_used > WARN_ABOVE_PERCENT_USED:
             return disk, [f"Only {100 - disk.percent_used:.1f} % of the disk under {self._storage_path} is free."]
         return disk, []
 

@@ -11,6 +11,7 @@ ACTIONS = {
     "users_add": "Add a user",
     "users_remove": "Delete a user",
     "users_reset_password": "Reset a password",
+    "notifications_test": "Test the notifications",
     "folders_refresh": "Scan the NAS",
     "job_wishes_preview": "Look at what archiving would do",
     "system_check": "Check the installation",

@@ -21,6 +21,7 @@ NAV = (
     NavItem("/admin/users", "Users", "users", Who.ADMIN),
     NavItem("/checks", "Checks", "verify", Who.ADMIN),
     NavItem("/admin/audit", "Audit trail", "audit", Who.ADMIN),
+    NavItem("/admin/notifications", "Notifications", "bell", Who.ADMIN),
 )
 """The pages of everyday use, in this order; those for administrators come last, in a menu of their own."""
 

@@ -13,6 +13,7 @@ from cs_archiver.server.negotiation import HTML
 from cs_archiver.server.pages import (
     admin,
     admin_audit,
+    admin_notifications,
     archive,
     checks,
     folders,
@@ -145,6 +146,9 @@ PAGES = (
     form("/admin/users/{user_id}/password", admin.reset_password, Who.ADMIN, "Give a user a new password",
          body=admin.ResetForm, deed="users_reset_password",
          problems=("user-not-found", "own-account", "weak-password", "changed-meanwhile")),
+    page("/admin/notifications", admin_notifications.show, Who.ADMIN, "What is told to people, and where"),
+    form("/admin/notifications/test", admin_notifications.test, Who.ADMIN, "Send a test to every place",
+         deed="notifications_test", problems=("notifications-off",)),
     page("/admin/audit", admin_audit.show, Who.ADMIN, "Who did what, the newest first",
          query=admin_audit.AuditPageQuery),
 )

@@ -1,0 +1,1 @@
+"""Tells people who do not watch the dashboard; nothing here can hold up a job."""
