@@ -7,7 +7,7 @@ TOOLS := 7z rsync
 SOURCES := src tests
 PIP := pip install --quiet --disable-pip-version-check --require-virtualenv
 
-.PHONY: help setup setup-tests demo demo-run demo-reset serve test test-faults check fix bench screenshots clean
+.PHONY: help setup setup-tests demo demo-run demo-reset serve test test-faults check fix bench screenshots bundle bundle-check clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -68,6 +68,17 @@ bench: setup ## Measure, each figure against a baseline in the same run
 
 screenshots: setup-tests ## Write pictures of every page into docs/screenshots
 	@$(BIN)/python -m tests.browser.screenshots
+
+bundle: setup ## Build dist/: the wheel, and the single file that needs no Python
+	@.ci/tools objcopy libpython
+	@rm -rf dist
+	@$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@$(BIN)/pyinstaller --noconfirm --log-level ERROR --distpath dist --workpath build .ci/single_file.spec
+	@ls -sh1 dist
+
+bundle-check: ## Try both from an empty folder: version, configuration, demo with its proof, pages; minutes
+	@.ci/tools $(TOOLS)
+	@$(PYTHON) .ci/bundle-check
 
 clean: ## Remove what was built and installed here; the demo's data stays
 	@rm -rf $(VENV) $(CLI_VENV) build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis

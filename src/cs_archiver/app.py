@@ -4,9 +4,11 @@ import asyncio
 import gc
 import getpass
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from aiohttp import web
 
@@ -22,6 +24,7 @@ from cs_archiver.db.switches import Switches
 from cs_archiver.db.users import Users
 from cs_archiver.domain.checks import Checked
 from cs_archiver.domain.events import QueueUpdate
+from cs_archiver.domain.states import BUSY, WAITING
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.pipeline import Parts, access_of, build_retention, build_workers, places_of
 from cs_archiver.server.application import build
@@ -39,6 +42,7 @@ from cs_archiver.tools.lock import lock_database, lock_storage
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.process import Politeness, Processes
 from cs_archiver.tools.sevenzip import SevenZip
+from cs_archiver.tools.systemd import Systemd
 from cs_archiver.workers.recovery import (
     discard_left_by_cancels,
     doubt_older_database,
@@ -63,33 +67,40 @@ async def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, logs.reopen)
-    async with running(settings) as (address, workers):
+    systemd = Systemd(os.environ)
+    loop.add_signal_handler(signal.SIGHUP, partial(_reopen_logs, systemd))
+    async with AsyncExitStack() as last, running(settings, systemd) as (address, workers):
         on_ready(address)
+        systemd.ready()
+        alive = asyncio.create_task(systemd.stay_alive(lambda: stop.is_set() or not workers.done()), name="watchdog")
+        last.push_async_callback(_cancelled, alive)
         stopping = asyncio.create_task(stop.wait(), name="wait for the signal to stop")
         await asyncio.wait({stopping, workers}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        systemd.stopping()
         if workers.done():
             raise NeedsOperator("a worker ended; the log says why: start the service again") from workers.exception()
         _log.info("stopping: tools are ended, a Globus task goes on by itself")
 
 
+def _reopen_logs(systemd: Systemd) -> None:
+    with systemd.reloading():
+        logs.reopen()
+
+
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
+async def running(settings: Settings, systemd: Systemd | None = None) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
     """The whole service: its address, and the task of both workers, which ends only when one of them fails."""
     async with AsyncExitStack() as stack:
         storage = settings.storage
-        storage_lock = lock_storage(storage.base_path)
-        stack.callback(storage_lock.release)
-        database_lock = lock_database(settings.database.path)
-        stack.callback(database_lock.release)
+        locks = _locked(settings, stack)
         for folder in (storage.temp_dir, storage.archives_dir, storage.failed_dir):
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         database = await Database.open(settings.database.path, read_connections=settings.database.pool_size)
         stack.push_async_callback(database.close)
         polite = settings.politeness
         processes = Processes(
-            inherit_fds=(storage_lock.descriptor, database_lock.descriptor),
+            inherit_fds=locks,
             politeness=Politeness(polite.nice, polite.io_class, polite.io_level),
         )
         await SevenZip(processes).version()
@@ -108,7 +119,19 @@ async def running(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[N
         workers = asyncio.create_task(_run(parts), name="workers")
         stack.push_async_callback(_cancelled, workers)
         parts.pulse.follow(workers)
+        if systemd is not None:
+            status = asyncio.create_task(systemd.show(partial(_in_words, Jobs(database))), name="status for systemd")
+            stack.push_async_callback(_cancelled, status)
         yield address, workers
+
+
+def _locked(settings: Settings, stack: AsyncExitStack) -> tuple[int, ...]:
+    """The descriptors of what keeps a second service out. Raises NeedsOperator when there is one."""
+    storage_lock = lock_storage(settings.storage.base_path)
+    stack.callback(storage_lock.release)
+    database_lock = lock_database(settings.database.path)
+    stack.callback(database_lock.release)
+    return storage_lock.descriptor, database_lock.descriptor
 
 
 async def _run(parts: Parts) -> None:
@@ -122,6 +145,13 @@ async def _run(parts: Parts) -> None:
     except BaseExceptionGroup:
         _log.critical("a worker ended: the service stops", exc_info=True)
         raise
+
+
+async def _in_words(jobs: Jobs) -> str:
+    counts = await jobs.counts()
+    in_hand = sum(counts[state] for states in BUSY.values() for state in states)
+    waiting = sum(counts[state] for state in WAITING.values())
+    return f"{in_hand} in hand, {waiting} waiting"
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -17,6 +17,7 @@ from cs_archiver.commands.doctor import doctor
 from cs_archiver.commands.globus_sandbox import globus_sandbox
 from cs_archiver.commands.notify import notify_child, notify_test
 from cs_archiver.commands.pause import pause, resume
+from cs_archiver.commands.systemd_unit import systemd_unit
 from cs_archiver.commands.user import user
 from cs_archiver.demo.command import run_demo
 from cs_archiver.server.openapi import document
@@ -65,5 +66,17 @@ def demo(folder: Path, port: int, *, hands_off: bool) -> None:
         sys.exit(EXIT_FAILED)
 
 
-for command in (check_config, config_group, doctor, globus_sandbox, notify_child, notify_test, pause, resume, user):
+COMMANDS = (
+    check_config,
+    config_group,
+    doctor,
+    globus_sandbox,
+    notify_child,
+    notify_test,
+    pause,
+    resume,
+    systemd_unit,
+    user,
+)
+for command in COMMANDS:
     main.add_command(command)
