@@ -1,4 +1,4 @@
--- The whole current schema of CS Archiver, which is its first. Times are UTC ISO 8601 text ending in Z; sizes are bytes; paths of entries are raw bytes (BLOB).
+-- The whole current schema of CS Archiver; db/migrations holds the steps to it from each earlier version. Times are UTC ISO 8601 text ending in Z; sizes are bytes; paths of entries are raw bytes (BLOB).
 
 CREATE TABLE users (
     id                   INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -250,7 +250,7 @@ CREATE TABLE archives (
 ) STRICT;
 CREATE INDEX archives_by_deletion ON archives (source_deleted_at, manifest_id, archive_size_bytes);  -- all that is summed up
 
--- What people have paused; a row that is there is a pause, and the audit trail tells who ended one.
+-- What people have paused, so that it stays paused over a restart; the audit trail tells who ended a pause.
 CREATE TABLE switches (
     name       TEXT PRIMARY KEY,                              -- 'local_paused', 'transfer_paused', 'deletions_paused'
     changed_at TEXT NOT NULL,
@@ -323,4 +323,4 @@ CREATE TRIGGER manifest_entries_in_the_catalogue_stay BEFORE DELETE ON manifest_
 WHEN EXISTS (SELECT 1 FROM archives WHERE manifest_id = OLD.manifest_id)
 BEGIN SELECT RAISE(ABORT, 'the catalogue is kept for good'); END;
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

@@ -15,7 +15,9 @@ from aiohttp import web
 from cs_archiver import logs
 from cs_archiver.backend import build_services, passwords_of
 from cs_archiver.bus import Bus
+from cs_archiver.db import restore
 from cs_archiver.db.audit import Audit
+from cs_archiver.db.backups import Backups
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
@@ -26,7 +28,7 @@ from cs_archiver.domain.checks import Checked
 from cs_archiver.domain.events import QueueUpdate
 from cs_archiver.domain.states import BUSY, WAITING
 from cs_archiver.errors import NeedsOperator
-from cs_archiver.pipeline import Parts, access_of, build_retention, build_workers, places_of
+from cs_archiver.pipeline import Parts, access_of, build_caretakers, build_workers, places_of
 from cs_archiver.server.application import build
 from cs_archiver.server.listening import Runner
 from cs_archiver.services.all_checks import round_of
@@ -43,6 +45,7 @@ from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.process import Politeness, Processes
 from cs_archiver.tools.sevenzip import SevenZip
 from cs_archiver.tools.systemd import Systemd
+from cs_archiver.tools.threads import in_thread
 from cs_archiver.workers.recovery import (
     discard_left_by_cancels,
     doubt_older_database,
@@ -96,7 +99,7 @@ async def running(settings: Settings, systemd: Systemd | None = None) -> AsyncIt
         locks = _locked(settings, stack)
         for folder in (storage.temp_dir, storage.archives_dir, storage.failed_dir):
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        database = await Database.open(settings.database.path, read_connections=settings.database.pool_size)
+        database = await _open_database(settings)
         stack.push_async_callback(database.close)
         polite = settings.politeness
         processes = Processes(
@@ -134,12 +137,23 @@ def _locked(settings: Settings, stack: AsyncExitStack) -> tuple[int, ...]:
     return storage_lock.descriptor, database_lock.descriptor
 
 
+async def _open_database(settings: Settings) -> Database:
+    """Only under its lock. A restore that was interrupted is finished first."""
+    path = settings.database.path
+    if restore.is_pending(path):
+        kept = await in_thread(lambda _work: restore.finish(path))
+        _log.warning("the restore of the database is finished; the one before it is kept as %s", kept)
+    backups = Backups(path, settings.backup.folder)
+    return await Database.open(path, read_connections=settings.database.pool_size, backups=backups)
+
+
 async def _run(parts: Parts) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             for worker in build_workers(parts):
                 group.create_task(worker.run(), name=f"worker {worker.name}")
-            group.create_task(build_retention(parts).run(), name="retention")
+            for name, caretaker in build_caretakers(parts).items():
+                group.create_task(caretaker.run(), name=name)
             watch = parts.switches.watch(lambda: parts.bus.publish(QueueUpdate()))
             group.create_task(watch, name="switches")
     except BaseExceptionGroup:

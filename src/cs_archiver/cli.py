@@ -13,6 +13,7 @@ from cs_archiver import __version__, app
 from cs_archiver.commands.common import EXIT_FAILED, config_option, usable_settings
 from cs_archiver.commands.common import run as run_to_end
 from cs_archiver.commands.configuration import check_config, config_group
+from cs_archiver.commands.db import db
 from cs_archiver.commands.doctor import doctor
 from cs_archiver.commands.globus_sandbox import globus_sandbox
 from cs_archiver.commands.notify import notify_child, notify_test
@@ -69,6 +70,7 @@ def demo(folder: Path, port: int, *, hands_off: bool) -> None:
 COMMANDS = (
     check_config,
     config_group,
+    db,
     doctor,
     globus_sandbox,
     notify_child,

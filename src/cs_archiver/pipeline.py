@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from typing import Protocol
 
 from cs_archiver.bus import Bus
+from cs_archiver.db.backups import Backups
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
@@ -37,8 +39,10 @@ from cs_archiver.tools.process import Processes
 from cs_archiver.tools.rsync import Rsync
 from cs_archiver.tools.sevenzip import Compression, SevenZip
 from cs_archiver.workers.aftermath import Aftermath
+from cs_archiver.workers.backups import NightlyBackups
 from cs_archiver.workers.leave import Leave
 from cs_archiver.workers.retention import Retention
+from cs_archiver.workers.upkeep import Upkeep
 from cs_archiver.workers.worker import Worker
 
 
@@ -108,10 +112,29 @@ def build_workers(parts: Parts) -> list[Worker]:
     ]
 
 
-def build_retention(parts: Parts) -> Retention:
-    days = parts.settings.storage.failed_keep_days
-    keep = timedelta(days=days) if days else None
-    return Retention(Jobs(parts.database), SetAside(places_of(parts.settings)), parts.switches, keep=keep)
+class Caretaker(Protocol):
+    """Looks after something beside the jobs, until it is cancelled; what it cannot do disturbs none of them."""
+
+    async def run(self) -> None: ...
+
+
+def build_caretakers(parts: Parts) -> dict[str, Caretaker]:
+    """Each by the name of its task."""
+    settings, database = parts.settings, parts.database
+    kept = _time(settings.storage.failed_keep_days)
+    backups = Backups(settings.database.path, settings.backup.folder)
+    retention = settings.retention
+    return {
+        "retention": Retention(Jobs(database), SetAside(places_of(settings)), parts.switches, keep=kept),
+        "backups": NightlyBackups(database, backups, hour=settings.backup.hour, keep=settings.backup.keep),
+        "upkeep": Upkeep(
+            database, keep_completed=_time(retention.completed_jobs_days), keep_logs=_time(retention.job_logs_days)
+        ),
+    }
+
+
+def _time(days: float) -> timedelta | None:
+    return timedelta(days=days) if days else None
 
 
 def places_of(settings: Settings) -> Places:

@@ -113,6 +113,13 @@ AbsolutePath = Annotated[
     Path,
     _expects('an absolute path in UTF-8 without ".."', lambda path: path.is_absolute() and _is_fixed_path(path)),
 ]
+OptionalFolder = Annotated[
+    str,
+    _expects(
+        'nothing, or an absolute path in UTF-8 without ".."',
+        lambda path: not path or (path.startswith("/") and _is_fixed_path(Path(path))),
+    ),
+]
 SubFolder = Annotated[Path, _expects('a path, absolute or below [storage] base_path, without ".."', _is_fixed_path)]
 CollectionPath = Annotated[
     str, _expects('a path in the collection, starting with "/", without ".."', _is_collection_path)
@@ -164,4 +171,5 @@ OptionalHours = Annotated[
 RetryLimit = Annotated[int, Field(ge=0, le=1000)]
 Threads = Annotated[int, Field(ge=1, le=256)]
 Interval = Annotated[float, Field(ge=0.01, le=86400)]
+Days = Annotated[float, Field(ge=0, le=36_500)]
 Gigabytes = Annotated[float, Field(ge=0, le=1_000_000_000)]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields
 
 from cs_archiver.errors import ConfigError
 from cs_archiver.sections.access import Database, Jwt, Security, Server
-from cs_archiver.sections.operation import Checks, Log, Metrics
+from cs_archiver.sections.operation import Backup, Checks, Log, Metrics, Retention
 from cs_archiver.sections.packing import Compression, Copy, Verification
 from cs_archiver.sections.places import Discovery, DiskSpace, Qnap, Storage
 from cs_archiver.sections.politeness import Politeness
@@ -54,6 +54,8 @@ class Settings:
     checks: Checks = field(default_factory=Checks)
     politeness: Politeness = field(default_factory=Politeness)
     notify: Notify = field(default_factory=Notify)
+    backup: Backup = field(default_factory=Backup)
+    retention: Retention = field(default_factory=Retention)
     log: Log = field(default_factory=Log)
     metrics: Metrics = field(default_factory=Metrics)
     origin: Origin = field(default_factory=Origin, compare=False, repr=False)

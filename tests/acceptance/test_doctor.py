@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -107,7 +108,7 @@ async def test_doctor_that_is_interrupted_leaves_nothing(place: Place, sandbox: 
     sandbox.faults.add(Operation.STAT, Hang(), times=None)
     env = environment(place, sandbox.url, GLOBUS_HTTP_TIMEOUT_SECONDS="600", CHECKS_TIMEOUT_SECONDS="600")
     process = await asyncio.create_subprocess_exec(
-        "python", "-m", "cs_archiver", "doctor", env={**os.environ, **env}, stderr=asyncio.subprocess.PIPE
+        sys.executable, "-m", "cs_archiver", "doctor", env={**os.environ, **env}, stderr=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(40):
         while not list(place.storage.glob(".cs-archiver-probe-check-*")):

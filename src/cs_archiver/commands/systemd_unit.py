@@ -50,7 +50,7 @@ StateDirectoryMode=0750
 LogsDirectory=cs-archiver
 LogsDirectoryMode=0750
 # A start may have to bring a large database up to date first.
-TimeoutStartSec=600
+TimeoutStartSec=3600
 TimeoutStopSec={stop_seconds}
 KillMode=mixed
 WatchdogSec=60
@@ -144,6 +144,8 @@ def _writable(settings: Settings) -> list[Path]:
     """The NAS, the storage, and what of the database and the log lies neither there nor where systemd makes folders."""
     places = [settings.qnap.base_path, settings.storage.base_path]
     folders = [settings.storage.temp_dir, settings.storage.failed_dir, (_STATE / settings.database.path).parent]
+    if settings.backup.folder:
+        folders.append(Path(settings.backup.folder))
     if settings.log.path:
         folders.append((_STATE / settings.log.path).parent)
     for folder in folders:

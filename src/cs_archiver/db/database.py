@@ -12,11 +12,14 @@ from sqlalchemy import Executable, Row, event
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from cs_archiver.db import driver, schema
+from cs_archiver.db import driver, restore, schema
+from cs_archiver.db.backups import Backups
 from cs_archiver.db.readers import NoneFree, Readers
 from cs_archiver.db.soundness import Soundness
 from cs_archiver.db.uninterrupted import UninterruptedConnection, to_the_end
+from cs_archiver.db.upgrade import upgrade
 from cs_archiver.errors import NeedsOperator
+from cs_archiver.tools.threads import in_thread
 
 Connection = AsyncConnection
 """A transaction that is open, handed from one function of this package to the next."""
@@ -47,6 +50,7 @@ class Database:
 
     def __init__(self, path: Path, writer: AsyncEngine, readers: Readers) -> None:
         self.trouble: str | None = None  # why the last attempt to write failed, for people
+        self.backup_trouble: str | None = None  # why there is no backup of last night, for people
         self._path = path
         self._writer = writer
         self._readers = readers
@@ -54,18 +58,24 @@ class Database:
         self._soundness: Soundness | None = None
 
     @classmethod
-    async def open(cls, path: Path, *, read_connections: int) -> "Database":
-        """Raises DatabaseUnusable when the file cannot be read or is of a newer version.
+    async def open(cls, path: Path, *, read_connections: int, backups: Backups | None = None) -> "Database":
+        """Of whoever holds the lock of the database, `backups` takes a copy before an older one is upgraded.
 
-        Whether it is damaged is found out meanwhile, and told by `require_sound` and by every `write`.
+        Raises DatabaseUnusable when the file cannot be read, is of a newer version, or of an older one without
+        `backups`; and as `upgrade` does. Whether it is damaged is found out meanwhile, and told by `require_sound`
+        and by every `write`.
         """
+        if restore.is_pending(path):
+            raise schema.DatabaseUnusable(f"{path}: a backup is about to take its place: start the service first")
         writer = _engine(path, connections=1, kind=driver.Connection, pragmas=_WRITER_PRAGMAS)
         event.listen(writer.sync_engine, "begin", _begin_immediate)
         reading = _engine(path, connections=read_connections, kind=driver.ReadingConnection, pragmas=_READER_PRAGMAS)
         readers = Readers(reading, read_connections)
         database = cls(path, writer, readers)
         try:
-            await schema.prepare(writer)
+            found = await schema.prepare(writer)
+            if found < schema.VERSION:
+                await _upgrade(path, found, backups)
             database._inode = path.stat().st_ino
             database._soundness = Soundness(path)
         except BaseException:
@@ -108,6 +118,11 @@ class Database:
                 found: Sequence[AnyRow] = (await connection.execute(query, parameters)).all()
                 return found
 
+    async def optimize(self) -> None:
+        """Let SQLite look again at which way to its rows is short. Raises DatabaseUnhealthy as `write` does."""
+        async with self.write() as connection:
+            await schema.optimize(connection)
+
     async def require_healthy(self) -> None:
         """Raises DatabaseUnhealthy when writing failed last time and still does."""
         if self.trouble is not None:
@@ -142,10 +157,20 @@ class Database:
 
     async def close(self) -> None:
         # Readers first: the last connection to close checkpoints, and that must be the writer.
-        if self._soundness is not None:
-            await self._soundness.close()
+        soundness, self._soundness = self._soundness, None
+        if soundness is not None:
+            await soundness.close()
         await self._readers.close()
         await self._writer.dispose()
+
+
+async def _upgrade(path: Path, found: int, backups: Backups | None) -> None:
+    if backups is None:
+        raise schema.DatabaseUnusable(
+            f"{path}: the database has schema version {found}, this program needs {schema.VERSION}: start the service "
+            "of this version, which upgrades it, and try again"
+        )
+    await in_thread(lambda _work: upgrade(path, backups, schema.MIGRATIONS))
 
 
 @asynccontextmanager

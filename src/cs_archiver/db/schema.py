@@ -2,6 +2,8 @@
 
 import re
 import sqlite3
+from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -9,34 +11,74 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.resources import resource
 
-VERSION = 1
+_ROWS_LOOKED_AT = 400  # of each index: more would hold up those who write
+
+
+class Migration(NamedTuple):
+    """The script that makes schema `version` of the one before it."""
+
+    version: int
+    script: Path
+
+
+def _shipped() -> list[Migration]:
+    scripts = sorted((Path(__file__).resolve().parent / "migrations").glob("*.sql"))
+    return [Migration(int(script.name.partition("_")[0]), script) for script in scripts]
+
+
+MIGRATIONS = _shipped()
+VERSION = MIGRATIONS[-1].version
+"""Of the schema that this program works with; a test holds schema.sql against it."""
 
 
 class DatabaseUnusable(NeedsOperator):
     """The file is damaged, or was written by a newer version; nothing was changed in it."""
 
 
-async def prepare(writer: AsyncEngine) -> None:
-    """Create the schema in an empty file, or check the version of the one that is there. Raises DatabaseUnusable."""
+async def prepare(writer: AsyncEngine) -> int:
+    """Create the schema in an empty file, or look at the one that is there; gives back the version it has now.
+
+    Raises DatabaseUnusable: also for damage, where an older file is about to be upgraded.
+    """
     try:
         async with writer.begin() as connection:
-            found = (await connection.exec_driver_sql("PRAGMA user_version")).scalar_one()
+            found = int((await connection.exec_driver_sql("PRAGMA user_version")).scalar_one())
             if found == 0:
                 await _create(connection)
-            elif found > VERSION:
-                raise DatabaseUnusable(
-                    f"{writer.url.database}: the database has schema version {found}, this program knows "
-                    f"{VERSION}: start the newer program, or restore a backup from before the upgrade"
-                )
+                return VERSION
+            require_known(found, str(writer.url.database))
+            if found < VERSION:
+                await _check_integrity(connection)
+            return found
     except DatabaseError as error:
         raise DatabaseUnusable(
             f"{writer.url.database}: {error.orig}: check the disk, then restore the last backup"
         ) from error
 
 
+def require_known(version: int, database: str) -> None:
+    """Raises DatabaseUnusable for a version that only a newer program knows."""
+    if version > VERSION:
+        raise DatabaseUnusable(
+            f"{database}: the database has schema version {version}, this program knows {VERSION}: "
+            "start the newer program, or restore a backup from before the upgrade"
+        )
+
+
 async def rewrite_version(connection: AsyncConnection) -> None:
     """Write one page, the same as before: whether the disk takes it is all that is asked."""
     await connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+
+
+async def optimize(connection: AsyncConnection) -> None:
+    await connection.exec_driver_sql(f"PRAGMA analysis_limit = {_ROWS_LOOKED_AT}")
+    await connection.exec_driver_sql("PRAGMA optimize")
+
+
+async def _check_integrity(connection: AsyncConnection) -> None:
+    answer = (await connection.exec_driver_sql("PRAGMA quick_check(1)")).scalar_one()
+    if answer != "ok":
+        raise DatabaseUnusable(f"the database is damaged ({answer}): restore the last backup")
 
 
 async def _create(connection: AsyncConnection) -> None:

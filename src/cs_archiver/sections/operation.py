@@ -7,8 +7,10 @@ from pydantic import Field, model_validator
 
 from cs_archiver.sections.section import Section
 from cs_archiver.setting_types import (
+    Days,
     KeyMismatch,
     LocalFile,
+    OptionalFolder,
     TrustedPeers,
 )
 
@@ -16,6 +18,17 @@ from cs_archiver.setting_types import (
 class Checks(Section):
     interval_minutes: Annotated[float, Field(ge=0, le=10_080)] = 5.0
     timeout_seconds: Annotated[float, Field(ge=0.1, le=600)] = 20.0
+
+
+class Backup(Section):
+    folder: OptionalFolder = ""
+    hour: Annotated[int, Field(ge=0, le=23)] = 2
+    keep: Annotated[int, Field(ge=0, le=10_000)] = 14
+
+
+class Retention(Section):
+    completed_jobs_days: Days = 0.0
+    job_logs_days: Days = 0.0
 
 
 class Log(Section):

@@ -1,0 +1,113 @@
+"""`cs-archiver db`: the database, from the host."""
+
+import os
+import pwd
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from cs_archiver.commands.common import config_option, read_settings, run
+from cs_archiver.db.backups import Backups, Kind
+from cs_archiver.db.copies import Facts, copy, inspect
+from cs_archiver.db.restore import restore
+from cs_archiver.errors import NeedsOperator
+from cs_archiver.settings import Settings
+from cs_archiver.tools.lock import lock_database, lock_storage
+from cs_archiver.tools.threads import Work, in_thread
+
+_T = TypeVar("_T")
+_file = click.Path(path_type=Path, dir_okay=False, resolve_path=True)
+
+
+@click.group()
+def db() -> None:
+    """The database, from the host: back it up, check it, put a backup in its place."""
+
+
+@db.command()
+@click.argument("file", type=_file, required=False)
+@config_option
+def backup(config_file: Path | None, file: Path | None) -> None:
+    """Write a checked copy of the database to FILE, or into the folder of backups; also while the service runs."""
+    settings = read_settings(config_file)
+
+    def make(work: Work) -> Path:
+        path = _database_of(settings)
+        if file is None:
+            _require_owner(path)
+            return Backups(path, settings.backup.folder).make(Kind.MANUAL, work)
+        copy(path, file, work)
+        return file
+
+    click.echo(f"Backed up and checked: {_in_thread(make)}")
+
+
+@db.command()
+@click.argument("file", type=_file, required=False)
+@config_option
+def check(config_file: Path | None, file: Path | None) -> None:
+    """Read all of the database, or of the backup FILE, and say whether it is sound; also while the service runs."""
+    settings = read_settings(config_file)
+    path = file or _database_of(settings)
+    click.echo(f"{path} is sound: {_told(_in_thread(lambda work: inspect(path, work)))}.")
+
+
+@db.command("restore")
+@click.argument("file", type=_file)
+@config_option
+def restore_from(config_file: Path | None, file: Path) -> None:
+    """Put a copy of the backup FILE in the place of the database, while the service is stopped.
+
+    The database that was there is kept beside it.
+    """
+    settings = read_settings(config_file)
+
+    def put(work: Work) -> tuple[Facts, Path | None]:
+        path = settings.database.path
+        _require_owner(path)
+        with ExitStack() as stack:
+            stack.callback(lock_storage(settings.storage.base_path).release)
+            stack.callback(lock_database(path).release)
+            return restore(path, file, work)
+
+    facts, kept = _in_thread(put)
+    click.echo(f"Restored from {file}: {_told(facts)}.")
+    if kept is not None:
+        click.echo(f"The database before it is kept: {kept}")
+    click.echo(
+        "Start the service: it notices what the backup does not know of, and overwrites no archive. "
+        "Accounts, passwords, tokens and pauses are as they were when the backup was made."
+    )
+
+
+def _in_thread(work: Callable[[Work], _T]) -> _T:
+    return run(in_thread(work))
+
+
+def _told(facts: Facts) -> str:
+    return f"schema version {facts.version}, {facts.jobs} jobs, {facts.archives} archives in the catalogue"
+
+
+def _database_of(settings: Settings) -> Path:
+    path = settings.database.path
+    if not path.is_file():
+        expected = "the database of a service that was started once"
+        raise settings.origin.wrong("database", "url", expected, f"none at {path}")
+    return path
+
+
+def _require_owner(path: Path) -> None:
+    """What root makes, the service could neither read nor remove."""
+    owner = path.stat().st_uid if path.exists() else os.geteuid()
+    if owner != os.geteuid():
+        raise NeedsOperator(f"{path} belongs to another user: run this as that one (sudo -u {_name_of(owner)} ...)")
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"

@@ -1,0 +1,93 @@
+"""The folder of backups: what their names tell, and which of them are kept."""
+
+import os
+import re
+import sqlite3
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from cs_archiver.db.copies import CopyFailed, copy, to_read, version_in
+from cs_archiver.tools.removal import remove_file
+from cs_archiver.tools.threads import Work
+
+
+def name_of_moment(moment: datetime) -> str:
+    """As the names of backups have it: UTC, and later ones sort after earlier ones."""
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+class Kind(StrEnum):
+    """Why a backup was made; only those of the first two are ever removed, each by its own count."""
+
+    NIGHTLY = "nightly"
+    UPGRADE = "upgrade"
+    MANUAL = "manual"
+
+
+class Backup(NamedTuple):
+    """`made_at` is the moment in the name of the file, as `name_of_moment` writes it."""
+
+    path: Path
+    kind: Kind
+    made_at: str
+
+
+class Backups:
+    """Of one database. Every method may block, and raises CopyFailed for whatever goes wrong."""
+
+    def __init__(self, database: Path, folder: str) -> None:
+        """`folder` empty: "backups" beside the database."""
+        self._database = database
+        self._folder = Path(folder) if folder else database.parent / "backups"
+        self._name = re.compile(re.escape(database.stem) + r"\.(nightly|upgrade|manual)\.v\d+\.(\d{8}T\d{6}Z)\.db")
+
+    def make(self, kind: Kind, work: Work, *, leave_bytes: int = 0) -> Path:
+        """A new one, checked, in the folder, which is made where only it is missing."""
+        try:
+            if not self._folder.is_dir():
+                os.mkdir(self._folder, 0o700)
+            with to_read(self._database, work) as connection:
+                version = version_in(connection)
+        except OSError as error:
+            raise _unusable(self._folder, error) from error
+        except sqlite3.Error as error:
+            raise CopyFailed(f"cannot read {self._database}: {error}") from error
+        name = f"{self._database.stem}.{kind}.v{version}.{name_of_moment(datetime.now(UTC))}.db"
+        # Nightly ones and those before upgrades are made by one service at a time: the next finds what a crash left.
+        partial = None if kind is Kind.MANUAL else self._folder / f".{self._database.stem}.{kind}.partial"
+        copy(self._database, self._folder / name, work, partial=partial, leave_bytes=leave_bytes)
+        return self._folder / name
+
+    def newest(self, kind: Kind) -> Backup | None:
+        return next(iter(self._found(kind)), None)
+
+    def keep_newest(self, kind: Kind, count: int) -> list[Path]:
+        """Remove all others of this kind; gives back which."""
+        surplus = [backup.path for backup in self._found(kind)[count:]]
+        try:
+            for path in surplus:
+                remove_file(os.fsencode(path))
+        except OSError as error:
+            raise _unusable(self._folder, error) from error
+        return surplus
+
+    def _found(self, kind: Kind) -> list[Backup]:
+        """The newest first; what has another name was not made here, and is nobody's to remove."""
+        try:
+            names = os.listdir(self._folder)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise _unusable(self._folder, error) from error
+        matches = (match for name in names if (match := self._name.fullmatch(name)))
+        found = [Backup(self._folder / match[0], Kind(match[1]), match[2]) for match in matches]
+        mine = (backup for backup in found if backup.kind is kind)
+        return sorted(mine, key=lambda backup: backup.made_at, reverse=True)
+
+
+def _unusable(folder: Path, error: OSError) -> CopyFailed:
+    return CopyFailed(
+        f"cannot use the folder of backups {folder}: {error.strerror}: let the service's user write there"
+    )
