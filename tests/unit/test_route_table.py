@@ -20,6 +20,7 @@ def test_only_these_need_no_sign_in() -> None:
         "POST /login",
         "POST /api/auth/login",
         "GET /api/health",
+        "GET /api/ready",
         "GET /api/openapi.json",
         "GET /api/docs",
     }
