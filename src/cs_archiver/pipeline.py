@@ -12,6 +12,7 @@ from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
 from cs_archiver.db.switches import Switches
+from cs_archiver.domain.packing import Mode
 from cs_archiver.domain.retry import Operation, RetryPolicy
 from cs_archiver.domain.states import JobStatus, WorkerName
 from cs_archiver.services.readiness import Pulse
@@ -37,7 +38,7 @@ from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.nas import NasProbe
 from cs_archiver.tools.process import Processes
 from cs_archiver.tools.rsync import Rsync
-from cs_archiver.tools.sevenzip import Compression, SevenZip
+from cs_archiver.tools.sevenzip import SevenZip
 from cs_archiver.workers.aftermath import Aftermath
 from cs_archiver.workers.backups import NightlyBackups
 from cs_archiver.workers.leave import Leave
@@ -172,7 +173,9 @@ def _local_stages(parts: Parts, places: Places, nas: Nas) -> dict[JobStatus, Sta
     return {
         JobStatus.QUEUED: Admit(parts.globus, catalogue, places, nas, admit),
         JobStatus.COPYING: Copy(Rsync(parts.processes, limit=limit), Dd(parts.processes), catalogue, places, nas, copy),
-        JobStatus.COMPRESSING: Compress(seven_zip, places, Compression(settings.compression.mode)),
+        JobStatus.COMPRESSING: Compress(
+            seven_zip, places, Mode(settings.compression.mode), threads=settings.copy.threads
+        ),
         JobStatus.VERIFYING: Verify(seven_zip, catalogue, places),
     }
 

@@ -85,7 +85,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "no link is followed while deleting",
-        "tools/removal.py",
+        "tools/way.py",
         (("os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW", "os.O_RDONLY | os.O_DIRECTORY"),),
         (f"{_ACCEPTANCE}_stale_approval.py::{_IN_LINK}",),
     ),
@@ -94,11 +94,11 @@ SABOTAGES = (
         "tools/removal.py",
         (
             (
-                "        _remove_folders(root, approved.entries)\n",
+                "        _remove_folders(way, approved.entries)\n",
                 "        for parent, _folders, names in os.walk(approved.folder):\n"
                 "            for name in names:\n"
                 "                os.unlink(os.path.join(parent, name))\n"
-                "        _remove_folders(root, approved.entries)\n",
+                "        _remove_folders(way, approved.entries)\n",
             ),
         ),
         (f"{_INTEGRATION}_removal.py::test_a_file_beside_the_approved_ones_at_the_top_stays",),

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import zlib
@@ -19,6 +20,7 @@ from cs_archiver.demo.compare import compare, extract
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import Entry, EntryKind
+from cs_archiver.domain.packing import Mode
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import DiskFull, NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.compress import Compress
@@ -34,7 +36,7 @@ from cs_archiver.tools.nas import NasProbe
 from cs_archiver.tools.process import Processes
 from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.rsync import Rsync
-from cs_archiver.tools.sevenzip import Compression, SevenZip
+from cs_archiver.tools.sevenzip import SevenZip
 from tests.support.jobs import a_job
 from tests.support.trees import plant_awkward_tree, write
 
@@ -455,7 +457,7 @@ async def test_a_cancelled_copy_has_ended_when_it_returns(world: World) -> None:
 
 @pytest.fixture
 def packer(world: World) -> Compress:
-    return Compress(SevenZip(Processes()), world.places, Compression.FAST)
+    return Compress(SevenZip(Processes()), world.places, Mode.FAST, threads=2)
 
 
 @pytest.fixture
@@ -514,6 +516,42 @@ async def test_a_packed_folder_is_verified_named_and_its_copy_removed(
     assert os.listdir(archive_of(world).parent) == [archive_of(world).name]
     assert os.listdir(world.places.temp) == []
     extract(archive_of(world), world.root / "unpacked")
+    assert compare(world.source, world.root / "unpacked" / world.source.name) == []
+
+
+async def test_auto_stores_what_would_not_shrink_and_says_so(world: World, verifier: Verify) -> None:
+    plant_awkward_tree(world.source)
+    write(world.source, b"take.mov", os.urandom(3_000_000))
+    write(world.source, b"notes.xml", b"<note>said again and again</note>" * 30_000)
+    packer = Compress(SevenZip(Processes()), world.places, Mode.AUTO, threads=2)
+    job = await copied(world)
+    heard = Heard()
+    advance = await packer.run(job, heard)
+    size = advance.changes["archive_size_bytes"]
+    assert "Trying on samples what is worth compressing" in heard.operations
+    assert re.fullmatch(
+        r"INFO Compression complete \(.* MB, 6\d\.\d% of the folder, in \d+\.\d s; \d+ files, .* MB compressed; "
+        r"\d+ files, .* MB stored, as they would not shrink\)",
+        heard.lines[-1],
+    )
+    assert size < 3_000_000 + 2_500_000 * 2 + 100_000
+    assert heard.bytes[-1] == (job.folder_size_bytes, job.folder_size_bytes)
+    verifying = world.job(status=JobStatus.VERIFYING, manifest_id=job.manifest_id, **advance.changes)
+    await verifier.run(verifying, Heard())
+    assert os.listdir(world.places.temp) == []
+    extract(archive_of(world), world.root / "unpacked")
+    assert compare(world.source, world.root / "unpacked" / world.source.name) == []
+
+
+async def test_auto_begins_anew_after_a_crash_between_its_two_runs(world: World) -> None:
+    plant_awkward_tree(world.source)
+    job = await copied(world)
+    partial = Path(os.fsdecode(world.places.partial(job)))
+    partial.parent.mkdir(parents=True)
+    pack_by_hand(world.source / "sub", partial)
+    (Path(os.fsdecode(world.places.working_folder(job))) / f"{partial.name}.tmp").write_bytes(b"half of the second run")
+    await Compress(SevenZip(Processes()), world.places, Mode.AUTO, threads=2).run(job, Heard())
+    extract(partial, world.root / "unpacked")
     assert compare(world.source, world.root / "unpacked" / world.source.name) == []
 
 

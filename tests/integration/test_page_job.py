@@ -120,6 +120,14 @@ async def test_log_is_filtered_by_level_and_words_and_downloaded_whole(api: Api,
     assert [line.split(maxsplit=2)[2] for line in (await response.text()).splitlines()] == every
 
 
+async def test_timeline_tells_what_the_compression_gained(api: Api, ann: Visitor) -> None:
+    job = await _job(api, JobStatus.COPYING, JobStatus.COMPRESSING)
+    sizes = {"folder_size_bytes": 8000, "archive_size_bytes": 5000}
+    job = await api.queue.move(job, JobStatus.VERIFYING, sizes)
+    told = (await ann.get(f"/jobs/{job.id}")).texts("#timeline .fast")
+    assert [text.rpartition(", ")[2] for text in told if "to " in text] == ["to 62.5 %"]
+
+
 async def test_a_failed_job_says_why_and_is_tried_again(api: Api, ann: Visitor) -> None:
     job = await _job(api, JobStatus.COPYING)
     await api.queue.move(job, JobStatus.FAILED, {"error_message": "7z <b>ended</b> with 2"})

@@ -106,6 +106,45 @@ def as_nobody(function: Callable[[], object]) -> str:
     return content.decode()
 
 
+def test_a_very_deep_tree_is_deleted_with_few_open_folders(root: Path) -> None:
+    deep = root
+    for number in range(300):
+        deep = deep / f"{number % 10}"
+        deep.mkdir()
+        write(deep, b"x", b"1")
+    approved = approve(root)
+    before = len(os.listdir("/proc/self/fd"))
+    most = 0
+
+    class Counting(Work):
+        def add(self, count: int) -> None:
+            nonlocal most
+            most = max(most, len(os.listdir("/proc/self/fd")) - before)
+            super().add(count)
+
+    assert delete(approved, Counting()) == Removed(300, 300)
+    assert left(root) == set()
+    assert 10 < most < 70
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_folder_moved_away_between_two_of_its_files_is_not_followed(planted: Path, tmp_path: Path) -> None:
+    write(planted / "sub", b"e", b"1")
+    approved = approve(planted)
+    approved = replace(approved, entries=sorted(approved.entries, key=lambda entry: (b"sub/" not in entry.path, entry)))
+
+    class Moving(Work):
+        def add(self, count: int) -> None:
+            if not (planted / "sub" / "c").exists() and not (tmp_path / "elsewhere").exists():
+                (planted / "sub").rename(tmp_path / "elsewhere")
+                (planted / "sub").symlink_to(tmp_path / "elsewhere")
+            super().add(count)
+
+    with pytest.raises(Permanent, match="changed after it was verified"):
+        delete(approved, Moving())
+    assert (tmp_path / "elsewhere" / "e").exists()
+
+
 def test_everything_approved_is_deleted_and_the_folder_itself_stays(root: Path, tmp_path: Path) -> None:
     plant_awkward_tree(root)
     outside = write(tmp_path, b"outside", b"x")

@@ -18,7 +18,8 @@ import pytest
 
 from cs_archiver.errors import DiskFull, NeedsOperator, Permanent, Temporary
 from cs_archiver.tools.process import Processes
-from cs_archiver.tools.sevenzip import OLDEST_VERSION, Compression, SevenZip, shown_name
+from cs_archiver.tools.sevenzip import OLDEST_VERSION, SevenZip, shown_name
+from cs_archiver.tools.sevenzip_commands import Compression
 
 pytestmark = pytest.mark.skipif(shutil.which("7z") is None, reason="7z is not installed")
 

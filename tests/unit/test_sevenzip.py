@@ -9,17 +9,21 @@ from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Tem
 from cs_archiver.tools.process import Finished, ProgressReader, require_absolute
 from cs_archiver.tools.sevenzip import (
     PERCENT,
-    Compression,
     Listed,
     ListingParser,
-    argv_to_list,
-    argv_to_pack,
-    argv_to_test,
     is_sound,
     pack_failure,
     parse_version,
     read_failure,
     shown_name,
+)
+from cs_archiver.tools.sevenzip_commands import (
+    Compression,
+    argv_to_list,
+    argv_to_pack,
+    argv_to_pack_listed,
+    argv_to_pack_rest,
+    argv_to_test,
 )
 
 REPORT = (
@@ -52,6 +56,8 @@ def test_names_reach_7z_only_as_absolute_paths_behind_the_double_dash() -> None:
 
     for argv in (
         argv_to_pack("7z", folder, archive, Compression.FAST),
+        argv_to_pack_listed("7z", "list", archive),
+        argv_to_pack_rest("7z", folder, archive),
         argv_to_test("7z", archive),
         argv_to_list("7z", archive),
     ):
@@ -68,7 +74,9 @@ def test_packing_stores_links_and_no_filters_and_uses_the_level_asked_for() -> N
 
     assert fast[:5] == ["7z", "a", "-t7z", "-mx1", "-mmt=on"]
     assert store[3] == "-mx0"
-    assert {"-snl", "-mf=off"} <= set(fast) & set(store)
+    listed, rest = argv_to_pack_listed("7z", "list", b"/a"), argv_to_pack_rest("7z", b"/f", b"/a")
+    assert (listed[3], rest[3]) == ("-mx1", "-mx0")
+    assert {"-snl", "-mf=off"} <= set(fast) & set(store) & set(listed) & set(rest)
 
 
 @pytest.mark.parametrize("path", [b"-sdel", b"@list", b"", b"./x"])

@@ -1,6 +1,6 @@
 """The list of what a folder holds, entry by entry, and the comparison of two of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -45,6 +45,25 @@ class Entry(NamedTuple):
 class Totals(NamedTuple):
     files: int
     bytes: int
+
+
+_BATCH_FILES = 64
+_BATCH_BYTES = 4 * 1024 * 1024
+
+
+def file_batches(entries: Iterable[Seen]) -> Iterator[list[Seen]]:
+    """The files among `entries`, many small ones at a time: to hand each to a thread takes longer than to read it."""
+    batch: list[Seen] = []
+    size = 0
+    for entry in entries:
+        if entry.kind is EntryKind.FILE:
+            batch.append(entry)
+            size += entry.size
+            if len(batch) == _BATCH_FILES or size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+    if batch:
+        yield batch
 
 
 class Difference(NamedTuple):

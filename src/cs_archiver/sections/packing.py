@@ -42,7 +42,7 @@ class Copy(Section):
 
 
 class Compression(Section):
-    mode: Literal["fast", "store"] = "fast"
+    mode: Literal["fast", "auto", "store"] = "fast"
     size_estimate_ratio: Annotated[float, Field(ge=0.01, le=2)] = 0.7
 
 

@@ -1,6 +1,10 @@
 """compressing -> verifying: 7z packs the copy into a partial archive, which is made durable."""
 
+import time
+
 from cs_archiver.domain.job import Job
+from cs_archiver.domain.manifest import Totals
+from cs_archiver.domain.packing import Mode, Plan, families, first_share, plan
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import Temporary
@@ -8,37 +12,73 @@ from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools.disk import file_size, local_error, make_folders, sync_file, sync_folder
 from cs_archiver.tools.removal import remove_file
-from cs_archiver.tools.sevenzip import Compression, SevenZip
-from cs_archiver.tools.threads import in_thread
+from cs_archiver.tools.sampling import sample_families
+from cs_archiver.tools.sevenzip import SevenZip
+from cs_archiver.tools.sevenzip_commands import Compression
+from cs_archiver.tools.threads import Work, in_thread
+from cs_archiver.tools.tree import scan_tree
 
 
 class Compress:
     """Safe to repeat: a partial archive of an earlier run is removed first, never added to."""
 
-    def __init__(self, seven_zip: SevenZip, places: Places, compression: Compression) -> None:
+    def __init__(self, seven_zip: SevenZip, places: Places, mode: Mode, *, threads: int) -> None:
         self._seven_zip = seven_zip
         self._places = places
-        self._compression = compression
+        self._mode = mode
+        self._threads = threads
 
     async def run(self, job: Job, report: Report) -> Advance:
         partial = self._places.partial(job)
         await in_thread(lambda _work: _make_room(partial))
         await report.log("Starting compression")
+        began = time.monotonic()
+        planned = await self._plan(job, report)
         report.operation(f"Compressing {human_size(job.folder_size_bytes or 0)}")
-        await self._seven_zip.pack(
-            self._places.copy(job),
-            partial,
-            compression=self._compression,
-            on_percent=lambda percent: report.progress(
-                percent=percent,
-                bytes_done=(job.folder_size_bytes or 0) * percent // 100,
-                bytes_total=job.folder_size_bytes,
-            ),
-        )
+        await self._pack(job, planned, partial, report)
         report.operation("Making the archive durable")
         size = await in_thread(lambda _work: _make_durable(partial))
-        await report.log(f"Compression complete ({human_size(size)})")
+        gain = _gain(size, job.folder_size_bytes or 0, time.monotonic() - began)
+        await report.log(f"Compression complete ({human_size(size)}{gain}{_sorts(planned)})")
         return Advance(JobStatus.VERIFYING, {"archive_size_bytes": size})
+
+    async def _plan(self, job: Job, report: Report) -> Plan:
+        """What `auto` finds in the copy; the other modes know without looking."""
+        if self._mode is not Mode.AUTO:
+            return Plan(self._mode, [], Totals(0, 0), Totals(0, 0))
+        report.operation("Trying on samples what is worth compressing")
+        copy = self._places.copy(job)
+
+        def look(work: Work) -> Plan:
+            found = families(scan_tree(copy, threads=self._threads, work=work).entries)
+            judged = sample_families(copy, found, threads=self._threads, work=work)
+            return plan(copy.rpartition(b"/")[2], judged)
+
+        return await in_thread(look)
+
+    async def _pack(self, job: Job, planned: Plan, partial: bytes, report: Report) -> None:
+        copy, total = self._places.copy(job), job.folder_size_bytes
+
+        def on_percent(percent: int) -> None:
+            report.progress(percent=percent, bytes_done=(total or 0) * percent // 100, bytes_total=total)
+
+        if planned.mode is Mode.AUTO:
+            await self._seven_zip.pack_in_two(
+                copy, partial, compressed=planned.listed, first_share=first_share(planned), on_percent=on_percent
+            )
+        else:
+            await self._seven_zip.pack(copy, partial, compression=Compression(planned.mode), on_percent=on_percent)
+
+
+def _gain(size: int, of: int, seconds: float) -> str:
+    return f", {size / of:.1%} of the folder, in {seconds:.1f} s" if of else ""
+
+
+def _sorts(planned: Plan) -> str:
+    """Which files shrink and which do not, where that was looked at."""
+    sorts = {"compressed": planned.compressed, "stored, as they would not shrink": planned.stored}
+    said = [f"{files} files, {human_size(size)} {what}" for what, (files, size) in sorts.items() if files]
+    return "; " + "; ".join(said) if said else ""
 
 
 def _make_room(partial: bytes) -> None:

@@ -1,5 +1,6 @@
 """verifying -> awaiting_upload: the archive is tested, compared with the manifest, and given its final name."""
 
+import asyncio
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -32,13 +33,9 @@ class Verify:
 
     async def run(self, job: Job, report: Report) -> Advance:
         partial = self._places.partial(job)
-        report.operation("Testing the archive")
-        await self._test(partial, report)
-        report.operation("Comparing the archive with the manifest")
-        await self._require_all_listed(job, partial)
+        report.operation("Testing the archive, comparing it with the manifest, and computing its SHA-256")
+        digest = await self._proven(job, partial, report)
         await report.log("Archive integrity verified: 7z test passed, every entry equals the manifest")
-        report.operation("Computing the archive's SHA-256")
-        digest = await self._digest(job, partial, report)
         await in_thread(lambda _work: _name(partial, self._places.archive(job)))
         await in_thread(lambda _work: _remove_copy(self._places.working_folder(job)))
         await report.log(f"Temporary copy removed ({human_size(job.folder_size_bytes or 0)})")
@@ -46,6 +43,19 @@ class Verify:
             JobStatus.AWAITING_UPLOAD,
             {"archive_sha256": digest.sha256.hex(), "archive_size_bytes": digest.size},
         )
+
+    async def _proven(self, job: Job, partial: bytes, report: Report) -> Digest:
+        """Tested, listed and hashed at the same time: each by itself would read the archive while the others wait."""
+        hashing = asyncio.create_task(self._digest(job, partial), name="hash the archive")
+        listing = asyncio.create_task(self._require_all_listed(job, partial), name="list the archive")
+        try:
+            await self._test(partial, report)
+            await listing
+            return await hashing
+        finally:
+            for task in (hashing, listing):
+                task.cancel()
+            await asyncio.gather(hashing, listing, return_exceptions=True)
 
     async def _test(self, partial: bytes, report: Report) -> None:
         try:
@@ -66,16 +76,14 @@ class Verify:
                 start_over=True,
             )
 
-    async def _digest(self, job: Job, partial: bytes, report: Report) -> Digest:
-        size = job.archive_size_bytes or 0
-
+    async def _digest(self, job: Job, partial: bytes) -> Digest:
         def read(work: Work) -> Digest:
             try:
                 return digest_of_file(partial, work.add)
             except OSError as error:
                 raise local_error(partial, error) from error
 
-        digest = await in_thread(read, lambda count: report.progress(bytes_done=count, bytes_total=size))
+        digest = await in_thread(read)
         if digest.size != job.archive_size_bytes:
             raise Temporary("the archive changed size while it was verified", start_over=True)
         return digest

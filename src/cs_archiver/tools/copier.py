@@ -4,9 +4,8 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from typing import BinaryIO
 
-from cs_archiver.domain.manifest import EntryKind, Seen, shown
+from cs_archiver.domain.manifest import EntryKind, Seen, file_batches, shown
 from cs_archiver.errors import Temporary
 from cs_archiver.tools.disk import BLOCK_BYTES, Digest, Hasher, local_error, open_regular, source_error
 from cs_archiver.tools.threads import Pace, Work, for_each
@@ -47,12 +46,16 @@ def copy_files(
     """
     digests: dict[bytes, Digest] = {}
 
-    def copy(entry: Seen) -> tuple[bytes, Digest]:
-        paths = (os.path.join(source, entry.path), os.path.join(destination, entry.path))
-        return entry.path, _copy_file(*paths, entry, work, pace)
+    def copy_all(batch: Sequence[Seen]) -> list[tuple[bytes, Digest]]:
+        return [
+            (
+                entry.path,
+                _copy_file(source + b"/" + entry.path, destination + b"/" + entry.path, entry, work, pace),
+            )
+            for entry in batch
+        ]
 
-    files = (entry for entry in entries if entry.kind is EntryKind.FILE)
-    for_each(files, copy, threads=threads, done=lambda copied: digests.update([copied]))
+    for_each(file_batches(entries), copy_all, threads=threads, done=lambda found: digests.update(found))
     return digests
 
 
@@ -74,14 +77,13 @@ def set_time_and_mode(path: bytes, *, mtime_ns: int, mode: int) -> None:
 def _copy_file(source: bytes, destination: bytes, entry: Seen, work: Work, pace: Pace | None) -> Digest:
     try:
         descriptor = open_regular(source)
-    except OSError as error:
-        raise source_error(source, error) from error
-    try:
-        with os.fdopen(descriptor, "rb", buffering=0) as reader:
+        try:
             _require_unchanged(descriptor, entry)
-            hashing = _HashingReader(source, reader, work, pace)
+            hashing = _HashingReader(source, descriptor, work, pace)
             _write(destination, hashing, entry)
             _require_unchanged(descriptor, entry)
+        finally:
+            os.close(descriptor)
     except OSError as error:  # of the source: those of the copy are translated where they occur
         raise source_error(source, error) from error
     digest = hashing.digest()
@@ -92,11 +94,14 @@ def _copy_file(source: bytes, destination: bytes, entry: Seen, work: Work, pace:
 
 def _write(destination: bytes, reader: "_HashingReader", entry: Seen) -> None:
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with os.fdopen(os.open(destination, flags, 0o600), "wb", buffering=0) as writer:
-            shutil.copyfileobj(reader, _Whole(writer), BLOCK_BYTES)
-            os.fchmod(writer.fileno(), entry.mode)
-            os.utime(writer.fileno(), ns=(entry.mtime_ns, entry.mtime_ns))
+        descriptor = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            # No larger than needed: to make and give back a block for every small file takes longer than to copy it.
+            shutil.copyfileobj(reader, _Writer(descriptor), min(BLOCK_BYTES, entry.size + 1))
+            os.fchmod(descriptor, entry.mode)
+            os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise local_error(destination, error) from error
 
@@ -111,16 +116,16 @@ def _require_unchanged(descriptor: int, entry: Seen) -> None:
 class _HashingReader:
     """Reads a source file block by block, hashing and counting; its read errors are the source's."""
 
-    def __init__(self, path: bytes, reader: BinaryIO, work: Work, pace: Pace | None) -> None:
+    def __init__(self, path: bytes, descriptor: int, work: Work, pace: Pace | None) -> None:
         self._path = path
-        self._reader = reader
+        self._descriptor = descriptor
         self._work = work
         self._pace = pace
         self._hasher = Hasher()
 
     def read(self, size: int = -1, /) -> bytes:
         try:
-            block = self._reader.read(size)
+            block = os.read(self._descriptor, size)
         except OSError as error:
             raise source_error(self._path, error) from error
         self._hasher.update(block)
@@ -133,17 +138,17 @@ class _HashingReader:
         return self._hasher.digest()
 
 
-class _Whole:
-    """Writes every block in full: an unbuffered write may take only a part of it."""
+class _Writer:
+    """Writes every block in full: a single write may take only a part of it."""
 
-    def __init__(self, writer: BinaryIO) -> None:
-        self._writer = writer
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
 
     def write(self, block: bytes) -> int:
-        view = memoryview(block)
-        while view:
-            written = self._writer.write(view)
-            if not written:
+        written = os.write(self._descriptor, block)
+        while written < len(block):
+            more = os.write(self._descriptor, memoryview(block)[written:])
+            if not more:
                 raise OSError(errno.EIO, "nothing written")
-            view = view[written:]
-        return len(block)
+            written += more
+        return written

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import stat
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -46,10 +47,20 @@ class Hasher:
         return Digest(self._size, self._crc32, self._sha256.digest())
 
 
+class _Buffer(threading.local):
+    """One a thread: to make a new one takes longer than to read a small file."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(BLOCK_BYTES))
+
+
+_buffer = _Buffer()
+
+
 def digest_of(descriptor: int, on_block: Callable[[int], None]) -> Digest:
     """Read an open file to its end. `on_block` hears the size of each block."""
     hasher = Hasher()
-    buffer = memoryview(bytearray(BLOCK_BYTES))
+    buffer = _buffer.view
     while count := os.readv(descriptor, [buffer]):
         hasher.update(buffer[:count])
         on_block(count)

@@ -8,11 +8,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from cs_archiver.domain.manifest import EntryKind, Seen, shown
-from cs_archiver.errors import NeedsOperator, Permanent
+from cs_archiver.errors import JobError, NeedsOperator, Permanent
 from cs_archiver.tools.disk import make_folders, sync_folder
 from cs_archiver.tools.threads import Work
-
-_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+from cs_archiver.tools.way import FOLDER_FLAGS, Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,34 +50,38 @@ def delete_verified_source(approved: ApprovedDeletion, work: Work, is_halted: Ca
     asked before each entry: DeletionHalted.
     """
     files = size = 0
-    with _opened(approved) as root:
+    with _opened(approved) as root, Way(root) as way:
         for entry in approved.entries:
             if entry.kind is EntryKind.DIR:
                 continue
             if is_halted():
                 raise DeletionHalted(Removed(files, size))
             work.add(entry.size)
-            with _mended_by_operator(entry.path):
-                if _delete_entry(root, entry, approved.stamps):
-                    files += 1
-                    size += entry.size if entry.kind is EntryKind.FILE else 0
+            try:
+                removed = _delete_entry(way, entry, approved.stamps)
+            except OSError as error:
+                raise _not_deletable(entry.path, error) from error
+            if removed:
+                files += 1
+                size += entry.size if entry.kind is EntryKind.FILE else 0
         if is_halted():
             raise DeletionHalted(Removed(files, size))
-        _remove_folders(root, approved.entries)
+        _remove_folders(way, approved.entries)
         with _mended_by_operator(b"."):
             os.fsync(root)
     return Removed(files, size)
 
 
-def _delete_entry(root: int, entry: Seen, stamps: dict[int, int]) -> bool:
+def _delete_entry(way: Way, entry: Seen, stamps: dict[int, int]) -> bool:
     """Whether it was still there. What is gone already is done: the deletion went on after an interruption."""
+    folder, _, name = entry.path.rpartition(b"/")
     try:
-        with _parent(root, entry.path) as (parent, name):
-            _require_same(parent, name, entry, stamps.get(entry.inode, entry.ctime_ns))
-            if entry.links == 1:
-                os.unlink(name, dir_fd=parent)
-            else:
-                stamps[entry.inode] = _unlink_one_of_several(parent, name)
+        parent = way.to(folder)
+        _require_same(parent, name, entry, stamps.get(entry.inode, entry.ctime_ns))
+        if entry.links == 1:
+            os.unlink(name, dir_fd=parent)
+        else:
+            stamps[entry.inode] = _unlink_one_of_several(parent, name)
     except FileNotFoundError:
         return False
     return True
@@ -94,15 +97,12 @@ def _unlink_one_of_several(parent: int, name: bytes) -> int:
         os.close(descriptor)
 
 
-def _remove_folders(root: int, entries: Iterable[Seen]) -> None:
+def _remove_folders(way: Way, entries: Iterable[Seen]) -> None:
     folders = [entry for entry in entries if entry.kind is EntryKind.DIR]
     for entry in sorted(folders, key=lambda folder: -folder.path.count(b"/")):
-        with (
-            _mended_by_operator(entry.path),
-            suppress(FileNotFoundError),
-            _parent(root, entry.path) as (parent, name),
-        ):
-            _remove_if_empty(parent, name)
+        folder, _, name = entry.path.rpartition(b"/")
+        with _mended_by_operator(entry.path), suppress(FileNotFoundError):
+            _remove_if_empty(way.to(folder), name)
 
 
 def _remove_if_empty(parent: int, name: bytes) -> None:
@@ -117,7 +117,7 @@ def _remove_if_empty(parent: int, name: bytes) -> None:
 @contextmanager
 def _opened(approved: ApprovedDeletion) -> Iterator[int]:
     with _mended_by_operator(b"."):
-        root = os.open(approved.folder, _FOLDER_FLAGS)
+        root = os.open(approved.folder, FOLDER_FLAGS)
     try:
         with _mended_by_operator(b"."):
             status = os.fstat(root)
@@ -129,27 +129,6 @@ def _opened(approved: ApprovedDeletion) -> Iterator[int]:
         yield root
     finally:
         os.close(root)
-
-
-@contextmanager
-def _parent(root: int, path: bytes) -> Iterator[tuple[int, bytes]]:
-    """The descriptor of an entry's folder, reached one component at a time, so that no link is ever followed."""
-    *folders, name = path.split(b"/")
-    device = os.fstat(root).st_dev
-    descriptor = os.dup(root)
-    try:
-        for folder in folders:
-            child = os.open(folder, _FOLDER_FLAGS, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = child
-            if os.fstat(descriptor).st_dev != device:
-                raise Permanent(
-                    f"'{shown(path)}': another file system is mounted here: nothing more is deleted",
-                    problem="source-changed",
-                )
-        yield descriptor, name
-    finally:
-        os.close(descriptor)
 
 
 def _require_same(parent: int, name: bytes, entry: Seen, ctime_ns: int) -> None:
@@ -171,15 +150,19 @@ def _mended_by_operator(path: bytes) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.ELOOP):
-            raise Permanent(
-                f"'{shown(path)}' changed after it was verified ({error.strerror}): it is kept",
-                problem="source-changed",
-            ) from error
-        raise NeedsOperator(
-            f"cannot delete '{shown(path)}': {error.strerror}: check the NAS mount and its permissions",
-            problem="source-not-deletable",
-        ) from error
+        raise _not_deletable(path, error) from error
+
+
+def _not_deletable(path: bytes, error: OSError) -> JobError:
+    if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.ELOOP):
+        return Permanent(
+            f"'{shown(path)}' changed after it was verified ({error.strerror}): it is kept",
+            problem="source-changed",
+        )
+    return NeedsOperator(
+        f"cannot delete '{shown(path)}': {error.strerror}: check the NAS mount and its permissions",
+        problem="source-not-deletable",
+    )
 
 
 def remove_working_copy(path: bytes) -> None:

@@ -3,12 +3,21 @@
 import os
 import re
 import stat
-from collections.abc import Callable
-from enum import StrEnum
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple
 
 from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Temporary
 from cs_archiver.tools.process import Finished, Processes, ProgressReader, require_absolute
+from cs_archiver.tools.sevenzip_commands import (
+    Compression,
+    argv_to_list,
+    argv_to_pack,
+    argv_to_pack_listed,
+    argv_to_pack_rest,
+    argv_to_test,
+    write_list,
+)
+from cs_archiver.tools.threads import in_thread
 
 OLDEST_VERSION: Final = (23, 1)
 PERCENT: Final = re.compile(rb"\x08\s*(100|\d{1,2})%")
@@ -26,16 +35,6 @@ _ENTRY: Final = re.compile(
 
 EntryKind = Literal["file", "dir", "link"]
 _KINDS: Final[dict[bytes, EntryKind]] = {b"-": "file", b"d": "dir", b"l": "link"}
-
-
-class Compression(StrEnum):
-    """How hard 7-Zip tries: STORE is fifty times as fast, and as small for media that are compressed already."""
-
-    FAST = "fast"
-    STORE = "store"
-
-
-_LEVELS: Final = {Compression.FAST: "-mx1", Compression.STORE: "-mx0"}
 
 
 class Listed(NamedTuple):
@@ -84,12 +83,37 @@ class SevenZip:
         """
         require_absolute(folder, archive)
         _check_places(folder, archive)
-        progress = _percent_consumer(on_percent)
-        finished = await self._processes.run(
-            argv_to_pack(self._executable, folder, archive, compression), on_stdout=progress
+        await self._run(argv_to_pack(self._executable, folder, archive, compression), on_percent)
+        on_percent(100)
+
+    async def pack_in_two(
+        self,
+        folder: bytes,
+        archive: bytes,
+        *,
+        compressed: Sequence[bytes],
+        first_share: float,
+        on_percent: Callable[[int], None],
+    ) -> None:
+        """As pack(), but only the files `compressed`, paths below `folder`, are compressed; the rest is stored.
+
+        The folder that holds `folder` must be on the file system of `archive` and be ours: the list of names is
+        written there, and the archive of the second run. The first run takes `first_share`, 0 to 1, of the time.
+        """
+        require_absolute(folder, archive)
+        _check_places(folder, archive)
+        scratch, name = os.path.split(folder)
+        listed = await in_thread(lambda _work: write_list(scratch, name, compressed))
+        await self._run(
+            argv_to_pack_listed(self._executable, listed, archive),
+            lambda percent: on_percent(int(percent * first_share)),
+            cwd=scratch,
         )
-        if finished.returncode != 0:
-            raise pack_failure(self._executable, finished)
+        await self._run(
+            argv_to_pack_rest(self._executable, folder, archive),
+            lambda percent: on_percent(int(100 * first_share + percent * (1 - first_share))),
+            cwd=scratch,
+        )
         on_percent(100)
 
     async def test(self, archive: bytes, *, on_percent: Callable[[int], None]) -> None:
@@ -108,6 +132,13 @@ class SevenZip:
             raise _damaged(archive, finished.describe(self._executable))
         on_percent(100)
 
+    async def _run(
+        self, argv: Sequence[str | bytes], on_percent: Callable[[int], None], *, cwd: bytes | None = None
+    ) -> None:
+        finished = await self._processes.run(argv, cwd=cwd, on_stdout=_percent_consumer(on_percent))
+        if finished.returncode != 0:
+            raise pack_failure(self._executable, finished)
+
     async def list(self, archive: bytes) -> list[Listed]:
         """What the archive's header names, the packed folder itself too; raises Temporary if it is damaged."""
         require_absolute(archive)
@@ -124,23 +155,6 @@ def shown_name(path: bytes) -> bytes:
     Every byte is printed as it is, valid UTF-8 or not, but a newline becomes `_`: no name can forge a line.
     """
     return path.replace(b"\n", b"_")
-
-
-def argv_to_pack(executable: str, folder: bytes, archive: bytes, compression: Compression) -> list[str | bytes]:
-    # -mf=off: no filters that other extractors cannot read; -snl: links are not followed; -spd: names are no
-    # wildcards; -sae: no ".7z" is appended; progress goes to stdout, all else to stderr.
-    return [
-        executable, "a", "-t7z", _LEVELS[compression], "-mmt=on", "-mf=off", "-snl", "-spd", "-sae",
-        "-bsp1", "-bso0", "-bse2", "--", archive, folder,
-    ]  # fmt: skip
-
-
-def argv_to_test(executable: str, archive: bytes) -> list[str | bytes]:
-    return [executable, "t", "-t7z", "-spd", "-bsp1", "-bso2", "-bse2", "--", archive]
-
-
-def argv_to_list(executable: str, archive: bytes) -> list[str | bytes]:
-    return [executable, "l", "-t7z", "-slt", "-ba", "-spd", "--", archive]
 
 
 def parse_version(banner: bytes) -> tuple[int, int] | None:

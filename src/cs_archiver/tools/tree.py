@@ -14,6 +14,7 @@ from cs_archiver.domain.manifest import (
     Seen,
     Totals,
     changes_since_sealed,
+    file_batches,
     shown,
     totals,
 )
@@ -163,14 +164,16 @@ def hash_tree(root: bytes, entries: Iterable[Seen], *, threads: int, work: Work)
     digests: dict[bytes, Digest] = {}
 
     def read(entry: Seen) -> tuple[bytes, Digest]:
-        path = os.path.join(root, entry.path)
+        path = root + b"/" + entry.path
         try:
             return entry.path, digest_of_file(path, work.add)
         except OSError as error:
             raise source_error(path, error) from error
 
-    files = (entry for entry in entries if entry.kind is EntryKind.FILE)
-    for_each(files, read, threads=threads, done=lambda found: digests.update([found]))
+    def read_all(batch: Sequence[Seen]) -> list[tuple[bytes, Digest]]:
+        return [read(entry) for entry in batch]
+
+    for_each(file_batches(entries), read_all, threads=threads, done=lambda found: digests.update(found))
     return digests
 
 

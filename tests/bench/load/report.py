@@ -103,7 +103,8 @@ def _rows(figures: Figures) -> str:
 
 
 def replace_in(path: Path, section: str) -> None:
-    """Put the section in the place of the one of its heading, or at the end."""
-    text = path.read_text("utf-8")
-    found = re.search(rf"^{_HEADING}\n.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    path.write_text(text[: found.start()] + section + text[found.end() :] if found else f"{text}\n{section}", "utf-8")
+    """Put the section, which begins with its heading, in the place of the one of that heading, or at the end."""
+    text, heading = path.read_text("utf-8"), re.escape(section.split("\n", 1)[0])
+    found = re.search(rf"^{heading}\n.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    end = f"\n{text[found.end() :]}" if found and text[found.end() :] else ""
+    path.write_text(f"{text[: found.start()]}{section}{end}" if found else f"{text}\n{section}", "utf-8")
