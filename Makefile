@@ -65,6 +65,8 @@ fix: setup ## Format, and mend what the linter can
 
 bench: setup ## Measure, each figure against a baseline in the same run
 	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench.pipeline
+	@$(BIN)/python -m tests.bench.discovery
 
 screenshots: setup-tests ## Write pictures of every page into docs/screenshots
 	@$(BIN)/python -m tests.browser.screenshots

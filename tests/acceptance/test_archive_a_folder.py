@@ -85,7 +85,7 @@ async def test_the_log_tells_every_step_and_the_history_every_state(service: Ser
     for step in (
         "Job created by admin",
         "Job started",
-        "Copying from the NAS: 1 files, 5 B, by shutil",
+        "Copying from the NAS: 1 file, 5 B, by shutil",
         "Copy complete (5 B)",
         "Starting compression",
         "Compression complete",
@@ -96,7 +96,7 @@ async def test_the_log_tells_every_step_and_the_history_every_state(service: Ser
         "Verification 2/3",
         "Verification 3/3",
         "deletion authorised",
-        "Source deleted: 1 files, 5 B (5 bytes)",
+        "Source deleted: 1 file, 5 B (5 bytes)",
         "Local archive deleted",
         "Job completed",
     ):

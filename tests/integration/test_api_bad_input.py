@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from cs_archiver.logs.lines import OneLine
 from cs_archiver.server import keys
 from tests.support.api import Api, refusal_of, running_api
 
@@ -270,10 +271,11 @@ async def test_unforeseen_error_is_logged_and_its_text_kept_from_the_client(
         raise RuntimeError("the inner secret")
 
     monkeypatch.setattr(api.client.app[keys.JOBS], "queue", fail)
+    caplog.handler.setFormatter(OneLine())
     response = await api.call("GET", "/api/queue", headers={"X-Request-Id": "find-me"})
     document = await refusal_of(response, 500, "internal-error")
     assert "secret" not in json.dumps(document)
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert "find-me" in record.getMessage()
+    assert " request=find-me " in caplog.text
     assert record.exc_info is not None
     assert "the inner secret" in str(record.exc_info[1])

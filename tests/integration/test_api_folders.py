@@ -1,5 +1,6 @@
 """The list of folders, and the paths that no job is made for."""
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -41,12 +42,14 @@ async def test_folders_that_cannot_be_archived_are_listed_apart_with_the_reason(
     assert {folder["name"] for folder in left_out} == {"Old", "Empty", "linked"}
 
 
-@pytest.mark.parametrize("refresh", ["true", "1", "True", "false", "0"])
-async def test_refresh_is_a_boolean(api: Api, refresh: str) -> None:
+@pytest.mark.parametrize("refresh", ["true", "1", "True", "false", "0", "full"])
+async def test_refresh_is_a_boolean_or_full(api: Api, refresh: str) -> None:
     assert len(await api.get("/api/folders", params={"refresh": refresh})) == 4
 
 
-@pytest.mark.parametrize("query", ["refresh=yes", "refresh=", "refresh=2", "refresh=1&refresh=0", "Refresh=1"])
+@pytest.mark.parametrize(
+    "query", ["refresh=FULL", "refresh=yes", "refresh=", "refresh=2", "refresh=1&refresh=0", "Refresh=1"]
+)
 async def test_anything_else_is_refused(api: Api, query: str) -> None:
     await refusal_of(await api.call("GET", f"/api/folders?{query}"), 422, "invalid-value")
 
@@ -58,6 +61,23 @@ async def test_refresh_finds_what_was_added_since(api: Api) -> None:
     (new / "clip.bin").write_bytes(b"12345")
     assert "New" not in {folder["name"] for folder in await api.get("/api/folders")}
     assert "New" in {folder["name"] for folder in await api.get("/api/folders", params={"refresh": "true"})}
+
+
+async def test_full_refresh_sees_a_file_that_grew_in_place_and_stopping_needs_no_scan(api: Api) -> None:
+    alpha = Path(api.folder("Alpha"))
+    for path in [alpha, *alpha.rglob("*")]:
+        os.utime(path, (1e9, 1e9))
+    await api.get("/api/folders", params={"refresh": "true"})
+    file = next(path for path in alpha.rglob("*") if path.is_file())
+    file.write_bytes(file.read_bytes() + b"x" * 1000)
+    assert await _size_of_alpha(api, "true") == 1536
+    assert await _size_of_alpha(api, "full") == 2536
+    assert (await api.call("DELETE", "/api/folders/scan")).status == 204
+
+
+async def _size_of_alpha(api: Api, refresh: str) -> int:
+    folders = await api.get("/api/folders", params={"refresh": refresh})
+    return int(next(folder for folder in folders if folder["name"] == "Alpha")["size_bytes"])
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ from cs_archiver.clock import from_ns
 from cs_archiver.domain.folders import Folder, Patterns
 from cs_archiver.errors import NeedsOperator, NotFound, Temporary
 from cs_archiver.tools import crew
-from cs_archiver.tools.discovery import BATCH_ENTRIES, Discovery
+from cs_archiver.tools.discovery import Discovery
+from cs_archiver.tools.folder_count import BATCH_ENTRIES
 from tests.support.nobody import as_nobody
 
 PATTERNS = Patterns(
@@ -35,7 +36,7 @@ def discovery_of(base: Path, *, threads: int = 4) -> Discovery:
 
 
 def found_in(base: Path, *, threads: int = 4) -> list[Folder]:
-    return discovery_of(base, threads=threads).run()
+    return discovery_of(base, threads=threads).run().folders
 
 
 def listed_in(base: Path) -> list[str]:
@@ -311,7 +312,7 @@ from cs_archiver.tools.discovery import Discovery
 base = sys.argv[1]
 for inside in sys.argv[2:]:
     subprocess.run(["mount", "-t", "tmpfs", "none", f"{base}/{inside}"], check=True)
-found = Discovery(base.encode(), Patterns((), ()), threads=4).run()
+found = Discovery(base.encode(), Patterns((), ()), threads=4).run().folders
 print(json.dumps({folder.path.removeprefix(base + "/"): folder.left_out for folder in found}))
 """
 
@@ -352,7 +353,7 @@ def test_base_that_is_a_file_needs_the_operator(tmp_path: Path) -> None:
 def test_base_may_itself_be_a_link_and_end_in_a_slash(tmp_path: Path) -> None:
     plant(tmp_path / "real", *two_files("A/B/C"))
     (tmp_path / "link").symlink_to("real")
-    (folder,) = Discovery(bytes(tmp_path / "link") + b"/", PATTERNS, threads=2).run()
+    (folder,) = Discovery(bytes(tmp_path / "link") + b"/", PATTERNS, threads=2).run().folders
     assert folder.path == f"{tmp_path}/link/A/B/C"
 
 
@@ -376,7 +377,7 @@ def test_folders_that_vanish_during_the_walk_are_skipped(tmp_path: Path) -> None
             for level1 in ("A", "B"):
                 shutil.rmtree(tmp_path / level1)
 
-    assert len(discovery_of(tmp_path, threads=1).run(remove_the_others)) == 1
+    assert len(discovery_of(tmp_path, threads=1).run(remove_the_others).folders) == 1
 
 
 @pytest.fixture
@@ -595,7 +596,7 @@ def test_looking_at_one_folder_finds_what_a_run_finds(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "A/B/empty/pipe")
     (tmp_path / "A/B/link").symlink_to("C")
     discovery = discovery_of(tmp_path)
-    found = discovery.run()
+    found = discovery.run().folders
     assert len(found) == 5
     assert [discovery.look_at(f.level1, f.level2, f.name) for f in found] == found
 

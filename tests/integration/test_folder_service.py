@@ -6,16 +6,19 @@ import os
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from cs_archiver.clock import from_text
 from cs_archiver.db.database import Database
 from cs_archiver.db.folders import Folders
-from cs_archiver.domain.folders import Folder, Patterns
+from cs_archiver.domain.folders import Patterns
 from cs_archiver.errors import Conflict, InvalidRequest, NeedsOperator, NotFound, Temporary
 from cs_archiver.services.folders import FolderService
-from cs_archiver.tools.discovery import Discovery
+from cs_archiver.tools.crew import Crews
+from cs_archiver.tools.discovery import Discovery, Found, HandOver, Progress
 
 PATTERNS = Patterns(markers=(".archived", "*-ARCHIVED-TO-GLOBUS.txt"), litter=(".DS_Store",))
 
@@ -44,15 +47,24 @@ class CountingDiscovery(Discovery):
     def __init__(self, base: Path) -> None:
         super().__init__(bytes(base), PATTERNS, threads=4)
         self.runs = 0
+        self.in_full: list[bool] = []
         self.began = threading.Event()
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
-    def run(self, on_progress: Callable[[int], None] | None = None) -> list[Folder]:
+    def run(
+        self,
+        on_progress: Progress | None = None,
+        *,
+        hand_over: HandOver | None = None,
+        in_full: bool = False,
+        crews: Crews | None = None,
+    ) -> Found:
         self.runs += 1
+        self.in_full.append(in_full)
         self.began.set()
         assert self.may_go_on.wait(timeout=30)
-        return super().run(on_progress)
+        return super().run(on_progress, hand_over=hand_over, in_full=in_full, crews=crews)
 
 
 @pytest.fixture
@@ -223,6 +235,96 @@ async def test_close_ends_a_running_scan_and_tells_who_waits(
     with pytest.raises(Temporary, match="stopped"):
         await waiting
     assert not await Folders(database).last_scan()
+
+
+async def test_scan_that_is_stopped_is_told_and_the_next_one_runs(
+    service: FolderService, discovery: CountingDiscovery
+) -> None:
+    await service.listed(refresh=False)
+    discovery.may_go_on.clear()
+    discovery.began.clear()
+    waiting = asyncio.create_task(service.listed(refresh=True))
+    await until_begun(discovery)
+    service.stop_scan()
+    discovery.may_go_on.set()
+    with pytest.raises(Temporary, match="stopped"):
+        await waiting
+    assert (service.is_stopped, service.running_scan) == (True, None)
+    assert await names_listed(service) == ["Alpha", "Beta"]
+    assert await names_listed(service, refresh=True) == ["Alpha", "Beta"]
+    assert not service.is_stopped
+
+
+async def test_stopping_when_no_scan_runs_does_nothing_to_the_next(service: FolderService) -> None:
+    service.stop_scan()
+    assert await names_listed(service) == ["Alpha", "Beta"]
+    service.stop_scan()
+    assert await names_listed(service, refresh=True) == ["Alpha", "Beta"]
+
+
+async def test_folders_are_listed_while_the_scan_goes_on(
+    nas: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cs_archiver.tools.discovery.HAND_OVER_SECONDS", 0.0)
+    monkeypatch.setattr("cs_archiver.services.folders.HAND_OVER_SECONDS", 0.01)
+    goes_on, real = threading.Event(), os.lstat
+
+    def lstat(path: bytes) -> os.stat_result:
+        if isinstance(path, bytes) and path.endswith(b"/Beta"):
+            assert goes_on.wait(30)
+        return real(path)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    service = FolderService(CountingDiscovery(nas), Folders(database))
+    scan = asyncio.create_task(service.listed(refresh=True))
+    async with asyncio.timeout(20):
+        while not await service.known([f"{nas}/Production/2024/Alpha"]):
+            await asyncio.sleep(0.01)
+    assert (await service.last_scan(), service.running_scan is not None) == (None, True)
+    assert (await service.require_listed(f"{nas}/Production/2024/Alpha")).file_count == 2
+    goes_on.set()
+    assert [folder.name for folder in await scan] == ["Alpha", "Beta"]
+    await service.close()
+
+
+async def test_what_is_wished_in_full_does_not_join_a_scan_that_is_not(
+    service: FolderService, discovery: CountingDiscovery
+) -> None:
+    discovery.may_go_on.clear()
+    quick = asyncio.create_task(service.listed(refresh=True))
+    await until_begun(discovery)
+    full = [asyncio.create_task(service.listed(refresh=True, in_full=True)) for _ in range(3)]
+    await asyncio.sleep(0)
+    discovery.may_go_on.set()
+    await asyncio.gather(quick, *full)
+    assert discovery.in_full == [False, True]
+
+
+async def test_moment_since_which_sizes_were_measured_is_told(
+    service: FolderService, database: Database, nas: Path
+) -> None:
+    assert await service.measured_since() is None
+    for path in [nas, *nas.rglob("*")]:
+        os.utime(path, (1e9, 1e9), follow_symlinks=False)
+    await service.listed(refresh=True)
+    first = await service.last_scan()
+    assert first is not None
+    assert await service.measured_since() == first.started_at
+    await service.listed(refresh=True)
+    second = await service.last_scan()
+    since = await service.measured_since()
+    assert second is not None
+    assert since is not None
+    assert from_text(since) <= from_text(first.finished_at) < from_text(second.finished_at)
+    await service.listed(refresh=True, in_full=True)
+    last = await service.last_scan()
+    assert last is not None
+    assert await service.measured_since() == last.started_at
+    restarted = FolderService(CountingDiscovery(nas), Folders(database))
+    since = await restarted.measured_since()
+    assert since is not None
+    assert from_text(last.started_at) - from_text(since) == timedelta(days=1)
+    await restarted.close()
 
 
 async def test_listed_folder_passes_with_what_is_on_disk_now(service: FolderService, nas: Path) -> None:

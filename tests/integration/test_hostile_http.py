@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from cs_archiver.logs.lines import OneLine
 from cs_archiver.server import keys, parsing
 from cs_archiver.server.problem_names import PROBLEMS
 from cs_archiver.server.problems import Problem
@@ -124,13 +125,14 @@ async def test_what_is_no_http_is_a_problem_with_every_header(api: Api, request_
 async def test_what_is_no_http_is_told_to_nobody_word_for_word(
     api: Api, request_bytes: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.handler.setFormatter(OneLine())
     with caplog.at_level(logging.DEBUG):
         answer = await _sent(api, request_bytes)
     assert SECRET not in answer
     assert SECRET.decode() not in caplog.text
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "cs_archiver.server.listening"]
-    assert line.startswith("no valid HTTP: ")
-    assert f" from=127.0.0.1 request={_parsed(answer).headers['X-Request-Id']}" in line
+    (line,) = [line for line in caplog.text.splitlines() if " cs_archiver.server.listening " in line]
+    assert f" request={_parsed(answer).headers['X-Request-Id']} no valid HTTP: " in line
+    assert " from=127.0.0.1" in line
     assert [record for record in caplog.records if record.levelno > logging.INFO] == []
 
 

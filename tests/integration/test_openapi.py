@@ -219,6 +219,7 @@ async def test_real_answers_of_every_route_are_as_described(api: Api) -> None:
         f"/api/jobs/{alpha}/history",
     ):
         assert await api.get(path), path
+    assert (await api.call("DELETE", "/api/folders/scan")).status == 204
     assert await api.get(f"/api/jobs/{alpha}/logs")
     assert (await api.call("GET", f"/api/jobs/{alpha}/logs", headers={"Accept": "text/plain"})).status == 200
     await api.get(f"/api/jobs/{alpha}/files")

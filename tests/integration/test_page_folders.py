@@ -1,6 +1,7 @@
 """The folders as pages: what is listed and in which order, what archiving would do, and asking for it."""
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -213,14 +214,14 @@ class HeldDiscovery:
         self.may_go_on = threading.Event()
         self.fails = False
         self._run = Discovery.run
-        monkeypatch.setattr(Discovery, "run", lambda discovery, on_progress=None: self.run(discovery, on_progress))
+        monkeypatch.setattr(Discovery, "run", lambda *given, **options: self.run(*given, **options))
 
-    def run(self, discovery: Discovery, on_progress: Any) -> Any:
+    def run(self, discovery: Discovery, on_progress: Any, **options: Any) -> Any:
         on_progress(7)
         assert self.may_go_on.wait(30)
         if self.fails:
             raise NeedsOperator("the NAS is gone", problem="source-unavailable")
-        return self._run(discovery, on_progress)
+        return self._run(discovery, on_progress, **options)
 
 
 async def test_scan_is_followed_while_it_runs(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,6 +244,47 @@ async def test_scan_is_followed_while_it_runs(api: Api, monkeypatch: pytest.Monk
     scan = await api.get("/api/folders/scan")
     assert (scan["looked_at"], scan["failure"]) == (None, None)
     assert scan["last"]["started_at"] > last["started_at"]
+
+
+async def test_scan_can_be_stopped_on_the_page_and_does_not_begin_again_by_itself(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with api.database.write() as connection:
+        await connection.execute(tables.folders.delete())
+        await connection.execute(tables.scans.delete())
+    held = HeldDiscovery(monkeypatch)
+    page = await parsed(api, "/folders")
+    assert "Stop" in page.text
+    assert "/folders/scan/stop" in [held["action"] for tag, held in page.tags if tag == "form"]
+    response = await send(api, "/folders/scan/stop", {"next": "/folders?q=a"})
+    assert (response.status, response.headers["Location"]) == (303, "/folders?q=a")
+    held.may_go_on.set()
+    await _until_scanned(api)
+    assert "The scan of the NAS was stopped" in (await parsed(api, "/folders")).text
+    assert (await api.get("/api/folders/scan"))["running"] is False
+    await send(api, "/folders/refresh", {})
+    await _until_scanned(api)
+    assert await _names(api) == ["Alpha", "Beta", "Gamma", ODD]
+
+
+async def test_sizes_that_were_taken_over_are_told_and_can_be_measured_again(api: Api) -> None:
+    await asyncio.to_thread(_age, api.nas)
+    await _scan(api)
+    await _scan(api)
+    (Path(api.folder("Gamma")) / "more.bin").write_bytes(b"x")
+    text = " ".join((await parsed(api, "/folders")).text.split())
+    assert "sizes of unchanged folders from" in text
+    assert "Measure all again" in text
+    await send(api, "/folders/refresh", {"full": "1"})
+    await _until_scanned(api)
+    scan = await api.get("/api/folders/scan")
+    assert scan["last"]["measured_since"] == scan["last"]["started_at"]
+    assert "Measure all again" not in (await parsed(api, "/folders")).text
+
+
+def _age(base: Path) -> None:
+    for path in [base, *base.rglob("*")]:
+        os.utime(path, (1e9, 1e9), follow_symlinks=False)
 
 
 async def test_scan_that_fails_says_so_and_keeps_the_list(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ def test_only_a_refusal_of_globus_auth_is_about_the_credentials(status: int, exp
     [
         (GlobusConnectionError("no way", OSError("Connection refused")), "no way: Connection refused"),
         (GlobusTimeoutError("too late", TimeoutError("read\ntimed out")), "too late: read timed out"),
-        (NetworkError("odd", ValueError("Bearer abc")), "odd (ValueError)"),
+        (NetworkError("odd", ValueError("Bearer abc")), "the connection failed: odd (ValueError)"),
         (UnexpectedAnswer("it holds\nno list"), "unexpected answer: it holds no list"),
         (KeyError("task_id"), "unexpected KeyError: 'task_id'"),
         (TypeError("x"), "unexpected TypeError: x"),

@@ -7,6 +7,7 @@ import { refresh } from "./listing.js";
 import { listen } from "./live.js";
 
 const LOOK_AFTER = 400;
+const LOOKS_A_LIST = 5; // what a scan has found so far is shown every two seconds
 const boxes = () => findAll("#folder-table input[name=path]");
 const selected = new Set();
 let anchor = null;
@@ -50,7 +51,7 @@ document.getElementById("selection").addEventListener("formdata", ({ formData })
 });
 document.addEventListener("page-changed", showSelection);
 
-async function followScan() {
+async function followScan(looks = 1) {
   const region = document.getElementById("scan");
   if (!region) return;
   const scan = await fetching.json("/api/folders/scan").catch(() => null);
@@ -63,7 +64,8 @@ async function followScan() {
     const bar = find("progress", region);
     if (scan.last?.listed) bar.value = Math.min(scan.looked_at, bar.max);
   }
-  setTimeout(followScan, LOOK_AFTER);
+  if (looks % LOOKS_A_LIST === 0) await refresh();
+  setTimeout(followScan, LOOK_AFTER, looks + 1);
 }
 
 listen("queue_update", calmed(refresh, 300));

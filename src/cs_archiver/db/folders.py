@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
+from sqlalchemy.dialects.sqlite import insert
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
@@ -13,6 +14,11 @@ from cs_archiver.domain.folders import Folder
 
 _FOLDERS = tables.folders
 _CHUNK = 500
+_NEW = insert(_FOLDERS)
+_ADD = _NEW.on_conflict_do_update(
+    index_elements=["path"],
+    set_={column.name: column for column in _NEW.excluded if column.name != "path"},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,13 @@ class Folders:
                     left_out=len(found) - listed,
                 )
             )
+
+    async def add(self, found: Sequence[Folder]) -> None:
+        """Show these already while a discovery is running, in place of what the last one said of them."""
+        async with self._database.write() as connection:
+            for start in range(0, len(found), _CHUNK):
+                rows = [folder.as_dict() for folder in found[start : start + _CHUNK]]
+                await connection.execute(_ADD, rows)
 
     async def listed(self) -> list[Folder]:
         """The folders that can be archived, by level 1, level 2 and name."""

@@ -2,10 +2,11 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import translate
 from functools import lru_cache
+from itertools import islice
 
 from cs_archiver.domain.manifest import shown
 
@@ -75,17 +76,7 @@ class Content:
 
     def plus(self, part: "Content") -> "Content":
         """Both together; the same in whatever order parts are added."""
-        markers = [name for name in (self.marker, part.marker) if name is not None]
-        troubles = [text for text in (self.trouble, part.trouble) if text is not None]
-        return Content(
-            newest_mtime_ns=max(self.newest_mtime_ns, part.newest_mtime_ns),
-            file_count=self.file_count + part.file_count,
-            size_bytes=self.size_bytes + part.size_bytes,
-            files_but_litter=self.files_but_litter + part.files_but_litter,
-            txt_files_but_litter=self.txt_files_but_litter + part.txt_files_but_litter,
-            marker=min(markers, default=None),
-            trouble=min(troubles, default=None),
-        )
+        return total((self, part))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +92,28 @@ class Patterns:
     def is_marker(self, name: bytes) -> bool:
         return matches(name, self.markers)
 
+    def markers_among(self, names: Iterable[bytes]) -> list[bytes]:
+        match = _compiled(self.markers).match
+        return [name for name in names if match(name.decode("utf-8", "surrogateescape"))]
+
     def but_litter(self, names: Iterable[bytes]) -> Content:
-        """How many of these files are no litter, and how many of those are .txt files."""
-        wanted = [name for name in names if not self.is_litter(name)]
+        """How many of these files are no litter, and how many of those are .txt files, until it `is_decided`."""
+        wanted = list(islice((name for name in names if not self.is_litter(name)), 2))
         texts = sum(name.lower().endswith(b".txt") for name in wanted)
         return Content(files_but_litter=len(wanted), txt_files_but_litter=texts)
+
+
+def total(parts: Sequence[Content]) -> Content:
+    """All parts together."""
+    return Content(
+        newest_mtime_ns=max((part.newest_mtime_ns for part in parts), default=LONG_AGO_NS),
+        file_count=sum(part.file_count for part in parts),
+        size_bytes=sum(part.size_bytes for part in parts),
+        files_but_litter=sum(part.files_but_litter for part in parts),
+        txt_files_but_litter=sum(part.txt_files_but_litter for part in parts),
+        marker=min((part.marker for part in parts if part.marker is not None), default=None),
+        trouble=min((part.trouble for part in parts if part.trouble is not None), default=None),
+    )
 
 
 def matches(name: bytes, patterns: tuple[str, ...]) -> bool:

@@ -86,6 +86,8 @@ def totals(entries: Iterable[Seen | Entry]) -> Totals:
 def shown(path: bytes) -> str:
     """A path for people: undecodable bytes and control characters are escaped, never dropped."""
     text = path.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else _escaped(character) for character in text)
 
 

@@ -64,6 +64,6 @@ class DiskSpace(Section):
 
 
 class Discovery(Section):
-    threads: Threads = 16
+    threads: Threads = 32
     marker_patterns: NamePatterns = (".archived", "*-ARCHIVED-TO-GLOBUS.txt")
     litter_patterns: NamePatterns = (".@__thumb", "@eaDir", ".DS_Store", "Thumbs.db", "._*")

@@ -58,7 +58,7 @@ PROBLEMS = {
     "too-many-connections": Kind(429, "There are as many live connections as there may be, of one user or in all."),
     "internal-error": Kind(500, "A defect of the server; its log says more under the request id."),
     "database-unhealthy": Kind(503, "The database cannot be read or written just now."),
-    "discovery-stopped": Kind(503, "The service is being stopped."),
+    "discovery-stopped": Kind(503, "The scan of the NAS was stopped, or the service is."),
     "nas-unreachable": Kind(503, "The NAS is out of reach, or in trouble."),
     "not-ready": Kind(503, "The service cannot do its work just now; `checks` says why."),
     "preview-too-long": Kind(503, "The folder could not be looked at within the time there is for an answer."),

@@ -102,6 +102,8 @@ API = (
           query=FoldersQuery, answer=list[Folder], problems=SCAN),
     Route("GET", "/api/folders/scan", folders.scan, Who.USER, Scope.READ, "How far the scan of the NAS is",
           answer=Scan),
+    Route("DELETE", "/api/folders/scan", folders.stop_scan, Who.USER, Scope.OPERATE,
+          "Stop the scan of the NAS that runs, if one does; what it has found so far is kept", status=204),
     Route("GET", "/api/folders/left-out", folders.left_out, Who.USER, Scope.READ,
           "The folders that cannot be archived, each with the reason", answer=list[LeftOutFolder]),
 

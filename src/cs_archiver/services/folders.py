@@ -3,16 +3,21 @@
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 
-from cs_archiver.clock import now_text
+from cs_archiver.clock import from_text, now_text, to_text
 from cs_archiver.db.folder_search import FolderSearch, FoundFolders
 from cs_archiver.db.folders import Folders, Scan
 from cs_archiver.domain.folders import SYMBOLIC_LINK, Folder, is_passed_over
-from cs_archiver.errors import ArchiverError, Conflict, InvalidRequest, NeedsOperator, NotFound
-from cs_archiver.tools.discovery import Discovery
+from cs_archiver.errors import ArchiverError, Conflict, InvalidRequest, NeedsOperator, NotFound, Temporary
+from cs_archiver.tools.crew import Crews
+from cs_archiver.tools.discovery import HAND_OVER_SECONDS, Discovery, Found
+from cs_archiver.tools.known_folders import OLDEST_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -33,20 +38,25 @@ class FolderService:
     def __init__(self, discovery: Discovery, folders: Folders) -> None:
         self._discovery = discovery
         self._folders = folders
+        self._fresh: deque[Folder] = deque()  # found by the scan that runs, and not yet shown
         # Two threads, so that a job can be asked for while a scan of a large share is running.
         self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="folders")
         self._scan: asyncio.Task[None] | None = None
+        self._crews = Crews()
+        self._is_in_full = False
         self._started_at: str | None = None
+        self._measured_since: str | None = None
         self._looked_at = 0
 
-    async def listed(self, *, refresh: bool) -> list[Folder]:
+    async def listed(self, *, refresh: bool, in_full: bool = False) -> list[Folder]:
         """The folders that can be archived; the first call ever scans, as does `refresh`.
 
-        Whoever asks for a scan while one is running waits for that one. Raises what Discovery.run raises; the
-        result of the last scan then stays.
+        Folders that are unchanged are walked again only if `in_full`. Whoever asks for a scan while one is running
+        waits for that one, or for the next if it is not in full as wished. Raises what Discovery.run raises; the
+        result of the last scan then stays, but for what was found before.
         """
         if refresh or await self._folders.last_scan() is None:
-            await asyncio.shield(self._begun_scan())  # others may be waiting for it too
+            await asyncio.shield(self._begun_scan(in_full=in_full))  # others may be waiting for it too
         return await self._folders.listed()
 
     async def left_out(self) -> list[Folder]:
@@ -69,9 +79,25 @@ class FolderService:
         """The newest one that went through."""
         return await self._folders.last_scan()
 
-    def begin_scan(self) -> None:
-        """Scan again, unless a scan is running already; `running_scan` and `scan_failure` tell what becomes of it."""
-        _ = self._begun_scan()
+    async def measured_since(self) -> str | None:
+        """No size on the list is from before this moment; None before the first scan."""
+        last = await self._folders.last_scan()
+        if last is None:
+            return None
+        return self._measured_since or to_text(from_text(last.started_at) - timedelta(seconds=OLDEST_SECONDS))
+
+    def begin_scan(self, *, in_full: bool = False) -> None:
+        """Scan again, as `listed` does; `running_scan` and `scan_failure` tell what becomes of it."""
+        _ = self._begun_scan(in_full=in_full)
+
+    def stop_scan(self) -> None:
+        """End the scan that runs, if one does; what it has found so far is kept, and next time not looked for again."""
+        self._crews.stop()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the newest scan was stopped by someone."""
+        return self._crews.is_stopped
 
     @property
     def running_scan(self) -> RunningScan | None:
@@ -120,26 +146,56 @@ class FolderService:
             await asyncio.wait([self._scan])
         self._executor.shutdown(wait=False)
 
-    def _begun_scan(self) -> asyncio.Task[None]:
-        if self._scan is None or self._scan.done():
-            self._started_at, self._looked_at = now_text(), 0
-            self._scan = asyncio.create_task(self._scan_once(self._started_at), name="discovery")
+    def _begun_scan(self, *, in_full: bool = False) -> asyncio.Task[None]:
+        before = None if self._scan is None or self._scan.done() else self._scan
+        if before is None or (in_full and not self._is_in_full):
+            if before is None:
+                self._crews, self._started_at, self._looked_at = Crews(), now_text(), 0
+            self._is_in_full = in_full
+            self._scan = asyncio.create_task(self._scan_after(before, in_full=in_full), name="discovery")
             self._scan.add_done_callback(_log_failure)
-        return self._scan
+            return self._scan
+        return before
 
-    async def _scan_once(self, started_at: str) -> None:
-        started = time.monotonic()
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._executor, self._discovery.run, self._note_looked_at)
-        if not found and await self._folders.is_known():
+    async def _scan_after(self, before: asyncio.Task[None] | None, *, in_full: bool) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+            if self._crews.is_stopped:
+                raise Temporary("the discovery was stopped", problem="discovery-stopped")
+        started_at, started = now_text(), time.monotonic()
+        self._started_at, self._looked_at = started_at, 0
+        self._fresh.clear()
+        found = await self._found(in_full=in_full)
+        if not found.folders and await self._folders.is_known():
             raise NeedsOperator(
                 "QNAP_BASE_PATH is empty, and it was not: check the mount; the last list of folders is kept",
                 problem="source-unavailable",
             )
-        await self._folders.replace(found, started_at=started_at)
-        listed = sum(folder.left_out is None for folder in found)
-        seconds = time.monotonic() - started
-        logger.info("discovery listed=%d left_out=%d seconds=%.1f", listed, len(found) - listed, seconds)
+        await self._folders.replace(found.folders, started_at=started_at)
+        self._measured_since = found.taken_over_since or started_at
+        listed = sum(folder.left_out is None for folder in found.folders)
+        left_out, seconds = len(found.folders) - listed, time.monotonic() - started
+        logger.info("discovery listed=%d left_out=%d seconds=%.1f", listed, left_out, seconds)
+
+    async def _found(self, *, in_full: bool) -> Found:
+        """Runs the discovery, and shows what it finds meanwhile."""
+        run = partial(
+            self._discovery.run,
+            self._note_looked_at,
+            hand_over=self._fresh.extend,
+            in_full=in_full,
+            crews=self._crews,
+        )
+        running = asyncio.get_running_loop().run_in_executor(self._executor, run)
+        try:
+            while not (await asyncio.wait([running], timeout=HAND_OVER_SECONDS))[0]:
+                if fresh := [self._fresh.popleft() for _ in range(len(self._fresh))]:
+                    await self._folders.add(fresh)
+        finally:
+            if not running.done():
+                self._crews.stop()
+                await asyncio.wait([running])
+        return await running
 
     def _note_looked_at(self, number: int) -> None:
         self._looked_at = number  # on a thread of the walk

@@ -59,6 +59,11 @@ class Crew:
                 self._threads.append(thread)
                 thread.start()
 
+    @property
+    def wants_more(self) -> bool:
+        """Whether there are threads with nothing to do."""
+        return len(self._waiting) < self._idle + self._size - len(self._threads)
+
     def add_or_run(self, task: Task) -> None:
         """Leave the task to a thread that is free, or do it here: entries must not pile up."""
         if len(self._waiting) < self._size:
@@ -103,3 +108,27 @@ class Crew:
             self._more.wait_for(lambda: self._waiting or not self._unfinished or self.stopped)
             self._idle -= 1
             return self._waiting.pop() if self._waiting else None
+
+
+class Crews:
+    """One crew after the other, all of which `stop` ends."""
+
+    def __init__(self) -> None:
+        self.is_stopped = False
+        self._present: Crew | None = None
+        self._lock = threading.Lock()
+
+    def run(self, size: int, first: Callable[[Crew], None]) -> None:
+        """Have another crew work off what `first` leads to. Raises as Crew.run does."""
+        crew = Crew(size)
+        with self._lock:
+            self._present = crew
+            if self.is_stopped:
+                crew.stop()
+        crew.run(lambda: first(crew))
+
+    def stop(self) -> None:
+        with self._lock:
+            self.is_stopped = True
+            if self._present is not None:
+                self._present.stop()

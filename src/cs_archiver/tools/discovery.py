@@ -1,32 +1,38 @@
-"""Finds the folders at level 3 of the NAS, many requests at once (long: the walk and the count are one piece)."""
+"""Finds the folders at level 3 of the NAS, many requests at once, and takes over what is unchanged."""
 
-import errno
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterable
-from functools import partial
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from cs_archiver.clock import from_ns
 from cs_archiver.domain import folders as rules
-from cs_archiver.domain.folders import LONG_AGO_NS, Content, Folder, Patterns
+from cs_archiver.domain.folders import Content, Folder, Patterns
 from cs_archiver.domain.manifest import shown
 from cs_archiver.errors import NeedsOperator, NotFound
-from cs_archiver.tools.crew import Crew
+from cs_archiver.tools.crew import Crew, Crews
+from cs_archiver.tools.folder_count import Comparison, Count
+from cs_archiver.tools.known_folders import Directories, Known, KnownFolders
+from cs_archiver.tools.share import LeftOutError, Names, Share, is_gone, reason_of
 
-BATCH_ENTRIES: Final = 64  # of a large directory, what one thread looks at while others take the next
+HAND_OVER_SECONDS: Final = 1.0
 
-_SPECIAL: Final = {
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
-
-Names = tuple[bytes, ...]  # of folders from level 1 down; empty for the base
-Entry = os.DirEntry[bytes]
 Progress = Callable[[int], None]
+HandOver = Callable[[Sequence[Folder]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All folders, listed and left out, by level 1, level 2 and name.
+
+    `taken_over_since` is when the first of those that are unchanged was measured; None if all were measured now.
+    """
+
+    folders: list[Folder]
+    taken_over_since: str | None
 
 
 class Discovery:
@@ -36,121 +42,213 @@ class Discovery:
         self.base = base.decode("utf-8").rstrip("/")
         self._patterns = patterns
         self._threads = threads
-        self._running: set[Crew] = set()
-        self._stopped = False
+        self._known = KnownFolders()
+        self._running: set[Crews] = set()
+        self._is_stopped = False
         self._lock = threading.Lock()
 
-    def run(self, on_progress: Progress | None = None) -> list[Folder]:
-        """All folders, listed and left out, by level 1, level 2 and name; takes as long as the NAS does.
+    def run(
+        self,
+        on_progress: Progress | None = None,
+        *,
+        hand_over: HandOver | None = None,
+        in_full: bool = False,
+        crews: Crews | None = None,
+    ) -> Found:
+        """Takes as long as the NAS does; a folder is not walked again if it is unchanged, unless `in_full`.
 
-        `on_progress` gets the number of folders looked at, on the threads of the walk, one call at a time. What
-        vanishes meanwhile is skipped. Raises NeedsOperator when the base cannot be read, or is another directory
-        at the end than at the beginning; Temporary after `stop`.
+        What that means stands at KnownFolders. On the threads of the walk, `on_progress` gets the number of folders
+        looked at, one call at a time, and `hand_over` about every second those that were walked since the last time.
+        What vanishes meanwhile is skipped. Raises NeedsOperator when the base cannot be read, or is another directory
+        at the end than at the beginning; Temporary after `stop`, here or of `crews`, within crew.STOP_GRACE_SECONDS
+        even if the NAS hangs.
         """
-        found = self._walk(_Walk.visit_base, on_progress)
-        return sorted(found, key=lambda folder: (folder.level1, folder.level2, folder.name, folder.path))
+        report = _Report(on_progress, hand_over)
+        walk = _Walk(self.base, self._patterns, self._known, report, in_full=in_full)
+        try:
+            self._follow(walk, _Walk.visit_base, crews or Crews())
+        except NeedsOperator:
+            self._known = KnownFolders()  # who knows what was read of a share that came or went meanwhile
+            raise
+        self._known.forget_all_but(walk.visited)
+        folders = sorted(report.found, key=lambda folder: (folder.level1, folder.level2, folder.name, folder.path))
+        since_ns = min(report.taken_over_at_ns, default=None)
+        return Found(folders, None if since_ns is None else from_ns(since_ns))
 
     def look_at(self, level1: str, level2: str, name: str) -> Folder:
-        """One folder anew; or the one above it that cannot be entered, with the reason.
+        """One folder anew, whatever is known of it; or the one above it that cannot be entered, with the reason.
 
         Raises as `run` does, and NotFound when there is no such folder.
         """
         names = (level1.encode(), level2.encode(), name.encode())
         is_sound = not any(not part or b"/" in part or rules.is_passed_over(part) for part in names)
-        found = self._walk(lambda walk: walk.visit_below(names)) if is_sound else []
-        if not found:
+        report = _Report(None, None)
+        if is_sound:
+            walk = _Walk(self.base, self._patterns, KnownFolders(), report, in_full=True)
+            self._follow(walk, lambda walk: walk.visit_below(names), Crews())
+        if not report.found:
             raise NotFound("folder-not-found", f"{self.base}/{level1}/{level2}/{name}: there is no such folder.")
-        return found[0]
+        return report.found[0]
 
     def stop(self) -> None:
         """End all runs, within crew.STOP_GRACE_SECONDS even if the NAS hangs, and allow no more."""
         with self._lock:
-            self._stopped = True
-            for crew in self._running:
-                crew.stop()
+            self._is_stopped = True
+            for crews in self._running:
+                crews.stop()
 
-    def _walk(self, first: "Callable[[_Walk], None]", on_progress: Progress | None = None) -> list[Folder]:
-        before = _stat_base(self.base)
-        crew = Crew(self._threads)
-        walk = _Walk(self.base, before.st_dev, self._patterns, crew, on_progress)
+    def _follow(self, walk: "_Walk", first: "Callable[[_Walk], None]", crews: Crews) -> None:
         with self._lock:
-            self._running.add(crew)
-            if self._stopped:
-                crew.stop()
+            self._running.add(crews)
+            if self._is_stopped:
+                crews.stop()
         try:
-            crew.run(partial(first, walk))
+            crews.run(1, lambda _crew: walk.begin())
+            crews.run(self._threads, lambda crew: walk.go(crew, first))
+            crews.run(1, lambda _crew: walk.require_same_base())
         finally:
             with self._lock:
-                self._running.remove(crew)
-        after = _stat_base(self.base)
-        if (before.st_dev, before.st_ino) != (after.st_dev, after.st_ino):
-            raise _unusable(self.base, "it was mounted, unmounted or replaced meanwhile")
-        return walk.found
+                self._running.remove(crews)
+
+
+class _Report:
+    """What a walk has found so far; told on its threads."""
+
+    def __init__(self, on_progress: Progress | None, hand_over: HandOver | None) -> None:
+        self.found: list[Folder] = []
+        self.taken_over_at_ns: set[int] = set()
+        self._on_progress = on_progress
+        self._hand_over = hand_over
+        self._fresh: list[Folder] = []
+        self._handed_over_at = time.monotonic()
+        self._lock = threading.Lock()
+
+    def keep(self, folder: Folder, measured_at_ns: int | None = None) -> list[Folder]:
+        """`measured_at_ns` is of one that is taken over. Gives back what is to be handed over now."""
+        with self._lock:
+            self.found.append(folder)
+            if measured_at_ns is None:
+                self._fresh.append(folder)
+            else:
+                self.taken_over_at_ns.add(measured_at_ns)
+            if self._on_progress is not None:
+                self._on_progress(len(self.found))
+            return self._due()
+
+    def hand_over(self, folders: list[Folder]) -> None:
+        if self._hand_over is not None:
+            self._hand_over(folders)
+
+    def _due(self) -> list[Folder]:
+        now = time.monotonic()
+        if self._hand_over is None or now - self._handed_over_at < HAND_OVER_SECONDS:
+            return []
+        self._handed_over_at = now
+        fresh, self._fresh = self._fresh, []
+        return fresh
 
 
 class _Walk:
-    """One walk over the share: enters what may be entered, and keeps what was found out about each folder."""
+    """One walk over the share, from `begin` on; keeps what was found out about each folder in `report`."""
 
-    def __init__(self, base: str, device: int, patterns: Patterns, crew: "Crew", on_progress: Progress | None) -> None:
-        self.patterns = patterns
-        self.crew = crew
-        self.found: list[Folder] = []
+    _share: Share
+    _crew: Crew
+    _before: os.stat_result
+
+    def __init__(
+        self,
+        base: str,
+        patterns: Patterns,
+        known: KnownFolders,
+        report: _Report,
+        *,
+        in_full: bool,
+    ) -> None:
+        self.visited: set[Names] = set()
         self._base = base
-        self._device = device
-        self._on_progress = on_progress
-        self._lock = threading.Lock()
+        self._patterns = patterns
+        self._known = known
+        self._report = report
+        self._begun_at_ns = time.time_ns()
+        self._in_full = in_full
+
+    def begin(self) -> None:
+        self._before = _stat_base(self._base)
+        self._share = Share(self._base.encode(), self._before.st_dev, self._patterns)
+
+    def go(self, crew: Crew, first: "Callable[[_Walk], None]") -> None:
+        self._crew = crew
+        first(self)
+
+    def require_same_base(self) -> None:
+        after = _stat_base(self._base)
+        if (self._before.st_dev, self._before.st_ino) != (after.st_dev, after.st_ino):
+            raise _unusable(self._base, "it was mounted, unmounted or replaced meanwhile")
 
     def visit_base(self) -> None:
         try:
             self._read_shelf(())
         except OSError as error:
-            raise _unusable(self._base, _reason(error)) from error
+            raise _unusable(self._base, reason_of(error)) from error
 
     def visit_below(self, names: Names) -> None:
         """Visit the folder of level 3, or keep the one above it that cannot be entered."""
         for parent in (names[:1], names[:2]):
             try:
-                self.enter(parent)
-            except (OSError, _LeftOutError) as error:
+                self._share.enter(parent)
+            except (OSError, LeftOutError) as error:
                 self.hindered(parent, error)
                 return
-        self.visit(names)
+        self._visit_folder(names)
 
-    def visit(self, names: Names) -> None:
-        """Look at what a folder of level 1 to 3 holds."""
+    def counted(self, names: Names, content: Content, directories: Directories | None) -> None:
+        if directories is None:
+            self._known.forget(names)
+        else:
+            self._known.remember(names, Known.of(content, self._begun_at_ns, directories))
+        self._keep(names, rules.reason_to_leave_out(content), content)
+
+    def unchanged(self, names: Names, known: Known) -> None:
+        self._keep(names, rules.reason_to_leave_out(known.content), known.content, known.measured_at_ns)
+
+    def hindered(self, names: Names, error: OSError | LeftOutError) -> None:
+        """Keep a folder of level 1 to 3 that was not entered, unless it is gone."""
+        if not is_gone(error):
+            self._keep(names, reason_of(error))
+
+    def _visit(self, names: Names) -> None:
         if len(names) == 3:
-            _Count(self, names).read(())
+            self._visit_folder(names)
             return
         try:
-            self.enter(names)
+            self._share.enter(names)
             self._read_shelf(names)
-        except (OSError, _LeftOutError) as error:
+        except (OSError, LeftOutError) as error:
             self.hindered(names, error)
 
-    def enter(self, names: Names) -> int:
-        """The mtime_ns of a directory. Raises OSError, and _LeftOutError where the rules forbid to enter."""
-        if len(names) <= 3:
-            reason = rules.unusable_name(names[-1]) if len(names) == 3 else rules.unusable_characters(names[-1])
-            if reason is not None:
-                raise _LeftOutError(reason)
-        found = os.lstat(self.path(names))
-        if stat.S_ISLNK(found.st_mode):
-            raise _LeftOutError(rules.SYMBOLIC_LINK)
-        if not stat.S_ISDIR(found.st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        if found.st_dev != self._device:
-            raise _LeftOutError(rules.OTHER_FILE_SYSTEM)
-        return found.st_mtime_ns
+    def _visit_folder(self, names: Names) -> None:
+        self.visited.add(names)
+        known = None if self._in_full else self._known.find(names, self._begun_at_ns)
+        if known is None:
+            Count(self._share, self._crew, names, self).read()
+        else:
+            Comparison(self._share, self._crew, names, self, known).begin()
 
-    def path(self, names: Names) -> bytes:
-        return b"/".join((self._base.encode(), *names)) or b"/"
+    def _read_shelf(self, names: Names) -> None:
+        folders: list[bytes] = []
+        with os.scandir(self._share.path(names)) as entries:
+            for entry in entries:
+                if rules.is_passed_over(entry.name):
+                    continue
+                if entry.is_symlink():
+                    self._keep((*names, entry.name), rules.SYMBOLIC_LINK)
+                elif entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.name)
+        self._crew.add_each(lambda name: self._visit((*names, name)), folders)
 
-    def hindered(self, names: Names, error: "OSError | _LeftOutError") -> None:
-        """Keep a folder of level 1 to 3 that was not entered, unless it is gone."""
-        if not _is_gone(error):
-            self.keep(names, left_out=_reason(error))
-
-    def keep(self, names: Names, *, left_out: str | None, content: Content | None = None) -> None:
+    def _keep(
+        self, names: Names, left_out: str | None, content: Content | None = None, measured_at_ns: int | None = None
+    ) -> None:
         levels = [shown(name) for name in names]
         level1, level2, name = [*levels, "", ""][:3]
         folder = Folder(
@@ -163,150 +261,17 @@ class _Walk:
             modified_at=from_ns(content.newest_mtime_ns) if content else None,
             left_out=left_out,
         )
-        with self._lock:
-            self.found.append(folder)
-            if self._on_progress is not None:
-                self._on_progress(len(self.found))
-
-    def _read_shelf(self, names: Names) -> None:
-        folders: list[bytes] = []
-        with os.scandir(self.path(names)) as entries:
-            for entry in entries:
-                if rules.is_passed_over(entry.name):
-                    continue
-                if entry.is_symlink():
-                    self.keep((*names, entry.name), left_out=rules.SYMBOLIC_LINK)
-                elif entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.name)
-        self.crew.add_each(lambda name: self.visit((*names, name)), folders)
-
-
-class _Count:
-    """Counts what one folder of level 3 holds, on the threads that are free; keeps no list of its files."""
-
-    def __init__(self, walk: _Walk, names: Names) -> None:
-        self._walk = walk
-        self._names = names
-        self._content: Content | None = None  # None until the folder was entered
-        self._parts_left = 1
-        self._lock = threading.Lock()
-
-    def read(self, below: Names, *, in_litter: bool = False) -> None:
-        """Take in one directory: the folder itself, or the one `below` it."""
-        names = self._names + below
-        try:
-            self._add(Content(self._walk.enter(names)))
-            with os.scandir(self._walk.path(names)) as entries:
-                self._take_in(entries, below, in_litter)
-        except (OSError, _LeftOutError) as error:
-            self._hindered(below, error)
-        self._part_done()
-
-    def _take_in(self, entries: Iterable[Entry], below: Names, in_litter: bool) -> None:
-        folders: list[bytes] = []
-        batch: list[Entry] = []
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.name)
-                continue
-            batch.append(entry)
-            if len(batch) == BATCH_ENTRIES:
-                self._parts_found(1)
-                self._walk.crew.add_or_run(partial(self._measure_part, batch, below, in_litter))
-                batch = []
-        self._parts_found(len(folders))
-        self._walk.crew.add_each(partial(self._read_below, below, in_litter), folders)
-        self._measure(batch, below, in_litter)
-
-    def _read_below(self, above: Names, in_litter: bool, name: bytes) -> None:
-        if not above and self._walk.patterns.is_marker(name):
-            self._add(Content(trouble=f"it holds a folder named like a marker file, '{shown(name)}': rename that"))
-        self.read((*above, name), in_litter=in_litter or self._walk.patterns.is_litter(name))
-
-    def _measure_part(self, batch: list[Entry], below: Names, in_litter: bool) -> None:
-        try:
-            self._measure(batch, below, in_litter)
-        except OSError as error:
-            self._hindered(below, error)
-        self._part_done()
-
-    def _measure(self, batch: list[Entry], below: Names, in_litter: bool) -> None:
-        names: list[bytes] = []
-        size_bytes, newest_mtime_ns = 0, LONG_AGO_NS
-        for entry in batch:
-            try:
-                found = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            kind = stat.S_IFMT(found.st_mode)
-            if kind in _SPECIAL:
-                path = _shown((*below, entry.name))
-                self._add(Content(trouble=f"it holds {_SPECIAL[kind]}, which cannot be archived: '{path}'"))
-            if kind not in (stat.S_IFREG, stat.S_IFLNK):
-                continue
-            if kind == stat.S_IFREG:
-                size_bytes += found.st_size
-            if found.st_mtime_ns > newest_mtime_ns:
-                newest_mtime_ns = found.st_mtime_ns
-            names.append(entry.name)
-        self._add(Content(newest_mtime_ns, len(names), size_bytes))
-        self._judge(names, at_top=not below, in_litter=in_litter)
-
-    def _judge(self, names: list[bytes], *, at_top: bool, in_litter: bool) -> None:
-        """Apply the rules to names, only where that can still change the outcome: matching is slow."""
-        patterns = self._walk.patterns
-        if at_top:
-            self._add(Content(marker=min(filter(patterns.is_marker, names), default=None)))
-        if not in_litter and (self._content is None or not self._content.is_decided):
-            self._add(patterns.but_litter(names))
-
-    def _hindered(self, below: Names, error: "OSError | _LeftOutError") -> None:
-        if self._content is None:
-            self._walk.hindered(self._names, error)
-        elif _is_gone(error):
-            if not below:
-                self._content = None  # the whole folder, which is not the same as an empty one
-        else:
-            where = f"its sub-folder '{_shown(below)}': " if below else ""
-            self._add(Content(trouble=where + _reason(error)))
-
-    def _add(self, part: Content) -> None:
-        with self._lock:
-            self._content = part if self._content is None else self._content.plus(part)
-
-    def _parts_found(self, number: int) -> None:
-        with self._lock:
-            self._parts_left += number
-
-    def _part_done(self) -> None:
-        with self._lock:
-            self._parts_left -= 1
-            content = None if self._parts_left else self._content
-        if content is not None:
-            self._walk.keep(self._names, left_out=rules.reason_to_leave_out(content), content=content)
-
-
-class _LeftOutError(Exception):
-    """The rules forbid to enter a folder; the text is the reason."""
-
-
-def _shown(path: Names) -> str:
-    return shown(b"/".join(path))
-
-
-def _is_gone(error: Exception) -> bool:
-    return isinstance(error, FileNotFoundError | NotADirectoryError)
-
-
-def _reason(error: "OSError | _LeftOutError") -> str:
-    return f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
+        due = self._report.keep(folder, measured_at_ns)
+        if due:
+            self.require_same_base()  # what was read of a share that went away meanwhile is shown to nobody
+            self._report.hand_over(due)
 
 
 def _stat_base(base: str) -> os.stat_result:
     try:
         found = os.stat(base.encode() or b"/")
     except OSError as error:
-        raise _unusable(base, _reason(error)) from error
+        raise _unusable(base, reason_of(error)) from error
     if not stat.S_ISDIR(found.st_mode):
         raise _unusable(base, "it is not a directory")
     return found

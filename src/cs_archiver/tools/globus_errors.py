@@ -84,7 +84,7 @@ def description(error: BaseException) -> str:
         return one_line(f"{error.message}: {error.underlying_exception}")
     if isinstance(error, NetworkError):
         # What lies below may be a complaint about a header, and quote it.
-        return f"{error.message} ({type(error.underlying_exception).__name__})"
+        return f"the connection failed: {error.message} ({type(error.underlying_exception).__name__})"
     if isinstance(error, UnexpectedAnswer):
         return f"unexpected answer: {one_line(str(error))}"
     return f"unexpected {type(error).__name__}: {one_line(str(error))}"

@@ -7,12 +7,19 @@ from cs_archiver.server.route import Bare, Call, Reply
 
 
 async def listed(call: Call[FoldersQuery, None]) -> Reply:
-    return whole([Folder.of(found) for found in await call.service(FOLDERS).listed(refresh=call.query.refresh)])
+    refresh = call.query.refresh
+    listed = await call.service(FOLDERS).listed(refresh=bool(refresh), in_full=refresh == "full")
+    return whole([Folder.of(found) for found in listed])
 
 
 async def scan(call: Bare) -> Reply:
     service = call.service(FOLDERS)
-    return Reply(Scan.of(service, await service.last_scan()))
+    return Reply(Scan.of(service, await service.last_scan(), await service.measured_since()))
+
+
+async def stop_scan(call: Bare) -> Reply:
+    call.service(FOLDERS).stop_scan()
+    return Reply()
 
 
 async def left_out(call: Bare) -> Reply:

@@ -1,6 +1,6 @@
 """The folders that can be archived, and those that cannot."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -13,7 +13,13 @@ _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
 
 class FoldersQuery(Query):
-    refresh: Annotated[Flag, Field(description="Scan the NAS again first.")] = False
+    refresh: Annotated[
+        Literal["full"] | Flag,
+        Field(
+            description="Scan the NAS again first. A folder in which nothing came or went is taken over as it was, "
+            "for at most a day, unless it is `full`."
+        ),
+    ] = False
 
 
 class Folder(Answer):
@@ -54,14 +60,14 @@ class Scan(Answer):
     last: Annotated["LastScan | None", Field(description="Null before the first.")]
 
     @classmethod
-    def of(cls, service: FolderService, last: db.Scan | None) -> Self:
+    def of(cls, service: FolderService, last: db.Scan | None, measured_since: str | None) -> Self:
         running, failure = service.running_scan, service.scan_failure
         return cls(
             running=running is not None,
             started_at=None if running is None else running.started_at,
             looked_at=None if running is None else running.looked_at,
             failure=None if failure is None else str(failure),
-            last=None if last is None else LastScan.of(last),
+            last=None if last is None or measured_since is None else LastScan.of(last, measured_since),
         )
 
 
@@ -70,10 +76,22 @@ class LastScan(Answer):
     finished_at: Moment
     listed: int
     left_out: int
+    measured_since: Annotated[
+        Moment,
+        Field(
+            description="No size and count is from before this; a file rewritten in place later may not be seen yet."
+        ),
+    ]
 
     @classmethod
-    def of(cls, scan: db.Scan) -> Self:
-        return cls(started_at=scan.started_at, finished_at=scan.finished_at, listed=scan.listed, left_out=scan.left_out)
+    def of(cls, scan: db.Scan, measured_since: str) -> Self:
+        return cls(
+            started_at=scan.started_at,
+            finished_at=scan.finished_at,
+            listed=scan.listed,
+            left_out=scan.left_out,
+            measured_since=measured_since,
+        )
 
 
 class LeftOutFolder(Answer):

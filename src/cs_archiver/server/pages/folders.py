@@ -42,9 +42,10 @@ class LeftOutPageQuery(PageQuery):
 
 
 class RefreshForm(Form):
-    """`next` is the page to come back to."""
+    """`next` is the page to come back to; with `full`, folders that are unchanged are measured again as well."""
 
     next: str = ""
+    full: str = ""
 
 
 async def listed(call: Call[FolderPageQuery, None]) -> web.Response:
@@ -58,7 +59,7 @@ async def listed(call: Call[FolderPageQuery, None]) -> web.Response:
     )
     # In this order: what changes meanwhile is told to the page, which then asks again.
     last = await service.last_scan()
-    if last is None:
+    if last is None and not service.is_stopped:
         service.begin_scan()
     running, failure, jobs = service.running_scan, service.scan_failure, await _active_jobs(call)
     found = await service.search(search, limit=query.per, offset=(query.page - 1) * query.per)
@@ -71,7 +72,9 @@ async def listed(call: Call[FolderPageQuery, None]) -> web.Response:
         "jobs": jobs,
         "running": running,
         "failure": failure,
+        "stopped": service.is_stopped,
         "last": last,
+        "measured_since": await service.measured_since(),
     }
     return await render(call.request, "folders.html", context)
 
@@ -90,7 +93,16 @@ async def left_out(call: Call[LeftOutPageQuery, None]) -> web.Response:
 
 
 async def refresh(call: Call[None, RefreshForm]) -> web.Response:
-    call.service(FOLDERS).begin_scan()
+    call.service(FOLDERS).begin_scan(in_full=bool(call.body.full))
+    return _back(call)
+
+
+async def stop(call: Call[None, RefreshForm]) -> web.Response:
+    call.service(FOLDERS).stop_scan()
+    return _back(call)
+
+
+def _back(call: Call[None, RefreshForm]) -> web.Response:
     app, back = call.request.app, call.body.next
     return redirect(back if is_own(app, back) else link(app, "/folders"))
 

@@ -80,6 +80,8 @@ PAGES = (
          query=folders.LeftOutPageQuery),
     form("/folders/refresh", folders.refresh, Who.USER, "Scan the NAS again",
          body=folders.RefreshForm, deed="folders_refresh"),
+    form("/folders/scan/stop", folders.stop, Who.USER, "Stop the scan of the NAS",
+         body=folders.RefreshForm, deed="folders_stop_scan"),
     page("/folders/archive", archive.ask, Who.USER, "What archiving a folder would do",
          query=archive.ArchiveQuery, problems=PREVIEW),
     Route("POST", "/folders/plan", archive.ask_for_several, Who.USER, None, "What archiving several folders would do",

@@ -1,0 +1,54 @@
+"""The NAS share as a walk sees it: which directories may be entered, and what tells one from its later self."""
+
+import errno
+import os
+import stat
+
+from cs_archiver.domain import folders as rules
+from cs_archiver.domain.folders import Patterns
+
+Names = tuple[bytes, ...]  # of folders from level 1 down; empty for the base
+
+
+class LeftOutError(Exception):
+    """The rules forbid to enter a folder; the text is the reason."""
+
+
+class Share:
+    """One file system below `base`; what is mounted on it, and links, are never entered."""
+
+    def __init__(self, base: bytes, device: int, patterns: Patterns) -> None:
+        self.patterns = patterns
+        self._base = base
+        self._device = device
+
+    def path(self, names: Names) -> bytes:
+        return b"/".join((self._base, *names)) or b"/"
+
+    def enter(self, names: Names) -> os.stat_result:
+        """A folder of level 1 to 3. Raises as `look_at` does, and LeftOutError for its name."""
+        reason = rules.unusable_name(names[-1]) if len(names) == 3 else rules.unusable_characters(names[-1])
+        if reason is not None:
+            raise LeftOutError(reason)
+        return self.look_at(self.path(names))
+
+    def look_at(self, directory: bytes) -> os.stat_result:
+        """Raises OSError, and LeftOutError where the rules forbid to enter it."""
+        found = os.lstat(directory)
+        if stat.S_ISLNK(found.st_mode):
+            raise LeftOutError(rules.SYMBOLIC_LINK)
+        if not stat.S_ISDIR(found.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if found.st_dev != self._device:
+            raise LeftOutError(rules.OTHER_FILE_SYSTEM)
+        return found
+
+
+def is_gone(error: Exception) -> bool:
+    """Whether what was to be read is not there any more."""
+    return isinstance(error, FileNotFoundError | NotADirectoryError)
+
+
+def reason_of(error: OSError | LeftOutError) -> str:
+    """Why a folder was not read, for people."""
+    return f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
