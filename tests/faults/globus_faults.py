@@ -101,7 +101,7 @@ KINDS: dict[str, Kind] = {
 
 TASK_KINDS: dict[str, Kind] = {
     "faulting": Kind(Hold("FAULTING"), "ENDPOINT_ERROR", quiet=True),
-    "stuck": Kind(Hold("STUCK"), "Uploading: 0 bytes", quiet=True),
+    "stuck": Kind(Hold("STUCK"), "Uploading: 0 B of", quiet=True),
     "paused": Kind(Hold("PAUSED"), "[Pp]aused", quiet=True),
     "inactive": Kind(Hold("INACTIVE"), "renew the collection's consent"),
     "past-its-deadline": Kind(Hold("STUCK"), "EXPIRED", overrides={"UPLOAD_TASK_DEADLINE_HOURS": "0.0002"}),

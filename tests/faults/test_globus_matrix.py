@@ -55,6 +55,13 @@ class Cell:
 RUNS: dict[str, Point] = {"task": Point(Operation.RUN)}
 
 
+ONCE_NOT_SURVIVED = [
+    Cell("400", "cancel", "once"),  # the job ended as cancelled while its task wrote on
+    Cell("reply-lost", "stat-admitting", "for-ever"),  # it was at its first retry again and again
+    Cell("cut-short", "submit", "for-ever"),  # it did not say what was wrong
+]
+
+
 def everything() -> list[Cell]:
     cells = [
         Cell(kind, point, duration)
@@ -78,7 +85,8 @@ def a_slice() -> list[Cell]:
         cells += [
             Cell(kind, point, durations[(number + turn) % len(durations)]) for turn, kind in enumerate(wide + narrow)
         ]
-    return cells + [Cell(kind, "task", durations[turn % 3]) for turn, kind in enumerate(TASK_KINDS)]
+    tasks = [Cell(kind, "task", durations[turn % 3]) for turn, kind in enumerate(TASK_KINDS)]
+    return [*cells, *tasks, *ONCE_NOT_SURVIVED]
 
 
 CELLS = everything() if FULL else a_slice()

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from cs_archiver.cli import main
+from cs_archiver.domain.notices import Message
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.server.contract.base import Body
 from cs_archiver.server.contract.job_logs import LogsQuery
@@ -32,9 +33,18 @@ DOCUMENT = document(ROUTES)
 DESCRIBED = [route for route in ROUTES if route.path.startswith("/api/") or route.is_for_monitors]
 
 
+class Taking:
+    """A place that takes every message."""
+
+    name = "1 (everything)"
+
+    async def send(self, _message: Message) -> None:
+        return None
+
+
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with running_api(tmp_path) as running:
+    async with running_api(tmp_path, notifiers=[Taking()]) as running:
         yield running
 
 
@@ -230,6 +240,7 @@ async def test_real_answers_of_every_route_are_as_described(api: Api) -> None:
     assert (await api.call("POST", "/api/jobs/bulk", json=folders)).status == 200
     assert (await api.call("DELETE", "/api/jobs/completed")).status == 200
     assert (await api.call("POST", "/api/system/checks")).status == 200
+    assert (await api.call("POST", "/api/notifications/test", username="root")).status == 200
     for job_id in (alpha, beta):
         await api.get(f"/api/jobs/{job_id}")
     assert (await api.call("PUT", "/api/system/switches/upload", json={"paused": True})).status == 200

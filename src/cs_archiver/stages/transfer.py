@@ -16,10 +16,11 @@ from cs_archiver.stages.destination import left_behind
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Report
 from cs_archiver.tools.globus import Globus, SyncLevel, transfer_document
+from cs_archiver.tools.globus_errors import one_line
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.threads import in_thread
 
-_KNOWN_STATUSES = ("ACTIVE", "INACTIVE", "SUCCEEDED", "FAILED")
+_UNFINISHED_OR_FAILED = ("ACTIVE", "INACTIVE", "FAILED")
 _DESTINATION_FULL = ("QUOTA_EXCEEDED", "NO_SPACE_LEFT")
 
 
@@ -85,13 +86,14 @@ class Transfers:
     async def end(self, upload: Upload, report: Report) -> None:
         """Cancel what may still be writing and wait for its end."""
         where = upload.destination_path
-        try:
-            if upload.task_id is None:
+        if upload.task_id is None:
+            try:
                 # It may have reached Globus without the answer reaching us: only sending it again tells.
                 upload = await self._submit(upload)
-            status = await self._ended(upload.task_id or "")
-        except Permanent:  # refused, and so never carried out; `_submit` has noted it
-            return
+            except Permanent:  # refused, and so never carried out; `_submit` has noted it
+                return
+        try:
+            status = await self._ended(upload.task_id or "", report)
         except Temporary as error:
             if error.problem != "globus-task-unknown":
                 raise
@@ -140,10 +142,10 @@ class Transfers:
         told_fault = None
         while True:
             task = await self._globus.task(upload.task_id or "")
-            if task.get("status") in _KNOWN_STATUSES:
-                await report.recovered()
             if task.get("status") == "SUCCEEDED":
-                return task
+                return task  # what is asked next may fail each time: that this was answered starts no new count
+            if task.get("status") in _UNFINISHED_OR_FAILED:
+                await report.recovered()
             await self._require_active(task, upload)
             _show(task, job, report, doing)
             told_fault = await self._tell_new_fault(task, told_fault, report)
@@ -193,17 +195,25 @@ class Transfers:
         task_id = upload.task_id or ""
         await report.log(f"The transfer took over {hours:g} h: cancelling the Globus task", LogLevel.WARNING)
         report.operation("Cancelling the Globus task: it took too long")
-        if await self._ended(task_id) == "SUCCEEDED":
+        if await self._ended(task_id, report) == "SUCCEEDED":
             return await self._globus.task(task_id)
         await self.set_failed(upload)
         raise Temporary(f"the transfer was cancelled after {hours:g} h", problem="transfer-timed-out")
 
-    async def _ended(self, task_id: str) -> str:
-        await self._globus.cancel(task_id)
+    async def _ended(self, task_id: str, report: Report) -> str:
+        refusal = None
+        try:
+            await self._globus.cancel(task_id)
+        except Permanent as error:
+            refusal = error
         while True:
             status = str((await self._globus.task(task_id)).get("status"))
             if status in ("SUCCEEDED", "FAILED"):
                 return status
+            if refusal is not None:  # it goes on writing, and nothing here can stop it
+                text = f"{refusal}; end this task in the Globus web app"
+                raise NeedsOperator(text, problem=refusal.problem) from refusal
+            report.operation(f"Cancelling: waits for the end of Globus task {task_id}, which is {one_line(status)}")
             await asyncio.sleep(self._settings.poll_interval.total_seconds())
 
 
