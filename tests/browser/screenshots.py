@@ -32,6 +32,7 @@ IDLE = {
     "settings": "/settings",
     "users": "/admin/users",
     "user-new": "/admin/users/new",
+    "checks": "/checks",
     "notifications": "/admin/notifications",
     "not-found": "/nothing",
     "password": "/password",

@@ -170,6 +170,15 @@ async def test_queue_in_which_nothing_moves_is_told_and_that_it_moves_again(tmp_
     assert inbox.subjects[1] == "CS Archiver: over: the queue is stuck"
 
 
+async def test_queue_that_somebody_paused_is_not_stuck(tmp_path: Path, inbox: Inbox) -> None:
+    async with running_service(tmp_path, **told_of(inbox, "queue_stuck", NOTIFY_QUEUE_STUCK_HOURS="0.0002")) as service:
+        await service.call("PUT", "/api/system/switches/copy_compress", json={"paused": True})
+        plant(service.place.folder())
+        await service.discover()
+        await service.submit(service.place.folder())
+        await quiet(service.place, inbox, 0)
+
+
 async def test_full_disk_is_told_once_and_once_when_it_is_over(
     tmp_path: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

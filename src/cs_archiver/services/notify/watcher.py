@@ -17,6 +17,7 @@ from cs_archiver.domain.events import Event, JobUpdate
 from cs_archiver.domain.job import HELD, Job
 from cs_archiver.domain.notices import Kind, Message
 from cs_archiver.domain.states import ACTIVE, JobStatus
+from cs_archiver.domain.switches import NOBODYS_FAULT
 from cs_archiver.errors import JobError
 from cs_archiver.services.notify.conditions import Condition, Conditions, Findings
 from cs_archiver.services.notify.movement import Movement
@@ -142,7 +143,8 @@ class Watcher:
         return self._wanted(present, unknown)
 
     def _is_stuck(self, active: Sequence[Job], now: float) -> bool | None:
-        if not active:
+        # What is paused, or outside of its hours, stands still because somebody wants it to.
+        if not active or any(job.error_problem in NOBODYS_FAULT for job in active):
             self._movement.moves(now)
         return self._movement.has_stopped(now, seconds=self._settings.stuck_hours * 3600)
 
