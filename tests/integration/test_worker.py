@@ -702,8 +702,10 @@ def half_copied(house: House) -> Act:
 async def test_the_progress_that_people_see_never_falls(house: House) -> None:
     stage = Scripted(half_copied(house), half_copied(house), NEXT[JobStatus.COPYING])
     with house.bus.subscribe() as events:
-        async with at_work(house.worker(advancing(copying=stage))):
+        async with at_work(house.worker(advancing(copying=stage))), asyncio.timeout(PATIENCE_SECONDS):
             job = await house.until_in(await house.submit(), JobStatus.AWAITING_UPLOAD)
+            while (update := house.bus.latest(job.id)) is None or update.status is not job.status:
+                await asyncio.sleep(0.01)  # news comes after the commit
         percents = [event.progress_percent for event in heard_by(events) if isinstance(event, JobUpdate)]
     assert 16 in percents
     assert percents == sorted(percents)

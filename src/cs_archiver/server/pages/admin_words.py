@@ -13,6 +13,7 @@ ACTIONS = {
     "users_reset_password": "Reset a password",
     "notifications_test": "Test the notifications",
     "folders_refresh": "Scan the NAS",
+    "folders_stop_scan": "Stop a scan of the NAS",
     "job_wishes_preview": "Look at what archiving would do",
     "system_check": "Check the installation",
     "jobs_submit": "Archive a folder",
