@@ -1,5 +1,6 @@
 """`cs-archiver db`: backed up while the service runs, checked, and put back once it is stopped."""
 
+import os
 import re
 import signal
 from collections.abc import Iterator
@@ -93,3 +94,13 @@ def test_a_restore_that_was_interrupted_is_finished_by_the_next_start(
     assert code == 0
     assert "the restore of the database is finished" in errors
     assert len(rows_of(place.database, "jobs")) == 11
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder of another user")
+def test_a_restore_makes_no_files_that_the_user_of_the_folder_could_not_use(
+    env: dict[str, str], place: Place, tmp_path: Path
+) -> None:
+    backup = of_version_1(tmp_path / "backup.db")
+    os.chown(place.database.parent, 12345, -1)
+    assert "belongs to another user" in refused(env, "restore", str(backup))
+    assert list(place.database.parent.iterdir()) == []

@@ -79,7 +79,8 @@ def restore_from(config_file: Path | None, file: Path) -> None:
         click.echo(f"The database before it is kept: {kept}")
     click.echo(
         "Start the service: it notices what the backup does not know of, and overwrites no archive. "
-        "Accounts, passwords, tokens and pauses are as they were when the backup was made."
+        "Accounts, passwords, tokens and pauses are as they were when the backup was made: to keep deletions from "
+        "going on, run `cs-archiver pause deletions` before that."
     )
 
 
@@ -101,9 +102,10 @@ def _database_of(settings: Settings) -> Path:
 
 def _require_owner(path: Path) -> None:
     """What root makes, the service could neither read nor remove."""
-    owner = path.stat().st_uid if path.exists() else os.geteuid()
+    there = path if path.exists() else path.parent
+    owner = there.stat().st_uid
     if owner != os.geteuid():
-        raise NeedsOperator(f"{path} belongs to another user: run this as that one (sudo -u {_name_of(owner)} ...)")
+        raise NeedsOperator(f"{there} belongs to another user: run this as that one (sudo -u {_name_of(owner)} ...)")
 
 
 def _name_of(uid: int) -> str:
