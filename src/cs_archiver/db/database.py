@@ -67,7 +67,9 @@ class Database:
         """
         if restore.is_pending(path):
             raise schema.DatabaseUnusable(f"{path}: a backup is about to take its place: start the service first")
-        writer = _engine(path, connections=1, kind=driver.Connection, pragmas=_WRITER_PRAGMAS)
+        # Beside a service that runs, only that one's connection checkpoints, for the reason above.
+        pragmas = _WRITER_PRAGMAS if backups is not None else (*_WRITER_PRAGMAS, "wal_autocheckpoint = 0")
+        writer = _engine(path, connections=1, kind=driver.Connection, pragmas=pragmas)
         event.listen(writer.sync_engine, "begin", _begin_immediate)
         reading = _engine(path, connections=read_connections, kind=driver.ReadingConnection, pragmas=_READER_PRAGMAS)
         readers = Readers(reading, read_connections)
