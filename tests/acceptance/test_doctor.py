@@ -116,8 +116,8 @@ async def test_doctor_that_is_interrupted_leaves_nothing(place: Place, sandbox: 
         process.send_signal(signal.SIGINT)
         _, errors = await process.communicate()
     sandbox.faults.clear()
-    assert process.returncode == 130
-    assert b"Traceback" not in errors
+    assert process.returncode == 130, errors.decode()
+    assert b"Traceback" not in errors, errors.decode()
     assert list(place.storage.iterdir()) == []
 
 
