@@ -12,7 +12,7 @@ from functools import partial
 
 from aiohttp import web
 
-from cs_archiver import logs
+from cs_archiver import config, logs
 from cs_archiver.backend import build_services, passwords_of
 from cs_archiver.bus import Bus
 from cs_archiver.db import restore
@@ -203,11 +203,7 @@ async def switches_on_host(settings: Settings) -> AsyncIterator[HostSwitches]:
 
 
 async def _database_on_host(settings: Settings, stack: AsyncExitStack) -> Database:
-    path = settings.database.path
-    if not path.is_file():
-        expected = "the database of a service that was started once"
-        raise settings.origin.wrong("database", "url", expected, f"none at {path}")
-    database = await Database.open(path, read_connections=1)
+    database = await Database.open(config.existing_database(settings), read_connections=1)
     stack.push_async_callback(database.close)
     return database
 

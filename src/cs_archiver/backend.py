@@ -78,7 +78,6 @@ async def build_services(parts: Parts, stack: AsyncExitStack, notices: Sequence[
         notices=notices,
         of_notifications=notifications.troubles,
     )
-    stack.callback(status.close)
     await stack.enter_async_context(telling(notifications, settings, database, parts.bus, status))
     users = UserService(Users(database), parts.bus, passwords)
     tokens = TokenService(Tokens(database), parts.bus)

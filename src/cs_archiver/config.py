@@ -174,6 +174,15 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def existing_database(settings: Settings) -> Path:
+    """Where it lies. Raises ConfigError when no service has made it yet."""
+    path = settings.database.path
+    if not path.is_file():
+        expected = "the database of a service that was started once"
+        raise settings.origin.wrong("database", "url", expected, f"none at {path}")
+    return path
+
+
 def check_folders(settings: Settings) -> None:
     """Whether the service can start with these settings: Globus named, every folder and certificate there as needed.
 

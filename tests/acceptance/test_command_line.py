@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from cs_archiver.sandbox import Sandbox
-from tests.support.service import Place, environment, free_port, sandbox_settings
+from tests.support.service import NOWHERE, Place, environment, free_port, sandbox_settings
 
 PROGRAM = [sys.executable, "-m", "cs_archiver"]
-NOWHERE = "http://127.0.0.1:9/"  # the discard port: nobody answers, and the start does not ask
 
 
 @pytest.fixture

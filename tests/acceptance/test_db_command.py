@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from cs_archiver.db import schema
-from tests.acceptance.test_command_line import NOWHERE, Started, run
+from tests.acceptance.test_command_line import Started, run
 from tests.support.databases import of_version_1, rows_of, tables_of, version_of
-from tests.support.service import Place, environment
+from tests.support.service import NOWHERE, Place, environment
 
 
 @pytest.fixture

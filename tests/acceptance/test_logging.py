@@ -1,7 +1,6 @@
 """The log of the running service: who did what for which request, through rotations, signals and full disks."""
 
 import asyncio
-import logging
 import os
 import re
 import signal
@@ -14,20 +13,14 @@ import pytest
 
 from cs_archiver import logs
 from cs_archiver.sections.operation import Log
-from tests.support.service import PASSWORD, Place, Service, environment, running_service
-
-NOWHERE = "http://127.0.0.1:9/"  # the discard port: nobody answers, and the start does not ask
+from tests.support.root_logger import root_logger_as_before
+from tests.support.service import NOWHERE, PASSWORD, Place, Service, environment, running_service
 
 
 @pytest.fixture(autouse=True)
 def _root_logger_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    level, handlers = root.level, root.handlers[:]
-    root.handlers = []
-    yield
-    for handler in root.handlers:
-        handler.close()
-    root.handlers, root.level = handlers, level
+    with root_logger_as_before():
+        yield
 
 
 def fields_of(line: str) -> dict[str, str]:

@@ -8,9 +8,7 @@ import sys
 from pathlib import Path
 from urllib.request import urlopen
 
-from tests.support.service import Place, environment
-
-NOWHERE = "http://127.0.0.1:9/"  # the discard port: nobody answers, and the start does not ask
+from tests.support.service import NOWHERE, Place, environment
 
 
 def test_systemd_hears_of_a_life_from_ready_to_stopping(tmp_path: Path) -> None:

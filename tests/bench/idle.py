@@ -19,9 +19,8 @@ import aiohttp
 import psutil
 
 from tests.bench.load.seed import seed
-from tests.support.service import Place, environment
+from tests.support.service import NOWHERE, Place, environment
 
-_NOWHERE = "http://127.0.0.1:9/"  # the discard port: neither the start nor rest asks Globus anything
 _LOOK_SECONDS = 0.005
 
 
@@ -61,7 +60,7 @@ class Running:
 
 @asynccontextmanager
 async def started(place: Place) -> AsyncIterator[Running]:
-    values = environment(place, _NOWHERE)
+    values = environment(place, NOWHERE)
     begun = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "cs_archiver", "serve",

@@ -56,7 +56,6 @@ class House:
             of_notifications=list,
         )
         warnings = (await status.read()).warnings
-        status.close()
         return [warning for warning in warnings if "backup" in warning]
 
 

@@ -18,9 +18,8 @@ from cs_archiver import app
 from cs_archiver.errors import ConfigError
 from cs_archiver.tls import tls_context
 from tests.support.certificates import Pair, planted
-from tests.support.service import PASSWORD, Place, settings_of
+from tests.support.service import NOWHERE, PASSWORD, Place, settings_of
 
-NOWHERE = "http://127.0.0.1:9/"
 CREDENTIALS = {"username": "admin", "password": PASSWORD, "cookie": True}
 
 

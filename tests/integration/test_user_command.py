@@ -11,10 +11,9 @@ from click.testing import CliRunner, Result
 
 from cs_archiver.cli import main
 from cs_archiver.resources import resource
-from tests.support.service import PASSWORD, Place, environment, running_service
+from tests.support.service import NOWHERE, PASSWORD, Place, environment, running_service
 
 NEW_PASSWORD = "seven lamps in the harbour"
-NOWHERE = "http://127.0.0.1:9/"
 
 
 @pytest.fixture

@@ -354,7 +354,6 @@ async def running_api(
             yield api
     finally:
         passwords.close()
-        status.close()
         await folders.close()
         await checks.close()
         await database.close()

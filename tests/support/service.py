@@ -25,6 +25,7 @@ CLIENT_ID = "5c000000-0000-4000-8000-00000000c11e"
 CLIENT_SECRET = "sandbox-secret"
 _TEST_PROCESSES = 16
 PASSWORD = "a long enough password"
+NOWHERE = "http://127.0.0.1:9/"  # the discard port: nobody answers, and the start does not ask
 FINAL = {"completed", "failed", "cancelled"}
 _LOOK_SECONDS = 5  # a job that stays in a state for longer is looked at meanwhile
 

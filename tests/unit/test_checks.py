@@ -9,7 +9,7 @@ import pytest
 from cs_archiver.domain import checks
 from cs_archiver.domain.checks import Checked, Finding, Mount, NasFacts, Verdict
 from cs_archiver.errors import NeedsOperator
-from cs_archiver.services.checks import Checks, Look, PatientThread
+from cs_archiver.services.checks import Checks, Look, on_thread
 
 ROOT = Mount("/", "ext4", is_read_only=False)
 DISK = Mount("/storage", "xfs", is_read_only=False)
@@ -188,7 +188,7 @@ async def test_a_look_that_hangs_is_left_after_its_time_and_never_made_twice() -
         released.wait(30)
         return Finding(Verdict.OK, "there")
 
-    look = Look("nas", "NAS folder", PatientThread(hang), "check the mount")
+    look = Look("nas", "NAS folder", on_thread(hang), "check the mount")
     try:
         for _ in range(3):
             checked = await look.checked(0.05)

@@ -18,19 +18,15 @@ from cs_archiver.errors import ConfigError
 from cs_archiver.logs import configure, reopen
 from cs_archiver.logs.context import about, from_here
 from cs_archiver.sections.operation import Log
+from tests.support.root_logger import root_logger_as_before
 
 DAY_SECONDS = 86400
 
 
 @pytest.fixture(autouse=True)
 def _root_logger_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    level, handlers = root.level, root.handlers[:]
-    root.handlers = []
-    yield
-    for handler in root.handlers:
-        handler.close()
-    root.handlers, root.level = handlers, level
+    with root_logger_as_before():
+        yield
 
 
 @pytest.fixture

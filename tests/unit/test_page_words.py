@@ -7,10 +7,11 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from cs_archiver.clock import to_text
+from cs_archiver.domain.sizes import plural
 from cs_archiver.server.keys import PUBLIC_URL
 from cs_archiver.server.pages.listing import Listing
 from cs_archiver.server.pages.preferences import Preferences, Theme, Units, Zone
-from cs_archiver.server.pages.words import ago_text, count_text, duration_text, exact_text, moment_text, plural
+from cs_archiver.server.pages.words import ago_text, count_text, duration_text, exact_text, moment_text
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

@@ -9,12 +9,13 @@ from typing import TypeVar
 
 import click
 
+from cs_archiver import config
 from cs_archiver.commands.common import config_option, read_settings, run
 from cs_archiver.db.backups import Backups, Kind
 from cs_archiver.db.copies import Facts, copy, inspect
 from cs_archiver.db.restore import restore
+from cs_archiver.domain.sizes import counted
 from cs_archiver.errors import NeedsOperator
-from cs_archiver.settings import Settings
 from cs_archiver.tools.lock import lock_database, lock_storage
 from cs_archiver.tools.threads import Work, in_thread
 
@@ -35,7 +36,7 @@ def backup(config_file: Path | None, file: Path | None) -> None:
     settings = read_settings(config_file)
 
     def make(work: Work) -> Path:
-        path = _database_of(settings)
+        path = config.existing_database(settings)
         if file is None:
             _require_owner(path)
             return Backups(path, settings.backup.folder).make(Kind.MANUAL, work)
@@ -51,7 +52,7 @@ def backup(config_file: Path | None, file: Path | None) -> None:
 def check(config_file: Path | None, file: Path | None) -> None:
     """Read all of the database, or of the backup FILE, and say whether it is sound; also while the service runs."""
     settings = read_settings(config_file)
-    path = file or _database_of(settings)
+    path = file or config.existing_database(settings)
     click.echo(f"{path} is sound: {_told(_in_thread(lambda work: inspect(path, work)))}.")
 
 
@@ -89,15 +90,8 @@ def _in_thread(work: Callable[[Work], _T]) -> _T:
 
 
 def _told(facts: Facts) -> str:
-    return f"schema version {facts.version}, {facts.jobs} jobs, {facts.archives} archives in the catalogue"
-
-
-def _database_of(settings: Settings) -> Path:
-    path = settings.database.path
-    if not path.is_file():
-        expected = "the database of a service that was started once"
-        raise settings.origin.wrong("database", "url", expected, f"none at {path}")
-    return path
+    jobs, archives = counted(facts.jobs, "job"), counted(facts.archives, "archive")
+    return f"schema version {facts.version}, {jobs}, {archives} in the catalogue"
 
 
 def _require_owner(path: Path) -> None:

@@ -13,6 +13,7 @@ import click
 from cs_archiver import app
 from cs_archiver.commands.common import EXIT_FAILED, config_option, read_settings, run
 from cs_archiver.domain.checks import Checked, Verdict, all_is_well
+from cs_archiver.domain.text import printable
 
 _WORDS = {
     Verdict.OK: "ok",
@@ -54,11 +55,7 @@ def _table(checks: Sequence[Checked]) -> str:
 def _row(check: Checked) -> str:
     verdict, found, advice = check.finding
     width = max(shutil.get_terminal_size((120, 24)).columns - _LEFT_COLUMNS, 40)
-    lines = textwrap.wrap(_printable(found), width, break_on_hyphens=False)
-    lines += textwrap.wrap(_printable(advice), width, initial_indent="-> ", subsequent_indent="   ")
+    lines = textwrap.wrap(printable(found), width, break_on_hyphens=False)
+    lines += textwrap.wrap(printable(advice), width, initial_indent="-> ", subsequent_indent="   ")
     indented = f"\n{' ' * _LEFT_COLUMNS}".join(lines)
     return f"{_WORDS[verdict]:<13}{check.title:<{_LEFT_COLUMNS - 13}}{indented}"
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)

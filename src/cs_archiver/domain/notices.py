@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cs_archiver.domain.text import escaped
+
 _LONGEST_NAME = 200
 
 
@@ -37,7 +39,5 @@ class Message:
 
 def shown(text: str) -> str:
     """A name or a reason on one line: no character of it can break a mail, or pass for another text."""
-    escaped = "".join(
-        char if char.isprintable() and char != "\\" else char.encode("unicode_escape").decode() for char in text
-    )
-    return escaped if len(escaped) <= _LONGEST_NAME else f"{escaped[:_LONGEST_NAME]}..."
+    line = escaped(text)
+    return line if len(line) <= _LONGEST_NAME else f"{line[:_LONGEST_NAME]}..."

@@ -16,6 +16,11 @@ def human_size(size_bytes: float, unit: int = 1000) -> str:
     return f"{value:.{digits}f} {names[power]}"
 
 
+def plural(number: int, one: str, many: str = "") -> str:
+    """The word that goes with the number; `many` where it is not `one` with an s."""
+    return one if number == 1 else many or f"{one}s"
+
+
 def counted(number: int, one: str, many: str = "") -> str:
-    """The number and the word that goes with it, as in `1 file`; `many` where it is not `one` with an s."""
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
+    """The number and its word, as in `1 file`."""
+    return f"{number} {plural(number, one, many)}"

@@ -5,6 +5,7 @@ import os
 from datetime import UTC, datetime
 from typing import TextIO
 
+from cs_archiver.domain.text import escaped
 from cs_archiver.logs.context import fields
 
 _PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
@@ -24,7 +25,7 @@ class OneLine(logging.Formatter):
         return f"{record.asctime} {_words(record)}"
 
     def format(self, record: logging.LogRecord) -> str:
-        return _escaped(super().format(record))
+        return escaped(super().format(record))
 
 
 class JournalLine(OneLine):
@@ -51,15 +52,3 @@ def is_journal(stream: TextIO) -> bool:
 
 def _words(record: logging.LogRecord) -> str:
     return f"{record.levelname} {record.name} {fields()}{record.message}"
-
-
-def _escaped(text: str) -> str:
-    """Names of files may hold anything: line breaks, terminal commands, bytes that are no text.
-
-    The backslash itself is doubled, so that a line says exactly which characters it stands for.
-    """
-    if text.isprintable() and "\\" not in text:
-        return text
-    return "".join(
-        char if char.isprintable() and char != "\\" else char.encode("unicode_escape").decode() for char in text
-    )

@@ -9,7 +9,7 @@ from typing import Self
 from cs_archiver.clock import now_text
 from cs_archiver.domain.checks import Checked, Finding, Verdict
 from cs_archiver.errors import ArchiverError
-from cs_archiver.tools.threads import begin
+from cs_archiver.tools.threads import OneAtATime, begin
 
 _SECONDS_OF_A_DAY = 24 * 60 * 60
 
@@ -46,24 +46,14 @@ class Look:
         return Checked(self.name, self.title, Finding(Verdict.UNKNOWN, f"not checked, because {why}"), now_text())
 
 
-class PatientThread:
-    """Calls a function that may hang for good, on a thread: however often it is asked, only one hangs."""
+def on_thread(function: Callable[[], Finding]) -> Callable[[], Awaitable[Finding]]:
+    """As `make` of a look: a function that may hang for good, on a thread; only one of it hangs."""
+    question = OneAtATime(lambda: begin(function))
 
-    def __init__(self, function: Callable[[], Finding]) -> None:
-        self._function = function
-        self._asked: asyncio.Future[Finding] | None = None
+    async def make() -> Finding:
+        return await asyncio.shield(question.answer())
 
-    async def __call__(self) -> Finding:
-        if self._asked is None or self._asked.done():
-            self._asked = begin(self._function)
-            self._asked.add_done_callback(_heeded)
-        return await asyncio.shield(self._asked)
-
-
-def _heeded(answer: "asyncio.Future[Finding]") -> None:
-    """An error that comes when nobody waits any more would be complained of otherwise."""
-    if not answer.cancelled():
-        answer.exception()
+    return make
 
 
 MakeRound = Callable[[bool], Awaitable[Sequence[Checked]]]

@@ -10,7 +10,7 @@ from cs_archiver.db import schema
 from cs_archiver.db.health import health_of
 from cs_archiver.domain import checks
 from cs_archiver.domain.checks import Finding, Verdict
-from cs_archiver.services.checks import Look, PatientThread
+from cs_archiver.services.checks import Look, on_thread
 from cs_archiver.settings import Settings
 from cs_archiver.tools.dd import Dd
 from cs_archiver.tools.disk import free_bytes, mount_of
@@ -47,7 +47,7 @@ class HostChecks:
         return self._looks
 
     def _on_thread(self, name: str, title: str, function: Callable[[], Finding], advice: str) -> Look:
-        return Look(name, title, PatientThread(function), advice)
+        return Look(name, title, on_thread(function), advice)
 
     def _configuration(self) -> Finding:
         config.check_globus(self._settings)

@@ -14,7 +14,7 @@ from cs_archiver.db.database import Database
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.errors import JobError
 from cs_archiver.tools.disk import free_bytes
-from cs_archiver.tools.threads import begin
+from cs_archiver.tools.threads import OneAtATime, begin
 
 _PATIENCE_SECONDS = 3.0
 _FRESH_SECONDS = 2.0  # anybody may ask, and one of the looks writes to the disk
@@ -111,24 +111,19 @@ class Readiness:
 
 
 class _Look:
-    """One question at a time: what hangs holds one thread or task, however often it is asked."""
-
     def __init__(self, name: str, if_trouble: Verdict, ask: Callable[[], Awaitable[str]]) -> None:
         self._name = name
         self._if_trouble = if_trouble
-        self._ask = ask
-        self._asked: asyncio.Future[str] | None = None
+        self._question = OneAtATime(ask)
 
     async def check(self) -> Check:
-        if self._asked is None or self._asked.done():
-            self._asked = asyncio.ensure_future(self._ask())
-        done, _ = await asyncio.wait({self._asked}, timeout=_PATIENCE_SECONDS)
-        trouble = self._asked.result() if done else f"no answer within {_PATIENCE_SECONDS:g} s"
+        answer = self._question.answer()
+        done, _ = await asyncio.wait({answer}, timeout=_PATIENCE_SECONDS)
+        trouble = answer.result() if done else f"no answer within {_PATIENCE_SECONDS:g} s"
         return Check(self._name, self._if_trouble if trouble else Verdict.OK, trouble)
 
     def close(self) -> None:
-        if self._asked is not None:
-            self._asked.cancel()
+        self._question.drop()
 
 
 def _storage_trouble(needs: Needs) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from cs_archiver.domain.checks import Checked
 from cs_archiver.domain.states import ACTIVE, BUSY, JobStatus, WorkerName, worker_of
 from cs_archiver.domain.switches import NOBODYS_FAULT, said_of
 from cs_archiver.services.checks import Checks
+from cs_archiver.tools.threads import OneAtATime, begin
 
 WARN_ABOVE_PERCENT_USED = 80.0
 _DISK_PATIENCE_SECONDS = 3.0
@@ -69,11 +69,7 @@ class StatusService:
         self._of_notifications = of_notifications
         self._storage_path = storage_path
         self._is_globus_sandbox = is_globus_sandbox
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="disk-space")
-        self._reading: asyncio.Future[DiskSpace] | None = None
-
-    def close(self) -> None:
-        self._thread.shutdown(wait=False)
+        self._reading = OneAtATime(lambda: begin(lambda: _disk_space(str(storage_path))))
 
     async def read(self) -> SystemStatus:
         disk, of_disk = await self._disk()
@@ -101,7 +97,7 @@ class StatusService:
     async def _disk(self) -> tuple[DiskSpace | None, list[str]]:
         try:
             async with asyncio.timeout(_DISK_PATIENCE_SECONDS):
-                disk = await asyncio.shield(self._shared_reading())
+                disk = await asyncio.shield(self._reading.answer())
         except TimeoutError:
             return None, [f"The disk under {self._storage_path} does not answer."]
         except OSError as error:
@@ -109,13 +105,6 @@ class StatusService:
         if disk.percent_used > WARN_ABOVE_PERCENT_USED:
             return disk, [f"Only {100 - disk.percent_used:.1f} % of the disk under {self._storage_path} is free."]
         return disk, []
-
-    def _shared_reading(self) -> asyncio.Future[DiskSpace]:
-        # A dead mount holds its thread for good: all who ask wait for the one reading that is under way.
-        if self._reading is None or self._reading.done():
-            loop = asyncio.get_running_loop()
-            self._reading = loop.run_in_executor(self._thread, _disk_space, str(self._storage_path))
-        return self._reading
 
 
 def _disk_space(path: str) -> DiskSpace:

@@ -5,7 +5,7 @@ import time
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import Totals
 from cs_archiver.domain.packing import Mode, Plan, families, first_share, plan
-from cs_archiver.domain.sizes import human_size
+from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import Temporary
 from cs_archiver.stages.places import Places
@@ -77,7 +77,7 @@ def _gain(size: int, of: int, seconds: float) -> str:
 def _sorts(planned: Plan) -> str:
     """Which files shrink and which do not, where that was looked at."""
     sorts = {"compressed": planned.compressed, "stored, as they would not shrink": planned.stored}
-    said = [f"{files} files, {human_size(size)} {what}" for what, (files, size) in sorts.items() if files]
+    said = [f"{counted(files, 'file')}, {human_size(size)} {what}" for what, (files, size) in sorts.items() if files]
     return "; " + "; ".join(said) if said else ""
 
 

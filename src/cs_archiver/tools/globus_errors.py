@@ -15,6 +15,7 @@ from globus_sdk import (
 )
 from globus_sdk.response import GlobusHTTPResponse
 
+from cs_archiver.domain.text import printable
 from cs_archiver.errors import ConnectionTrouble, JobError, NeedsOperator, Permanent, Temporary
 
 _MESSAGE_CHARACTERS: Final = 300
@@ -128,8 +129,7 @@ def date_of(answer: GlobusHTTPResponse) -> datetime | None:
 
 def one_line(text: str) -> str:
     """Fit for a message or a log: printable, one line, not long."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(printable.split())[:_MESSAGE_CHARACTERS]
+    return " ".join(printable(text, instead=" ").split())[:_MESSAGE_CHARACTERS]
 
 
 def _auth_error(what: str, error: AuthAPIError) -> JobError:

@@ -11,7 +11,7 @@ from cs_archiver.domain.checks import NasFacts
 from cs_archiver.domain.manifest import shown
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.tools.disk import mount_of
-from cs_archiver.tools.threads import begin
+from cs_archiver.tools.threads import OneAtATime, begin
 
 _SAMPLED_FOLDERS = 20
 
@@ -22,13 +22,11 @@ class NasProbe:
     def __init__(self, base: Path, *, timeout_seconds: float) -> None:
         self.timeout_seconds = timeout_seconds
         self._base = base
-        self._asked: asyncio.Future[None] | None = None
+        self._question = OneAtATime(lambda: begin(lambda: _ask(base)))
 
     async def require_answer(self) -> None:
         """Any answer will do, an error too. Raises NeedsOperator when there is none in time."""
-        if self._asked is None or self._asked.done():
-            self._asked = begin(lambda: _ask(self._base))
-        done, _ = await asyncio.wait({self._asked}, timeout=self.timeout_seconds)
+        done, _ = await asyncio.wait({self._question.answer()}, timeout=self.timeout_seconds)
         if not done:
             raise NeedsOperator(
                 f"the NAS does not answer: a look at {str(self._base)!r} takes over {self.timeout_seconds:g} s; check "

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cs_archiver.domain.text import printable
 from cs_archiver.errors import NeedsOperator, Temporary
 
 logger = logging.getLogger(__name__)
@@ -313,4 +314,4 @@ def _signal_name(number: int) -> str:
 def _last_lines(output: bytes, count: int = 3) -> str:
     lines = [line.strip() for line in _LINE_ENDS.split(output) if _WORD.search(line)]
     text = " | ".join(line.decode("utf-8", "backslashreplace") for line in lines[-count:])
-    return "".join(character if character.isprintable() else "?" for character in text[-_MESSAGE_CHARACTERS:])
+    return printable(text[-_MESSAGE_CHARACTERS:])

@@ -4,10 +4,10 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
 _Item = TypeVar("_Item")
@@ -84,6 +84,32 @@ def begin(function: Callable[[], _T]) -> "asyncio.Future[_T]":
 
     threading.Thread(target=run, name="work", daemon=True).start()
     return asyncio.wrap_future(future)
+
+
+class OneAtATime(Generic[_T]):
+    """A question of which one at most is under way: what hangs holds one thread, however often it is asked."""
+
+    def __init__(self, ask: Callable[[], Awaitable[_T]]) -> None:
+        self._ask = ask
+        self._answer: asyncio.Future[_T] | None = None
+
+    def answer(self) -> "asyncio.Future[_T]":
+        """That of the question under way, which is asked now if none is. Others may wait for it: shield it."""
+        if self._answer is None or self._answer.done():
+            self._answer = asyncio.ensure_future(self._ask())
+            self._answer.add_done_callback(_heed)
+        return self._answer
+
+    def drop(self) -> None:
+        """Wait no longer for what did not answer."""
+        if self._answer is not None:
+            self._answer.cancel()
+
+
+def _heed(answer: "asyncio.Future[_T]") -> None:
+    """An error that comes when nobody waits any more would be complained of otherwise."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 async def in_thread(function: Callable[[Work], _T], on_bytes: Callable[[int], None] | None = None) -> _T:

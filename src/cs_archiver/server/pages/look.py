@@ -9,7 +9,7 @@ from jinja2.runtime import Context
 
 import cs_archiver
 from cs_archiver.clock import elapsed
-from cs_archiver.domain.sizes import human_size
+from cs_archiver.domain.sizes import human_size, plural
 from cs_archiver.domain.states import step_name
 from cs_archiver.domain.switches import PAUSED
 from cs_archiver.server.keys import IS_GLOBUS_SANDBOX, STATIC_FILES
@@ -28,7 +28,7 @@ def install(app: web.Application, templates: jinja2.Environment) -> None:
         ago=words.ago_text,
         duration=words.duration_text,
         count=words.count_text,
-        plural=words.plural,
+        plural=plural,
         step=step_name,
         paused=PAUSED.__getitem__,
     )

@@ -55,10 +55,5 @@ def count_text(number: int) -> str:
     return f"{number:,}".replace(",", "\u202f")
 
 
-def plural(number: int, one: str, many: str = "") -> str:
-    """The word that goes with the number; `many` where it is not `one` with an s."""
-    return one if number == 1 else many or f"{one}s"
-
-
 def _local(moment: str, preferences: Preferences) -> datetime:
     return from_text(moment).astimezone(preferences.time_zone)

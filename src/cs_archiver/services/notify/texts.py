@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cs_archiver.db.outcomes import Outcomes, Period
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.notices import Message, Tone, shown
-from cs_archiver.domain.sizes import human_size
+from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import BUSY, JobStatus
 from cs_archiver.services.status import DiskSpace
 
@@ -29,7 +29,7 @@ class Texts:
             return self._message(subject, [*self._failure(job, outcomes), *self._link_to(job)], Tone.FAILURE)
         lines = self._listed(outcomes, lambda job: f": {_reason_of(job)}{_if_deleting(job, outcomes)}")
         end = "Mend what they name, then retry each on its page."
-        return self._message(f"{_count(outcomes.count, 'job')} failed", [*lines, "", end], Tone.FAILURE)
+        return self._message(f"{counted(outcomes.count, 'job')} failed", [*lines, "", end], Tone.FAILURE)
 
     def completed(self, outcomes: Outcomes) -> Message:
         if outcomes.count == 1 and outcomes.jobs:
@@ -37,7 +37,7 @@ class Texts:
             lines = [f"What: {_size_of(job)} archived and proven, then deleted at the source", *_where(job)]
             return self._message(f"completed: {shown(job.folder_name)}", [*lines, *self._link_to(job)], Tone.SUCCESS)
         lines = self._listed(outcomes, lambda job: f", {_size_of(job)}")
-        return self._message(f"{_count(outcomes.count, 'job')} completed", lines, Tone.SUCCESS)
+        return self._message(f"{counted(outcomes.count, 'job')} completed", lines, Tone.SUCCESS)
 
     def held(self, job: Job) -> Message:
         lines = [
@@ -66,7 +66,7 @@ class Texts:
 
     def stuck(self, jobs: Sequence[Job], hours: float) -> Message:
         lines = [
-            f"What: {_count(len(jobs), 'job')} in the queue, and none has moved for {hours:g} hours",
+            f"What: {counted(len(jobs), 'job')} in the queue, and none has moved for {hours:g} hours",
             *(
                 f"- {shown(job.folder_name)}: {shown(job.current_operation or job.status)}"
                 for job in jobs[:MOST_LISTED]
@@ -85,15 +85,15 @@ class Texts:
         attention = [job for job in active if job.error_problem]
         lines = [
             f"Since {_moment(since)}:",
-            f"- completed: {_count(period.completed, 'job')}, {human_size(period.freed_bytes)} freed on the NAS",
-            f"- failed: {_count(period.failed, 'job')}",
+            f"- completed: {counted(period.completed, 'job')}, {human_size(period.freed_bytes)} freed on the NAS",
+            f"- failed: {counted(period.failed, 'job')}",
             "",
             "Now:",
-            f"- in hand: {_count(in_hand, 'job')}; waiting: {_count(len(active) - in_hand, 'job')}",
+            f"- in hand: {counted(in_hand, 'job')}; waiting: {counted(len(active) - in_hand, 'job')}",
             f"- local disk: {_free_of(disk)}",
             *(f"- {shown(job.folder_name)}: {shown(job.current_operation or '')}" for job in attention[:MOST_LISTED]),
         ]
-        subject = f"{_count(period.completed, 'job')} completed, {period.failed} failed"
+        subject = f"{counted(period.completed, 'job')} completed, {period.failed} failed"
         tone = Tone.WARNING if period.failed or attention else Tone.INFO
         return self._message(subject, [*lines, *self._link("/history")], tone)
 
@@ -151,10 +151,6 @@ def _free_of(disk: DiskSpace | None) -> str:
     if disk is None:
         return "cannot be read"
     return f"{human_size(disk.free_bytes)} of {human_size(disk.total_bytes)} free"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _moment(text: str) -> str:
