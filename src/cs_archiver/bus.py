@@ -74,10 +74,15 @@ class QueueBell:
             yield cls(events)
 
     async def wait(self, timeout_seconds: float) -> None:
-        """Until the queue changed, or the time is over."""
+        """Until the queue changed since the last `hush`, or the time is over."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 while not isinstance(await self._events.get(), QueueUpdate):
                     pass
         except TimeoutError:
             return
+
+    def hush(self) -> None:
+        """Right before a look at the queue, which will see whatever the bell has rung for until now."""
+        while not self._events.empty():
+            self._events.get_nowait()

@@ -102,3 +102,17 @@ async def test_a_bell_that_is_put_away_listens_no_longer() -> None:
             await waiting
         assert len(bus._listeners) == 1
     assert not bus._listeners
+
+
+async def test_the_bell_is_not_rung_again_for_what_a_look_has_seen() -> None:
+    bus = Bus()
+    with QueueBell.listening(bus) as bell:
+        for _ in range(3):
+            bus.publish(QueueUpdate())
+        bell.hush()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await bell.wait(60)
+        bus.publish(QueueUpdate())
+        async with asyncio.timeout(5):
+            await bell.wait(60)

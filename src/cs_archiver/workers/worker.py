@@ -7,7 +7,7 @@ from typing import Any
 
 from cs_archiver.bus import Bus, QueueBell
 from cs_archiver.clock import elapsed, now_text
-from cs_archiver.db.database import Connection
+from cs_archiver.db.connection import Connection
 from cs_archiver.db.jobs import Jobs, log
 from cs_archiver.db.queue import Queue
 from cs_archiver.domain.events import LogAdded, LogLevel
@@ -73,6 +73,7 @@ class Worker:
                     await bell.wait(self._recheck_seconds)
 
     async def _take_turn(self, bell: QueueBell) -> None:
+        bell.hush()
         job = await self._queue.next_for(self.name)
         if job is not None and await self._is_halted(job):
             await bell.wait(_LOOK_SECONDS)
@@ -141,6 +142,7 @@ class Worker:
 
     async def _cancel_requested(self, job: Job, bell: QueueBell) -> None:
         while True:
+            bell.hush()
             now = await self._queue.get(job.id)
             if now.cancel_requested_by is not None or now.status is not job.status:
                 return
