@@ -34,7 +34,7 @@ def _processor() -> str:
 
 
 def _file_system() -> str:
-    return _said("stat", "-f", "-c", "%T", tempfile.gettempdir())
+    return _said("df", "--output=fstype", tempfile.gettempdir()).split()[-1]
 
 
 def _version(name: str) -> str:
