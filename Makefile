@@ -63,11 +63,8 @@ fix: setup ## Format, and mend what the linter can
 	@$(BIN)/ruff check --fix $(SOURCES)
 	@$(BIN)/ruff format $(SOURCES)
 
-bench: setup ## Measure, each figure against a baseline in the same run
-	@$(BIN)/python -m tests.bench
-	@$(BIN)/python -m tests.bench.idle
-	@$(BIN)/python -m tests.bench.pipeline
-	@$(BIN)/python -m tests.bench.discovery
+bench: setup ## Measure, beside baselines; ONLY=pipeline for one, FULL=1 in full, WRITE=1 into docs/benchmarks.md
+	@$(BIN)/python -m tests.bench $(ONLY) $(if $(FULL),--full) $(if $(WRITE),--write)
 
 screenshots: setup-tests ## Write pictures of every page into docs/screenshots
 	@$(BIN)/python -m tests.browser.screenshots

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cs_archiver.domain.events import Event, JobUpdate, QueueUpdate
-from cs_archiver.domain.states import FINAL
+from cs_archiver.domain.states import FINAL, WorkerName
 
 _BACKLOG = 1000  # events a listener may lag behind before it misses the oldest
 
@@ -64,25 +64,29 @@ class Bus:
 class QueueBell:
     """Wakes a worker: it also rings for what happened while the worker was busy, so that no news is missed."""
 
-    def __init__(self, events: asyncio.Queue[Event]) -> None:
+    def __init__(self, events: Listener, worker: WorkerName) -> None:
         self._events = events
+        self._worker = worker
 
     @classmethod
     @contextmanager
-    def listening(cls, bus: Bus) -> "Iterator[QueueBell]":
+    def listening(cls, bus: Bus, worker: WorkerName) -> "Iterator[QueueBell]":
         with bus.subscribe() as events:
-            yield cls(events)
+            yield cls(events, worker)
+
+    def hush(self) -> None:
+        """Forget what rang until now: for who is about to read the queue, where all of that stands."""
+        while not self._events.empty():
+            self._events.get_nowait()
 
     async def wait(self, timeout_seconds: float) -> None:
-        """Until the queue changed since the last `hush`, or the time is over."""
+        """Until the queue of this worker changed, or the time is over."""
         try:
             async with asyncio.timeout(timeout_seconds):
-                while not isinstance(await self._events.get(), QueueUpdate):
+                while not self._rings(await self._events.get()):
                     pass
         except TimeoutError:
             return
 
-    def hush(self) -> None:
-        """Right before a look at the queue, which will see whatever the bell has rung for until now."""
-        while not self._events.empty():
-            self._events.get_nowait()
+    def _rings(self, event: Event) -> bool:
+        return isinstance(event, QueueUpdate) and event.worker in (None, self._worker)

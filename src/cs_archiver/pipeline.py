@@ -200,7 +200,6 @@ def _transfer_stages(parts: Parts, places: Places, nas: Nas) -> dict[JobStatus, 
         JobStatus.UPLOADING: UploadArchive(
             parts.globus,
             catalogue,
-            Queue(parts.database),
             places,
             transfers,
             collection=globus.destination_endpoint,

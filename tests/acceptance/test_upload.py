@@ -57,6 +57,13 @@ async def test_a_running_upload_shows_bytes_rate_faults_and_what_globus_says(tmp
         assert (await service.until(job_id))["status"] == "completed"
 
 
+async def test_the_end_of_a_short_task_is_seen_soon_however_long_the_poll_interval(tmp_path: Path) -> None:
+    async with running_service(tmp_path, UPLOAD_TASK_POLL_INTERVAL_SECONDS="3600") as service:
+        for task in range(2):  # the upload, and the comparison after it
+            service.sandbox.faults.add(Operation.RUN, Hold("STUCK", seconds=0.3), times=1, skip=task)
+        assert (await service.archive(fill(service.place.folder())))["status"] == "completed"
+
+
 async def test_a_fault_is_shown_and_logged_while_globus_keeps_trying(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
         service.sandbox.faults.add(Operation.RUN, Hold("FAULTING", code="ENDPOINT_TOO_BUSY"))

@@ -1,116 +1,58 @@
-"""One folder through the whole product, beside a shell script of the bare commands (rsync, 7z a, 7z t, cp)."""
+"""Runs benchmarks, each in a process of its own: `python -m tests.bench [NAME ...]`. `--help` tells more."""
 
 import argparse
 import asyncio
 import os
-import platform
-import resource
-import shutil
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable
-from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 
-from cs_archiver.demo.compare import compare, extract
-from tests.support.loop_watch import watched_loop
-from tests.support.service import Place, Service, keep_copy, query, running_service
+from tests.bench.frame.benchmark import FEWEST_ROUNDS, Benchmark, Order
+from tests.bench.frame.document import claims_table, with_claims, with_section
+from tests.bench.frame.machine import circumstances
+from tests.bench.registry import BENCHMARKS
 
-Builder = Callable[[Path], None]
-STAGES = ("copying", "compressing", "verifying", "uploading", "upload_verifying", "deleting_source")
-
-
-def many_small_files(count: int) -> Builder:
-    def build(folder: Path) -> None:
-        block = os.urandom(1 << 20)
-        for number in range(count):
-            sub = folder / f"{number // 1000:04d}"
-            sub.mkdir(exist_ok=True)
-            start = number * 37 % (len(block) - 8192)
-            (sub / f"frame {number:07d}.dpx").write_bytes(block[start : start + 1024 + number % 7168])
-
-    return build
+_DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+_NAMES = [benchmark.name for benchmark in BENCHMARKS]
 
 
-def one_large_file(size_bytes: int) -> Builder:
-    def build(folder: Path) -> None:
-        with open(folder / "master.mov", "wb") as file:
-            written = 0
-            while written < size_bytes:
-                written += file.write(os.urandom(min(1 << 20, size_bytes - written)))
-
-    return build
-
-
-def bare_commands(folder: Path, scratch: Path) -> float:
-    """What the requirements' commands take by themselves, without any proof, in seconds."""
-    copy, archive, remote = scratch / "copy", scratch / "bare.7z", scratch / "remote.7z"
-    copy.mkdir(parents=True)
-    started = time.perf_counter()
-    for argv in (
-        ["rsync", "-a", f"{folder}/", f"{copy}/"],
-        ["7z", "a", "-t7z", "-mx1", "-mmt=on", "-bso0", "-bsp0", str(archive), str(copy)],
-        ["7z", "t", "-bso0", "-bsp0", str(archive)],
-        ["cp", str(archive), str(remote)],
-        ["cmp", str(archive), str(remote)],
-    ):
-        subprocess.run(argv, check=True)
-    seconds = time.perf_counter() - started
-    shutil.rmtree(scratch)
-    return seconds
+async def run(benchmark: Benchmark, order: Order, *, write: bool) -> None:
+    """Measure, show the figures, and put them into the document if that is wished."""
+    command, load = benchmark.command(full=order.full), os.getloadavg()[0]
+    found = await benchmark.measure(order)
+    text = f"`{command}` writes this section. {circumstances(order, benchmark.versions, load)}\n\n{found.body}"
+    order.tell(f"\n## {benchmark.heading}\n\n{text}\n\n{claims_table(found.claims, command)}\n")
+    if write:
+        document = with_section(_DOCUMENT.read_text("utf-8"), benchmark, text, _NAMES)
+        document = with_claims(document, benchmark, found.claims, full=order.full, order=_NAMES)
+        _DOCUMENT.write_text(document, "utf-8")
 
 
-async def through_the_product(root: Path, build: Builder, *, check: bool) -> None:
-    place = Place(root)
-    folder = place.folder("Measured")
-    build(folder)
-    files = sum(len(names) for _, _, names in os.walk(folder))
-    size = sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file())
-    print(f"{files} files, {size / 1e6:.0f} MB")
-    bare = bare_commands(folder, root / "bare")
-    print(f"bare commands: {bare:.1f} s")
-    original = keep_copy(folder, root / "originals") if check else None
-    async with running_service(root) as service:
-        found = time.perf_counter()
-        await service.discover()
-        print(f"discovery: {time.perf_counter() - found:.2f} s")
-        with watched_loop() as watch:
-            job = await service.until(await service.submit(folder), seconds=7200)
-        report(service, job["job_id"], bare)
-        print(f"state: {job['status']}; longest turn of the event loop: {watch.longest[0][0] * 1000:.0f} ms")
-        print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
-        if original is not None:
-            extract(place.archive_of(folder), root / "restored")
-            differences = compare(original, root / "restored" / folder.name)
-            print(f"restored and compared: {'equal' if not differences else differences[:5]}")
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
-def report(service: Service, job_id: str, bare: float) -> None:
-    rows = query(service, "SELECT to_status, at FROM job_history WHERE job_id = ? ORDER BY id", job_id)
-    times = [(status, datetime.fromisoformat(at)) for status, at in rows]
-    for (status, begun), (_, ended) in pairwise(times):
-        if status in STAGES:
-            print(f"  {status:17s} {(ended - begun).total_seconds():8.2f} s")
-    total = (times[-1][1] - times[0][1]).total_seconds()
-    print(f"product: {total:.1f} s = {total / bare:.2f} x the bare commands")
-
-
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--files", type=int, default=20_000, help="small files in one folder (100000 in full)")
-    parser.add_argument("--megabytes", type=int, default=500, help="one large file (5000 in full)")
-    parser.add_argument("--no-check", action="store_true", help="do not restore and compare")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which; by default all but some: {', '.join(_NAMES)}")
+    parser.add_argument("--full", action="store_true", help="at the scale of the claims; without it a few minutes each")
+    parser.add_argument("--rounds", type=int, default=FEWEST_ROUNDS, help="in turns; medians are taken of them")
+    parser.add_argument("--cases", default="", metavar="TEXT", help="only cases that hold this in their name")
+    parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
     arguments = parser.parse_args()
-    print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}")
-    builders = (many_small_files(arguments.files), one_large_file(arguments.megabytes * 1_000_000))
-    for build in builders:
-        with tempfile.TemporaryDirectory(prefix="bench-") as root:
-            asyncio.run(through_the_product(Path(root), build, check=not arguments.no_check))
-    subprocess.run([sys.executable, "-m", "tests.bench.load"], check=True)
+    if unknown := set(arguments.names) - set(_NAMES):
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}: there are {', '.join(_NAMES)}")
+    if arguments.write and (arguments.cases or arguments.rounds < FEWEST_ROUNDS):
+        parser.error(f"what is written has all cases, and at least {FEWEST_ROUNDS} rounds")
+    wanted = [one for one in BENCHMARKS if one.name in arguments.names or (one.by_default and not arguments.names)]
+    if len(wanted) == 1:
+        order = Order(arguments.full, arguments.rounds, arguments.cases, _say)
+        asyncio.run(run(wanted[0], order, write=arguments.write))
+        return 0
+    options = [option for option in sys.argv[1:] if option not in arguments.names]
+    ends = [subprocess.run([sys.executable, "-m", "tests.bench", one.name, *options]).returncode for one in wanted]
+    return max(ends)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cs_archiver.db.catalogue import Catalogue
+from cs_archiver.db.catalogue import Catalogue, set_succeeded
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import Entry, EntryKind, totals
 from cs_archiver.domain.states import ACTIVE, JobStatus
@@ -50,7 +50,8 @@ async def _reach(api: Api, name: str, state: JobStatus) -> Job:
         elif step is JobStatus.DELETING_SOURCE:
             upload = await catalogue.add_upload(job, submission_id=f"of {job.id}", request={}, compares=None)
             upload = await catalogue.set_task(upload, f"task of {job.id}")
-            await catalogue.set_succeeded(upload, left_behind=None)
+            async with api.database.write() as connection:
+                await set_succeeded(connection, upload, left_behind=None)
             checks = [Check(1, "task", "SUCCEEDED", "SUCCEEDED", True)]
             await catalogue.add_evidence(job, upload, checks, passed=True, collection=COLLECTION)
         job = await api.queue.move(job, step, changes)

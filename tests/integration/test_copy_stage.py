@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,9 @@ class Heard:
 
     async def log(self, message: str, level: LogLevel = LogLevel.INFO) -> None:
         self.lines.append(f"{level.value} {message}")
+
+    async def log_all(self, lines: Sequence[tuple[LogLevel, str]]) -> None:
+        self.lines += [f"{level.value} {message}" for level, message in lines]
 
     async def recovered(self) -> None:
         """No connection to lose here."""

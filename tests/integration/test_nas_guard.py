@@ -3,7 +3,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ class Heard:
 
     async def log(self, message: str, level: LogLevel = LogLevel.INFO) -> None:
         self.lines.append(f"{level.value} {message}")
+
+    async def log_all(self, lines: Sequence[tuple[LogLevel, str]]) -> None:
+        self.lines += [f"{level.value} {message}" for level, message in lines]
 
     async def recovered(self) -> None:
         """Not heard."""

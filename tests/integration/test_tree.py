@@ -10,7 +10,7 @@ import stat
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -519,6 +519,9 @@ class Silent:
     """A report nobody listens to."""
 
     async def log(self, message: str, level: LogLevel = LogLevel.INFO) -> None:
+        """Not heard."""
+
+    async def log_all(self, lines: Sequence[tuple[LogLevel, str]]) -> None:
         """Not heard."""
 
     async def recovered(self) -> None:

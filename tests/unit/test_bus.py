@@ -6,7 +6,9 @@ import pytest
 
 from cs_archiver.bus import Bus, QueueBell
 from cs_archiver.domain.events import Event, JobUpdate, LogAdded, LogLevel, QueueUpdate, StepProgress
-from cs_archiver.domain.states import FINAL, JobStatus
+from cs_archiver.domain.states import FINAL, JobStatus, WorkerName
+
+LOCAL = WorkerName.LOCAL
 
 
 def update(percent: int, *, status: JobStatus = JobStatus.COPYING, job_id: str = "one") -> JobUpdate:
@@ -65,7 +67,7 @@ def test_nothing_is_kept_of_a_job_that_ended(status: JobStatus) -> None:
 
 async def test_the_bell_wakes_who_waits_when_the_queue_changes() -> None:
     bus = Bus()
-    with QueueBell.listening(bus) as bell:
+    with QueueBell.listening(bus, LOCAL) as bell:
         waiting = asyncio.create_task(bell.wait(60.0))
         await asyncio.sleep(0)
         bus.publish(update(5))
@@ -80,21 +82,48 @@ async def test_the_bell_wakes_who_waits_when_the_queue_changes() -> None:
 
 async def test_the_bell_rings_for_what_happened_before_anyone_waited() -> None:
     bus = Bus()
-    with QueueBell.listening(bus) as bell:
+    with QueueBell.listening(bus, LOCAL) as bell:
         bus.publish(QueueUpdate())
         async with asyncio.timeout(5):
             await bell.wait(60.0)
 
 
+async def test_the_bell_of_one_worker_is_silent_for_what_only_the_other_serves() -> None:
+    bus = Bus()
+    with QueueBell.listening(bus, LOCAL) as bell:
+        bus.publish(QueueUpdate(WorkerName.TRANSFER))
+        waiting = asyncio.create_task(bell.wait(60.0))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        bus.publish(QueueUpdate(LOCAL))
+        async with asyncio.timeout(5):
+            await waiting
+
+
+async def test_a_bell_forgets_what_rang_before_the_queue_is_read_and_nothing_later() -> None:
+    bus = Bus()
+    with QueueBell.listening(bus, LOCAL) as bell:
+        bus.publish(QueueUpdate())
+        bell.hush()
+        waiting = asyncio.create_task(bell.wait(60.0))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        bus.publish(QueueUpdate())
+        async with asyncio.timeout(5):
+            await waiting
+
+
 async def test_the_bell_wakes_in_time_although_nothing_happens() -> None:
-    with QueueBell.listening(Bus()) as bell:
+    with QueueBell.listening(Bus(), LOCAL) as bell:
         async with asyncio.timeout(5):
             await bell.wait(0.01)
 
 
 async def test_a_bell_that_is_put_away_listens_no_longer() -> None:
     bus = Bus()
-    with QueueBell.listening(bus) as bell:
+    with QueueBell.listening(bus, LOCAL) as bell:
         waiting = asyncio.create_task(bell.wait(60.0))
         await asyncio.sleep(0)
         waiting.cancel()
@@ -102,17 +131,3 @@ async def test_a_bell_that_is_put_away_listens_no_longer() -> None:
             await waiting
         assert len(bus._listeners) == 1
     assert not bus._listeners
-
-
-async def test_the_bell_is_not_rung_again_for_what_a_look_has_seen() -> None:
-    bus = Bus()
-    with QueueBell.listening(bus) as bell:
-        for _ in range(3):
-            bus.publish(QueueUpdate())
-        bell.hush()
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await bell.wait(60)
-        bus.publish(QueueUpdate())
-        async with asyncio.timeout(5):
-            await bell.wait(60)

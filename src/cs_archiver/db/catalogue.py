@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -45,6 +45,9 @@ class Upload:
     outcome: str | None
     left_behind: str | None
     doubted: int
+
+
+_UPLOAD_COLUMNS = [_UPLOADS.c[name] for name in Upload.__dataclass_fields__]
 
 
 class Catalogue:
@@ -98,9 +101,8 @@ class Catalogue:
             if compares is None:
                 there = _UPLOADS.c.destination_path == job.globus_destination_path
                 await connection.execute(_UPLOADS.update().where(there).values(left_behind=None))
-            insert = _UPLOADS.insert().values(values).returning(_UPLOADS.c.id)
-            upload_id = int((await connection.execute(insert)).scalar_one())
-        return await self.upload(upload_id)
+            insert = _UPLOADS.insert().values(values).returning(*_UPLOAD_COLUMNS)
+            return _upload_of((await connection.execute(insert)).one()._mapping)
 
     async def open_uploads(self, job_id: str) -> list[Upload]:
         """Submissions of this job, comparisons too, whose task may still be running at Globus."""
@@ -109,12 +111,13 @@ class Catalogue:
             return [_upload_of(row._mapping) for row in await connection.execute(query.order_by(_UPLOADS.c.id))]
 
     async def set_task(self, upload: Upload, task_id: str) -> Upload:
-        await self._update_upload(upload, task_id=task_id)
-        return await self.upload(upload.id)
-
-    async def set_succeeded(self, upload: Upload, *, left_behind: str | None) -> None:
-        """`left_behind` describes what it left at the destination."""
-        await self._update_upload(upload, outcome="succeeded", left_behind=left_behind)
+        """The job's row names the task too, for people, unless it only compares."""
+        async with self._database.write() as connection:
+            await _update(connection, upload, task_id=task_id)
+            if upload.compares is None:
+                its_job = tables.jobs.update().where(tables.jobs.c.id == upload.job_id)
+                await connection.execute(its_job.values(globus_task_id=task_id))
+        return replace(upload, task_id=task_id)
 
     async def set_left_behind(self, upload: Upload, left_behind: str | None) -> None:
         await self._update_upload(upload, left_behind=left_behind)
@@ -125,7 +128,7 @@ class Catalogue:
 
     async def _update_upload(self, upload: Upload, **values: str | None) -> None:
         async with self._database.write() as connection:
-            await connection.execute(_UPLOADS.update().where(_UPLOADS.c.id == upload.id).values(values))
+            await _update(connection, upload, **values)
 
     async def upload(self, upload_id: int) -> Upload:
         async with self._database.read() as connection:
@@ -199,9 +202,19 @@ class Catalogue:
         return None if row is None else str(row.job_id)
 
     async def add_evidence(
-        self, job: Job, upload: Upload, checks: Sequence[Check], *, passed: bool, collection: str
+        self,
+        job: Job,
+        upload: Upload,
+        checks: Sequence[Check],
+        *,
+        passed: bool,
+        collection: str,
+        comparison: Upload | None = None,
     ) -> None:
-        """Store a verification; when it passed, the archive enters the catalogue in the same transaction."""
+        """Store a verification; when it passed, the archive enters the catalogue in the same transaction.
+
+        So is noted that the task of `comparison`, on which it rests, has succeeded.
+        """
         values = {
             "job_id": job.id,
             "upload_id": upload.id,
@@ -212,6 +225,8 @@ class Catalogue:
         async with self._database.write() as connection:
             insert = _VERIFICATIONS.insert().values(values).returning(_VERIFICATIONS.c.id)
             verification_id = int((await connection.execute(insert)).scalar_one())
+            if comparison is not None:
+                await set_succeeded(connection, comparison, left_behind=None)
             if passed:
                 row = _archive_row(job, upload, collection=collection, verification_id=verification_id)
                 # A repeated verification of the same archive finds its row there already.
@@ -252,6 +267,15 @@ def _archive_row(job: Job, upload: Upload, *, collection: str, verification_id: 
     }
 
 
+async def set_succeeded(connection: Connection, upload: Upload, *, left_behind: str | None) -> None:
+    """The task has succeeded; `left_behind` describes what it left at the destination."""
+    await _update(connection, upload, outcome="succeeded", left_behind=left_behind)
+
+
+async def _update(connection: Connection, upload: Upload, **values: str | None) -> None:
+    await connection.execute(_UPLOADS.update().where(_UPLOADS.c.id == upload.id).values(values))
+
+
 async def doubt_uploads(connection: Connection, job_id: str) -> None:
     """What this job sent is sent again before it counts: a person retries it, who knows how much later."""
     sent = _UPLOADS.update().where(_UPLOADS.c.job_id == job_id, _UPLOADS.c.outcome == "succeeded")
@@ -270,7 +294,7 @@ def _archive_at(collection: str, path: str) -> Any:
 
 
 def _select_uploads() -> Any:
-    return select(*[_UPLOADS.c[name] for name in Upload.__dataclass_fields__])
+    return select(*_UPLOAD_COLUMNS)
 
 
 def _upload_of(row: Mapping[Any, Any]) -> Upload:

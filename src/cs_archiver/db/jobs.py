@@ -1,6 +1,6 @@
 """Listings of jobs, their logs and their history."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,14 @@ class Jobs:
         """Append one line to the job's log; gives back its time stamp."""
         async with self._database.write() as connection:
             return await log(connection, job_id, level, message)
+
+    async def log_all(self, job_id: str, lines: Sequence[tuple[LogLevel, str]]) -> str:
+        """Append these lines in one transaction; gives back their time stamp."""
+        now = now_text()
+        rows = [{"job_id": job_id, "timestamp": now, "level": level, "message": message} for level, message in lines]
+        async with self._database.write() as connection:
+            await connection.execute(_LOGS.insert(), rows)
+        return now
 
     async def logs(self, job_id: str, *, level: LogLevel | None, limit: int, since: str | None = None) -> list[LogLine]:
         """The newest `limit` lines of this level, from the moment `since` on, in the order of writing."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cs_archiver.domain.retry import Operation
-from cs_archiver.domain.states import JobStatus
+from cs_archiver.domain.states import JobStatus, WorkerName
 
 
 class LogLevel(StrEnum):
@@ -37,7 +37,9 @@ class JobUpdate:
 
 @dataclass(frozen=True, slots=True)
 class QueueUpdate:
-    """The order of the queue, or what a worker has in hand, changed."""
+    """The order of the queue, or what a worker has in hand, changed; with `worker`, only what that one serves."""
+
+    worker: WorkerName | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,14 +50,13 @@ class Admit:
         await self._require_collections()
         await self._require_mapping(job)
         if await self._archive_is_still_there(job, report):
-            await report.log("The verified archive of the earlier attempt is still there: on to the upload")
-            return Advance(JobStatus.AWAITING_UPLOAD, {"started_at": now_text()})
+            said = "The verified archive of the earlier attempt is still there: on to the upload"
+            return Advance(JobStatus.AWAITING_UPLOAD, {"started_at": now_text()}, said=[said])
         await self._require_no_archive_yet(job)
         destination = await self._free_destination(job)
         archive_path = self._places.archive_for(job.level1, job.level2, destination.rsplit("/", 1)[-1])
         await in_thread(lambda _work: self._set_aside(job, os.fsencode(archive_path)))
         attempt = job.attempt + 1
-        await report.log("Job started" if attempt == 1 else f"Job started again (attempt {attempt})")
         return Advance(
             JobStatus.COPYING,
             {
@@ -70,6 +69,7 @@ class Admit:
                 "archive_sha256": None,
                 "archive_size_bytes": None,
             },
+            said=["Job started" if attempt == 1 else f"Job started again (attempt {attempt})"],
         )
 
     async def _archive_is_still_there(self, job: Job, report: Report) -> bool:

@@ -39,8 +39,8 @@ class Compress:
         report.operation("Making the archive durable")
         size = await in_thread(lambda _work: _make_durable(partial))
         gain = _gain(size, job.folder_size_bytes or 0, time.monotonic() - began)
-        await report.log(f"Compression complete ({human_size(size)}{gain}{_sorts(planned)})")
-        return Advance(JobStatus.VERIFYING, {"archive_size_bytes": size})
+        said = f"Compression complete ({human_size(size)}{gain}{_sorts(planned)})"
+        return Advance(JobStatus.VERIFYING, {"archive_size_bytes": size}, said=[said])
 
     async def _plan(self, job: Job, report: Report) -> Plan:
         """What `auto` finds in the copy; the other modes know without looking."""

@@ -73,12 +73,12 @@ class DeleteSource:
             # What mended the hold, a chmod for example, may have touched entries: their content decides.
             await self._delete_all(job, await self._look_again(job, report), report)
         await self._switches.require_deletions(has_begun=True)
-        await self._remove_local_archive(job, report)
+        removed = await self._remove_local_archive(job, report)
         return Advance(
             JobStatus.COMPLETED,
             {"current_operation": "Completed", "progress_percent": 100},
             also=self._record,
-            said="Job completed",
+            said=[*removed, "Job completed"],
         )
 
     async def _is_mounted_anew(self, approved: ApprovedDeletion, job: Job) -> bool:
@@ -177,19 +177,19 @@ class DeleteSource:
                 LogLevel.WARNING,
             )
 
-    async def _remove_local_archive(self, job: Job, report: Report) -> None:
+    async def _remove_local_archive(self, job: Job, report: Report) -> list[str]:
+        """What is to be said of it."""
         archive, archives = self._places.archive(job), os.fsencode(self._places.archives)
         try:
             size = await in_thread(lambda _work: removal.remove_file(archive))
         except OSError as error:
             message = f"Local archive {job.archive_path} could not be removed ({error.strerror}): remove it yourself"
             await report.log(message, LogLevel.WARNING)
-            return
+            return []
         await in_thread(lambda _work: removal.remove_empty_folders(os.path.dirname(archive), up_to=archives))
-        if size:
-            await report.log(
-                f"Local archive deleted: {job.archive_path}, {human_size(size)} ({size} bytes), at {now_text()}"
-            )
+        if not size:
+            return []
+        return [f"Local archive deleted: {job.archive_path}, {human_size(size)} ({size} bytes), at {now_text()}"]
 
     async def _record(self, connection: Connection, job: Job) -> None:
         await catalogue_rows.set_source_deleted(connection, job.id)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.domain.job import Job
@@ -11,26 +11,36 @@ from cs_archiver.errors import JobError, NeedsOperator, Permanent
 from cs_archiver.tools.globus import Globus
 
 
-async def why_taken(
-    globus: Globus, catalogue: Catalogue, *, collection: str, path: str, own_job_id: str | None = None
-) -> str | None:
-    """Why nothing may be written to this destination, or None when it is free.
+class Place(NamedTuple):
+    """A destination as it was found: why nothing may be written there, or None; and whether something is there."""
 
-    Exactly what a task of ours left there does not count (decisions, 7), as long as no source rests on it, or only
+    why_taken: str | None
+    holds_something: bool = False
+
+
+async def look_at(
+    globus: Globus, catalogue: Catalogue, *, collection: str, path: str, own_job_id: str | None = None
+) -> Place:
+    """Exactly what a task of ours left there does not take it (decisions, 7), as long as no source rests on it, or only
     that of `own_job_id`, which sends it again: anything put there since does.
     """
     owner = await catalogue.owner_of(collection, path)
     if owner is not None and owner != own_job_id:
-        return f"the destination {path} holds the verified archive of job {owner}"
+        return Place(f"the destination {path} holds the verified archive of job {owner}")
     writer = await catalogue.writer_at(path, other_than=own_job_id)
     if writer is not None:
-        return f"a task of job {writer} may still be writing to the destination {path}"
+        return Place(f"a task of job {writer} may still be writing to the destination {path}")
     remote = await globus.stat(collection, path)
     if remote is None:
-        return None
+        return Place(None)
     if remote.get("type") == "file" and await catalogue.is_leftover(path, described(remote)):
-        return None
-    return f"the destination {path} already holds a {remote.get('type', 'file')} that is not ours"
+        return Place(None, holds_something=True)
+    return Place(f"the destination {path} already holds a {remote.get('type', 'file')} that is not ours", True)
+
+
+async def why_taken(globus: Globus, catalogue: Catalogue, *, collection: str, path: str) -> str | None:
+    """Why nothing may be written to this destination, or None when it is free."""
+    return (await look_at(globus, catalogue, collection=collection, path=path)).why_taken
 
 
 async def require_still_there(globus: Globus, collection: str, job: Job, checks: Sequence[Check]) -> None:

@@ -1,6 +1,6 @@
 """What every stage looks like from outside: it is given a job and says where the job goes next."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,20 +14,23 @@ from cs_archiver.domain.states import JobStatus
 class Advance:
     """The stage is done: the state to move to, and what is committed in the same transaction.
 
-    `changes` are columns of the job; `also` writes rows of other tables; `said` is a line for the job's log.
+    `changes` are columns of the job; `also` writes rows of other tables; `said` are lines for the job's log.
     """
 
     to: JobStatus
     changes: Mapping[str, Any] = field(default_factory=dict)
     also: AlsoWrite | None = None
-    said: str | None = None
+    said: Sequence[str] = ()
 
 
 class Report(Protocol):
     """How a stage tells what is happening."""
 
     async def log(self, message: str, level: LogLevel = LogLevel.INFO) -> None:
-        """Append a line to the job's log."""
+        """Append a line to the job's log. What is said right before the stage's end belongs into its Advance."""
+
+    async def log_all(self, lines: Sequence[tuple[LogLevel, str]]) -> None:
+        """Append these lines, all or none."""
 
     async def recovered(self) -> None:
         """Globus answers again: failures to reach it are counted from zero."""
@@ -52,5 +55,5 @@ class Report(Protocol):
 class Stage(Protocol):
     """One verb. Safe to run again from the start after a crash at any line; its docstring says why."""
 
-    async def run(self, job: Job, report: Report) -> Advance:
+    async def run(self, job: Job, report: Report, /) -> Advance:
         """Raises the JobErrors of errors.py; anything else is a bug and fails the job."""

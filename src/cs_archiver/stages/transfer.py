@@ -20,13 +20,15 @@ from cs_archiver.tools.globus_errors import one_line
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.threads import in_thread
 
+_FIRST_PAUSE_SECONDS = 0.1
+_PAUSES_GROW = 1.25
 _UNFINISHED_OR_FAILED = ("ACTIVE", "INACTIVE", "FAILED")
 _DESTINATION_FULL = ("QUOTA_EXCEEDED", "NO_SPACE_LEFT")
 
 
 @dataclass(frozen=True, slots=True)
 class TransferSettings:
-    """`deadline` None leaves it to Globus, which extends its own while there is progress."""
+    """`poll_interval` is the longest; `deadline` None leaves it to Globus, which extends it while there is progress."""
 
     source_collection: str
     destination_collection: str
@@ -34,6 +36,14 @@ class TransferSettings:
     poll_interval: timedelta
     task_timeout: timedelta
     deadline: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The document of a task that succeeded, and what it left at the destination, described; not stored yet."""
+
+    task: Mapping[str, Any]
+    left_behind: str | None
 
 
 class Transfers:
@@ -74,14 +84,13 @@ class Transfers:
         await report.log(f"Globus accepted the transfer as task {upload.task_id}")
         return upload
 
-    async def until_succeeded(self, upload: Upload, job: Job, report: Report, *, doing: str) -> Mapping[str, Any]:
-        """The document of the task once it has succeeded, and that it has is stored.
+    async def until_succeeded(self, upload: Upload, job: Job, report: Report, *, doing: str) -> Ended:
+        """What came of the task once it has succeeded; to be stored with what rests on it.
 
         Raises Temporary when it failed or took too long and is over, NeedsOperator while a person has to help.
         """
         task = await self._poll(upload, job, report, doing)
-        await self._catalogue.set_succeeded(upload, left_behind=await self._left_by(upload))
-        return task
+        return Ended(task, await self._left_by(upload))
 
     async def end(self, upload: Upload, report: Report) -> None:
         """Cancel what may still be writing and wait for its end."""
@@ -140,6 +149,7 @@ class Transfers:
 
     async def _poll(self, upload: Upload, job: Job, report: Report, doing: str) -> Mapping[str, Any]:
         told_fault = None
+        pauses = _Pauses(self._settings.poll_interval)
         while True:
             task = await self._globus.task(upload.task_id or "")
             if task.get("status") == "SUCCEEDED":
@@ -151,7 +161,7 @@ class Transfers:
             told_fault = await self._tell_new_fault(task, told_fault, report)
             if elapsed(upload.created_at, now_text()) > self._settings.task_timeout:
                 return await self._give_up(upload, report)
-            await asyncio.sleep(self._settings.poll_interval.total_seconds())
+            await pauses.rest()
 
     async def _require_active(self, task: Mapping[str, Any], upload: Upload) -> None:
         task_id, status = upload.task_id, task.get("status")
@@ -206,6 +216,7 @@ class Transfers:
             await self._globus.cancel(task_id)
         except Permanent as error:
             refusal = error
+        pauses = _Pauses(self._settings.poll_interval)
         while True:
             status = str((await self._globus.task(task_id)).get("status"))
             if status in ("SUCCEEDED", "FAILED"):
@@ -214,7 +225,22 @@ class Transfers:
                 text = f"{refusal}; end this task in the Globus web app"
                 raise NeedsOperator(text, problem=refusal.problem) from refusal
             report.operation(f"Cancelling: waits for the end of Globus task {task_id}, which is {one_line(status)}")
-            await asyncio.sleep(self._settings.poll_interval.total_seconds())
+            await pauses.rest()
+
+
+class _Pauses:
+    """Between two looks at a task: short at first, then each a quarter longer, up to `longest`.
+
+    So the end of a task is seen soon after it, by the time it took: a small archive does not wait for its proof.
+    """
+
+    def __init__(self, longest: timedelta) -> None:
+        self._longest_seconds = longest.total_seconds()
+        self._next_seconds = _FIRST_PAUSE_SECONDS
+
+    async def rest(self) -> None:
+        await asyncio.sleep(min(self._next_seconds, self._longest_seconds))
+        self._next_seconds *= _PAUSES_GROW
 
 
 def _ended_long_ago(task: Mapping[str, Any]) -> bool:

@@ -2,17 +2,18 @@
 
 from typing import TypeGuard
 
-from cs_archiver.db.catalogue import Catalogue, Upload
-from cs_archiver.db.queue import Queue
+from cs_archiver.db.catalogue import Catalogue, Upload, set_succeeded
+from cs_archiver.db.connection import Connection
+from cs_archiver.db.queue import AlsoWrite
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import Permanent
-from cs_archiver.stages.destination import why_taken
+from cs_archiver.stages.destination import look_at
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
-from cs_archiver.stages.transfer import Transfers
+from cs_archiver.stages.transfer import Ended, Transfers
 from cs_archiver.tools.disk import file_size, local_error
 from cs_archiver.tools.globus import Globus, SyncLevel
 from cs_archiver.tools.threads import in_thread
@@ -21,9 +22,8 @@ from cs_archiver.tools.threads import in_thread
 class StartUpload:
     """Takes the next archive in line. Safe to repeat: it changes nothing but the state."""
 
-    async def run(self, job: Job, report: Report) -> Advance:
-        await report.log(f"Starting Globus upload to {job.globus_destination_path}")
-        return Advance(JobStatus.UPLOADING)
+    async def run(self, job: Job, _report: Report) -> Advance:
+        return Advance(JobStatus.UPLOADING, said=[f"Starting Globus upload to {job.globus_destination_path}"])
 
 
 class UploadArchive:
@@ -33,7 +33,6 @@ class UploadArchive:
         self,
         globus: Globus,
         catalogue: Catalogue,
-        queue: Queue,
         places: Places,
         transfers: Transfers,
         *,
@@ -42,7 +41,6 @@ class UploadArchive:
     ) -> None:
         self._globus = globus
         self._catalogue = catalogue
-        self._queue = queue
         self._places = places
         self._transfers = transfers
         self._collection = collection
@@ -51,17 +49,19 @@ class UploadArchive:
     async def run(self, job: Job, report: Report) -> Advance:
         upload = await self._catalogue.latest_upload(job.id)
         if _is_of_this_archive(upload, job, outcome="succeeded"):
-            await report.log("This archive was uploaded before: it is verified again, not sent again")
-            return Advance(JobStatus.UPLOAD_VERIFYING)
+            said = "This archive was uploaded before: it is verified again, not sent again"
+            return Advance(JobStatus.UPLOAD_VERIFYING, said=[said])
         if not _is_of_this_archive(upload, job, outcome=None):
             for earlier in await self._catalogue.open_uploads(job.id):
                 await self._transfers.end(earlier, report)  # it may still be writing to the destination
             upload = await self._store_submission(job, report)
         upload = await self._transfers.send(upload, report)
-        await self._queue.checkpoint(job, globus_task_id=upload.task_id)
-        await self._transfers.until_succeeded(upload, job, report, doing="Uploading")
-        await report.log(f"Upload complete ({human_size(job.archive_size_bytes or 0)})")
-        return Advance(JobStatus.UPLOAD_VERIFYING)
+        ended = await self._transfers.until_succeeded(upload, job, report, doing="Uploading")
+        return Advance(
+            JobStatus.UPLOAD_VERIFYING,
+            also=_noted(upload, ended),
+            said=[f"Upload complete ({human_size(job.archive_size_bytes or 0)})"],
+        )
 
     async def _store_submission(self, job: Job, report: Report) -> Upload:
         """Look at the archive and at the destination, then store the request, all before anything is sent."""
@@ -74,15 +74,21 @@ class UploadArchive:
                 "retry from the source",
                 problem="archive-missing",
             )
-        path, collection = job.globus_destination_path, self._collection
-        taken = await why_taken(self._globus, self._catalogue, collection=collection, path=path, own_job_id=job.id)
-        if taken is not None:
-            raise Permanent(taken, problem="destination-exists")
-        leftover = await self._globus.stat(collection, path) is not None
-        if leftover:
+        path = job.globus_destination_path
+        found = await look_at(self._globus, self._catalogue, collection=self._collection, path=path, own_job_id=job.id)
+        if found.why_taken is not None:
+            raise Permanent(found.why_taken, problem="destination-exists")
+        if found.holds_something:
             await report.log("Replacing what an earlier, unverified attempt left", LogLevel.WARNING)
         # A leftover of ours is always sent anew: a skipped file would not count as transferred.
-        return await self._transfers.store(job, sync_level=None if leftover else self._sync_level)
+        return await self._transfers.store(job, sync_level=None if found.holds_something else self._sync_level)
+
+
+def _noted(upload: Upload, ended: Ended) -> AlsoWrite:
+    async def note(connection: Connection, _job: Job) -> None:
+        await set_succeeded(connection, upload, left_behind=ended.left_behind)
+
+    return note
 
 
 def _is_of_this_archive(upload: Upload | None, job: Job, *, outcome: str | None) -> TypeGuard[Upload]:

@@ -38,10 +38,10 @@ class Verify:
         await report.log("Archive integrity verified: 7z test passed, every entry equals the manifest")
         await in_thread(lambda _work: _name(partial, self._places.archive(job)))
         await in_thread(lambda _work: _remove_copy(self._places.working_folder(job)))
-        await report.log(f"Temporary copy removed ({human_size(job.folder_size_bytes or 0)})")
         return Advance(
             JobStatus.AWAITING_UPLOAD,
             {"archive_sha256": digest.sha256.hex(), "archive_size_bytes": digest.size},
+            said=[f"Temporary copy removed ({human_size(job.folder_size_bytes or 0)})"],
         )
 
     async def _proven(self, job: Job, partial: bytes, report: Report) -> Digest:

@@ -71,13 +71,19 @@ class VerifyUpload:
         if upload is None or job.manifest_id is None or job.archive_sha256 is None:
             raise Permanent("this job has no upload to verify", problem="nothing-uploaded")
         await self._nas.require(job)  # first: a job held for days must not verify again and again
-        checks = await self._verify(job, upload, report)
+        checks, comparison = await self._verify(job, upload, report), None
         if passed(checks) and self._settings.compare_again:
-            checks += await self._compare_again(job, upload, report)
-        elif (comparison := await self._catalogue.open_comparison(upload)) is not None:
-            await self._transfers.end(comparison, report)  # from before the setting was changed
+            comparison, compared = await self._compare_again(job, upload, report)
+            checks += compared
+        elif (unwanted := await self._catalogue.open_comparison(upload)) is not None:
+            await self._transfers.end(unwanted, report)  # from before the setting was changed
         await self._catalogue.add_evidence(
-            job, upload, checks, passed=passed(checks), collection=self._settings.destination_collection
+            job,
+            upload,
+            checks,
+            passed=passed(checks),
+            collection=self._settings.destination_collection,
+            comparison=comparison,
         )
         await _tell(checks, report)
         if not passed(checks):
@@ -89,7 +95,11 @@ class VerifyUpload:
             )
         await self._switches.require_deletions(has_begun=False)
         await self._pass_the_gate(job, checks, report)
-        return Advance(JobStatus.DELETING_SOURCE, also=_require_deletions)
+        return Advance(
+            JobStatus.DELETING_SOURCE,
+            also=_require_deletions,
+            said=["Source is unchanged since it was copied: deletion authorised"],
+        )
 
     async def _verify(self, job: Job, upload: Upload, report: Report) -> list[Check]:
         report.operation("Verifying the upload: reading the task back from Globus")
@@ -107,7 +117,7 @@ class VerifyUpload:
         still = Check(1, "remote file as the upload left it", str(left), str(found), passed=left == found)
         return [*verify(self._expected(job, upload), observed), still]
 
-    async def _compare_again(self, job: Job, upload: Upload, report: Report) -> list[Check]:
+    async def _compare_again(self, job: Job, upload: Upload, report: Report) -> tuple[Upload, list[Check]]:
         """A task of its own reads both sides anew and must find nothing to send.
 
         The first task may have been told lies, or the file may have changed since. If this one does send the file,
@@ -119,10 +129,10 @@ class VerifyUpload:
             comparison = await self._transfers.store(job, sync_level="checksum", compares=upload)
         comparison = await self._transfers.send(comparison, report)
         doing = "Comparing the destination with the archive"
-        task = await self._transfers.until_succeeded(comparison, job, report, doing=doing)
+        task = (await self._transfers.until_succeeded(comparison, job, report, doing=doing)).task
         if task.get("files_transferred") != 0:
             await self._transfers.note_what_is_left(upload)
-        return verify_comparison(self._expected(job, comparison), task)
+        return comparison, verify_comparison(self._expected(job, comparison), task)
 
     def _expected(self, job: Job, upload: Upload) -> Expected:
         settings = self._settings
@@ -169,7 +179,6 @@ class VerifyUpload:
                 "with on_existing=new_version.",
                 problem="source-changed",
             )
-        await report.log("Source is unchanged since it was copied: deletion authorised")
         self._approvals.give(job, ApprovedDeletion(self._places.source(job), look.inode, look.device, look.seen))
 
 
@@ -178,12 +187,14 @@ async def _require_deletions(connection: Connection, _job: Job) -> None:
 
 
 async def _tell(checks: Sequence[Check], report: Report) -> None:
+    lines: list[tuple[LogLevel, str]] = []
     for number, name in ((1, "task completed"), (2, "remote file exists"), (3, "size matches")):
         of_number = [check for check in checks if check.number == number]
         good = passed(of_number)
         outcome = f"passed ({counted(len(of_number), 'check')})" if good else f"FAILED: {failures(of_number)}"
         level = LogLevel.INFO if good else LogLevel.ERROR
-        await report.log(f"Verification {number}/3, {name}: {outcome}", level)
+        lines.append((level, f"Verification {number}/3, {name}: {outcome}"))
     difference = size_difference(checks)
     if difference is not None:
-        await report.log(difference, LogLevel.WARNING)
+        lines.append((LogLevel.WARNING, difference))
+    await report.log_all(lines)

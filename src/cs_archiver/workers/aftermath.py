@@ -12,7 +12,7 @@ from cs_archiver.db.queue import Queue
 from cs_archiver.domain.events import JobUpdate, LogLevel, QueueUpdate, Retried, StepProgress
 from cs_archiver.domain.job import HELD, Job
 from cs_archiver.domain.retry import Again, Operation, RetryPolicy, after_failure, operation_of
-from cs_archiver.domain.states import JobStatus, WorkerName, restart_of, step_name, worker_of
+from cs_archiver.domain.states import FINAL, JobStatus, WorkerName, restart_of, step_name, worker_of, worker_serving
 from cs_archiver.errors import (
     ConnectionTrouble,
     DiskFull,
@@ -88,7 +88,7 @@ class Aftermath:
     def publish(self, job: Job) -> None:
         """Tell whoever listens what the job is now."""
         self._bus.publish(JobUpdate(job.id, job.status, job.progress_percent, job.current_operation, StepProgress()))
-        self._bus.publish(QueueUpdate())
+        self._bus.publish(QueueUpdate(None if job.status in FINAL else worker_serving(job.status)))
 
     async def _hold(self, job: Job, error: JobError) -> None:
         await self._wait(job, f"{HELD}{error}", error.problem, level=LogLevel.WARNING)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -48,6 +48,11 @@ class JobReport:
 
     async def log(self, message: str, level: LogLevel = LogLevel.INFO) -> None:
         await log_line(self._jobs, self._bus, self._job.id, message, level)
+
+    async def log_all(self, lines: Sequence[tuple[LogLevel, str]]) -> None:
+        timestamp = await self._jobs.log_all(self._job.id, lines)
+        for level, message in lines:
+            tell(self._bus, LogAdded(self._job.id, timestamp, level, message))
 
     async def recovered(self) -> None:
         if self._connection_retries:

@@ -63,7 +63,7 @@ class Worker:
 
     async def run(self) -> None:
         """Until cancelled. A stage that is cancelled ends its tools before this returns."""
-        with QueueBell.listening(self._bus) as bell:
+        with QueueBell.listening(self._bus, self.name) as bell:
             while True:
                 try:
                     await self._take_turn(bell)
@@ -73,7 +73,7 @@ class Worker:
                     await bell.wait(self._recheck_seconds)
 
     async def _take_turn(self, bell: QueueBell) -> None:
-        bell.hush()
+        bell.hush()  # what rang until now is in what is read next
         job = await self._queue.next_for(self.name)
         if job is not None and await self._is_halted(job):
             await bell.wait(_LOOK_SECONDS)
@@ -142,11 +142,10 @@ class Worker:
 
     async def _cancel_requested(self, job: Job, bell: QueueBell) -> None:
         while True:
-            bell.hush()
+            await bell.wait(_LOOK_SECONDS)
             now = await self._queue.get(job.id)
             if now.cancel_requested_by is not None or now.status is not job.status:
                 return
-            await bell.wait(_LOOK_SECONDS)
 
     async def _advance(self, job: Job, advance: Advance, report: JobReport) -> None:
         changes: dict[str, object] = {
@@ -163,18 +162,18 @@ class Worker:
         self._aftermath.publish(moved)
 
     async def _move(self, job: Job, advance: Advance, changes: Mapping[str, Any]) -> Job:
-        """All of it in one transaction; its line of the log is told once it is written."""
-        said: list[LogAdded] = []
+        """All of it in one transaction; its lines of the log are told once they are written."""
+        written: list[LogAdded] = []
 
         async def also(connection: Connection, moved: Job) -> None:
             if advance.also is not None:
                 await advance.also(connection, moved)
-            if advance.said is not None:
-                timestamp = await log(connection, job.id, LogLevel.INFO, advance.said)
-                said.append(LogAdded(job.id, timestamp, LogLevel.INFO, advance.said))
+            for line in advance.said:
+                timestamp = await log(connection, job.id, LogLevel.INFO, line)
+                written.append(LogAdded(job.id, timestamp, LogLevel.INFO, line))
 
         moved = await self._queue.move(job, advance.to, changes, also=also)
-        for line in said:
+        for line in written:
             tell(self._bus, line)
         return moved
 

@@ -35,6 +35,10 @@ class Outcome:
     seconds: float
     length: int
 
+    @property
+    def per_second(self) -> float:
+        return len(self.took) / self.seconds
+
 
 class Generator:
     """Starts the process, and hands it one order after the other."""

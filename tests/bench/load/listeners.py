@@ -105,10 +105,10 @@ async def _listen(port: int, tokens: list[str], silent: int) -> None:
     os._exit(0)
 
 
-def _delays(arrivals: list[tuple[bytes, float]]) -> list[float]:
-    """Milliseconds from the time stamp of a line, which is made just before its commit."""
+def _delays(arrivals: list[tuple[bytes, float]]) -> list[tuple[float, float]]:
+    """When each line was stamped, just before its commit, and the milliseconds from then on."""
     stamps = {stamp: datetime.fromisoformat(stamp.decode()).timestamp() for stamp, _ in arrivals}
-    return [(at - stamps[stamp]) * 1000 for stamp, at in arrivals]
+    return [(stamps[stamp], (at - stamps[stamp]) * 1000) for stamp, at in arrivals]
 
 
 def main() -> None:

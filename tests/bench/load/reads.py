@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass
 
+from tests.bench.frame.rounds import Ratio, in_turns, percentiles, ratio
 from tests.bench.load.asks import Ask, Asker
 from tests.bench.load.generator import Generator, Outcome
 from tests.bench.load.world import Measured
@@ -21,9 +22,8 @@ class Spread:
 
     @classmethod
     def of(cls, took: list[float]) -> "Spread":
-        ordered = sorted(took)
-        p50, p99 = (ordered[min(int(len(ordered) * share), len(ordered) - 1)] for share in (0.5, 0.99))
-        return cls(p50, p99, len(ordered))
+        p50, p99 = percentiles(took, 0.5, 0.99)
+        return cls(p50, p99, len(took))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +31,17 @@ class Alone:
     """One address that a hundred connections ask for without a pause, as milliseconds until the last byte.
 
     closed: each asks again as soon as it is answered; bare: the same of a handler that does nothing, with as many
-    bytes. cpu_ms is the service's time on a processor for each request.
+    bytes, in turns. `times` is how many requests the bare one answers for one of the service's. cpu_ms is the service's
+    time on a processor for each request.
     """
 
     name: str
     closed: Spread
     bare: Spread
     per_second: float
-    bare_per_second: float
+    times: Ratio
     cpu_ms: float
     length: int
-
-    @property
-    def ratio(self) -> float:
-        return self.bare_per_second / self.per_second
 
 
 class Reader:
@@ -56,20 +53,31 @@ class Reader:
         self._bare_port = bare_port
         self._askers = askers
 
-    async def alone(self, ask: Ask, *, seconds: float) -> Alone:
-        await self._run(ask, seconds=seconds * _WARM_SHARE)
-        before = self._service.cpu_seconds
-        outcome = await self._run(ask, seconds=seconds)
-        cpu_ms = (self._service.cpu_seconds - before) * 1000 / len(outcome.took)
-        bare = await self._of_bare(outcome.length, seconds * _BARE_SHARE)
+    async def alone(self, ask: Ask, *, seconds: float, rounds: int) -> Alone:
+        """`seconds` are those of all rounds together."""
+        length = (await self._run(ask, seconds=seconds * _WARM_SHARE)).length
+        busy = [0.0]
+
+        async def of_service() -> Outcome:
+            before = self._service.cpu_seconds
+            outcome = await self._run(ask, seconds=seconds / rounds)
+            busy[0] += self._service.cpu_seconds - before
+            return outcome
+
+        async def of_bare() -> Outcome:
+            return await self._of_bare(length, seconds * _BARE_SHARE / rounds)
+
+        found = await in_turns(rounds, {"service": of_service, "bare": of_bare})
+        mine, bare = found["service"], found["bare"]
+        count = sum(len(outcome.took) for outcome in mine)
         return Alone(
             ask.name,
-            _spread(outcome),
+            _spread(mine),
             _spread(bare),
-            len(outcome.took) / outcome.seconds,
-            len(bare.took) / bare.seconds,
-            cpu_ms,
-            outcome.length,
+            count / sum(outcome.seconds for outcome in mine),
+            ratio([outcome.per_second for outcome in bare], [outcome.per_second for outcome in mine]),
+            busy[0] * 1000 / count,
+            length,
         )
 
     async def in_turn(self, asks: list[Ask], *, times: int) -> list[Spread]:
@@ -105,5 +113,5 @@ class Reader:
         )
 
 
-def _spread(outcome: Outcome) -> Spread:
-    return Spread.of([took for _, _, took in outcome.took])
+def _spread(outcomes: list[Outcome]) -> Spread:
+    return Spread.of([took for outcome in outcomes for _, _, took in outcome.took])
