@@ -14,6 +14,7 @@ _LARGE_BYTES = 256 * 1024  # below, a look costs more than it saves: files of on
 _SHRINKS_BELOW = 0.99  # of its size: then storing the rest cannot make an archive more than 1 % larger
 _FILES_OF_A_TYPE = 16
 _FEWEST_BLOCKS, _MOST_BLOCKS = 4, 32
+_BYTES_A_BLOCK = 2 * 1024 * 1024
 
 
 class Mode(StrEnum):
@@ -65,7 +66,7 @@ def _spread(files: Sequence[Seen]) -> Sequence[Seen]:
 
 def block_offsets(size: int) -> list[int]:
     """Where to read BLOCK_BYTES each: evenly spread, the ends left out, where headers and padding stand."""
-    count = 1 if size < _LARGE_BYTES else max(_FEWEST_BLOCKS, min(_MOST_BLOCKS, size >> 20))
+    count = 1 if size < _LARGE_BYTES else max(_FEWEST_BLOCKS, min(_MOST_BLOCKS, size // _BYTES_A_BLOCK))
     room = max(0, size - BLOCK_BYTES)
     return [room * (2 * number + 1) // (2 * count) for number in range(count)]
 

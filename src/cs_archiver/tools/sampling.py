@@ -2,6 +2,7 @@
 
 import lzma
 import os
+import zlib
 from collections.abc import Iterable, Sequence
 
 from cs_archiver.domain.manifest import Seen, shown
@@ -12,6 +13,10 @@ from cs_archiver.tools.threads import Work, for_each
 
 # As 7-Zip compresses at its quickest: the same method with the same dictionary.
 _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 256 * 1024}]
+# Deflate is ten times as quick on what does not shrink. It never finds much where 7-Zip's method finds nothing; but
+# that one also finds order where Deflate finds none, so it is tried on a part of the sample where little was found.
+_MUCH = 0.95
+_BLOCKS_IN_DOUBT = 4
 
 
 def sample_families(
@@ -29,15 +34,27 @@ def sample_families(
 
 
 def _sample(root: bytes, probes: Sequence[Seen]) -> Sample:
-    taken = b"".join(_blocks(os.path.join(root, entry.path), entry.size) for entry in probes)
-    return Sample(len(taken), len(lzma.compress(taken, format=lzma.FORMAT_RAW, filters=_FILTERS)))
+    return compressed([block for entry in probes for block in _blocks(os.path.join(root, entry.path), entry.size)])
 
 
-def _blocks(path: bytes, size: int) -> bytes:
+def compressed(blocks: Sequence[bytes]) -> Sample:
+    """What is left of these blocks; where that is little less, estimated from a few of them."""
+    taken = b"".join(blocks)
+    if not taken:
+        return Sample(0, 0)
+    left = len(zlib.compress(taken, 1))
+    if left > len(taken) * _MUCH:
+        some = b"".join(blocks[:: -(-len(blocks) // _BLOCKS_IN_DOUBT)])
+        share = len(lzma.compress(some, format=lzma.FORMAT_RAW, filters=_FILTERS)) / len(some)
+        left = min(left, int(share * len(taken)))
+    return Sample(len(taken), left)
+
+
+def _blocks(path: bytes, size: int) -> list[bytes]:
     try:
         descriptor = open_regular(path)
         try:
-            return b"".join(os.pread(descriptor, BLOCK_BYTES, offset) for offset in block_offsets(size))
+            return [os.pread(descriptor, BLOCK_BYTES, offset) for offset in block_offsets(size)]
         finally:
             os.close(descriptor)
     except OSError as error:
