@@ -141,7 +141,7 @@ async def test_a_backup_for_which_there_is_no_room_is_told_and_the_next_one_ends
         await asyncio.wait({running})
     (warning,) = await house.told()
     assert warning.startswith("No backup of the database: no room for a copy of the database in ")
-    assert warning.endswith(" MB.")
+    assert warning.endswith(" MiB.")
     assert len(os.listdir(house.folder)) == 1, "nothing is left of the attempt, and nothing was removed for it"
     await house.look(NIGHT)
     assert await house.told() == []

@@ -82,7 +82,7 @@ async def test_disk_without_room_for_any_job_fails(place: Place) -> None:
         async with Sandbox(sandbox_settings(place)) as sandbox:
             findings = await found(place, sandbox)
     assert findings["space"].verdict is Verdict.FAILED
-    assert "no job starts with less than 10.7 MB" in findings["space"].found
+    assert "no job starts with less than 10.2 MiB" in findings["space"].found
 
 
 async def test_folders_of_storage_on_two_file_systems_fail(place: Place, sandbox: Sandbox) -> None:

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from cs_archiver.domain.sizes import human_size
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.tools.disk import free_bytes, sync_file
 from cs_archiver.tools.removal import move_without_overwriting, remove_file
@@ -123,7 +124,7 @@ def _require_room(database: Path, folder: Path, work: Work, leave_bytes: int) ->
         ((pages,), (page,)) = (connection.execute(f"PRAGMA page_{what}").fetchone() for what in ("count", "size"))
     missing = pages * page + leave_bytes - free_bytes(str(folder))
     if missing > 0:
-        raise CopyFailed(f"no room for a copy of the database in {folder}: free another {missing / 1024**2:.1f} MB")
+        raise CopyFailed(f"no room for a copy of the database in {folder}: free another {human_size(missing)}")
 
 
 def _remove(partial: Path) -> None:
