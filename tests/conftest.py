@@ -1,3 +1,3 @@
 """What holds for all tests, wherever a run begins."""
 
-pytest_plugins = ["tests.support.tally"]
+pytest_plugins = ["tests.support.tally", "tests.support.worlds"]

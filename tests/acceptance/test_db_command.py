@@ -15,11 +15,6 @@ from tests.support.service import NOWHERE, Place, environment
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path).make()
-
-
-@pytest.fixture
 def env(place: Place) -> dict[str, str]:
     return environment(place, NOWHERE)
 

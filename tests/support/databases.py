@@ -6,6 +6,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from cs_archiver.resources import resource
+
 _FROZEN = Path(__file__).parent.parent / "data" / "version_1.sql"
 
 
@@ -15,6 +17,12 @@ def of_version_1(path: Path) -> Path:
         connection.executescript(_FROZEN.read_text("utf-8"))
         connection.execute("PRAGMA journal_mode = WAL")
     return path
+
+
+def of_today(path: Path) -> None:
+    """As a service leaves it that was started once and asked for nothing."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(resource("schema.sql").read_text("utf-8"))
 
 
 def layout_of(path: Path) -> set[tuple[str, ...]]:
