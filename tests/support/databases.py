@@ -48,6 +48,19 @@ def tables_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     return {name: rows_of(path, name) for name in names}
 
 
+def paused_in(path: Path) -> set[str]:
+    """The names of the switches under which something is paused."""
+    return {name for name, *_ in rows_of(path, "switches")}
+
+
+def but_for_the_restore(found: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:
+    """Tables without what a restore adds: the pauses, and a line of the audit trail with its number."""
+    kept = {name: rows for name, rows in found.items() if name != "switches"}
+    kept["audit"] = [line for line in kept["audit"] if "database_restore" not in line]
+    kept["sqlite_sequence"] = [row for row in kept["sqlite_sequence"] if row[0] != "audit"]
+    return kept
+
+
 def version_of(path: Path) -> int:
     with closing(sqlite3.connect(path)) as connection:
         return int(connection.execute("PRAGMA user_version").fetchone()[0])
