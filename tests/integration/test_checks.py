@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from email.utils import formatdate
 from pathlib import Path
@@ -29,17 +29,9 @@ NAMES = [
 OF_GLOBUS = NAMES[9:]
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    place = Place(tmp_path).make()
+@pytest.fixture(autouse=True)
+def _a_production(place: Place) -> None:
     place.folder()
-    return place
-
-
-@pytest.fixture
-async def sandbox(place: Place) -> AsyncIterator[Sandbox]:
-    async with Sandbox(sandbox_settings(place)) as running:
-        yield running
 
 
 async def found(place: Place, sandbox: Sandbox, **overrides: str) -> dict[str, Finding]:

@@ -43,7 +43,7 @@ class Database:
 
     def __init__(self, path: Path, writer: Pool, readers: Pool) -> None:
         self.trouble: str | None = None  # why the last attempt to write failed, for people
-        self.backup_trouble: str | None = None  # why there is no backup of last night, for people
+        self.backup_trouble: str | None = None  # of the nightly backups, for people: a sentence without its end
         self._path = path
         self._writer = writer
         self._readers = readers

@@ -48,7 +48,11 @@ class Look:
 
 def on_thread(function: Callable[[], Finding]) -> Callable[[], Awaitable[Finding]]:
     """As `make` of a look: a function that may hang for good, on a thread; only one of it hangs."""
-    question = OneAtATime(lambda: begin(function))
+    return asked(OneAtATime(lambda: begin(function)))
+
+
+def asked(question: OneAtATime[Finding]) -> Callable[[], Awaitable[Finding]]:
+    """As `make` of a look: it goes on being answered when the time of the look is over."""
 
     async def make() -> Finding:
         return await asyncio.shield(question.answer())
