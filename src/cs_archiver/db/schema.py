@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from cs_archiver.db.troubles import advice_on
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.resources import resource
 
@@ -51,9 +52,8 @@ async def prepare(writer: AsyncEngine) -> int:
                 await _check_integrity(connection)
             return found
     except DatabaseError as error:
-        raise DatabaseUnusable(
-            f"{writer.url.database}: {error.orig}: check the disk, then restore the last backup"
-        ) from error
+        what = f"the database {writer.url.database} cannot be used ({error.orig})"
+        raise DatabaseUnusable(f"{what}: {advice_on(error.orig)}") from error
 
 
 def require_known(version: int, database: str) -> None:
