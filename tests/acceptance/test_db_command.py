@@ -62,6 +62,14 @@ def test_the_running_service_is_backed_up_and_checked_but_not_restored(
     assert started.process.poll() is None
 
 
+def test_where_no_service_was_started_yet_each_command_says_so_in_one_line(env: dict[str, str]) -> None:
+    for arguments in (["check"], ["backup"]):
+        ended = run("db", *arguments, env=env)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert "expected the database of a service that was started once, found none at" in ended.stderr
+        assert len(ended.stderr.splitlines()) == 1
+
+
 def test_a_backup_takes_the_place_of_a_damaged_database_upgraded_and_with_everything_paused(
     env: dict[str, str], place: Place, tmp_path: Path
 ) -> None:

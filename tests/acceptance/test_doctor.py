@@ -140,7 +140,7 @@ def test_config_show_says_where_each_value_comes_from(place: Place) -> None:
     assert told["globus.client_secret"] == ("(set)", "secret_file", str(secret))
     assert told["globus.client_secret_file"] == (str(secret), "file", str(file))
     assert told["jwt.secret_key"] == ("(not set)", "default", "")
-    assert told["database.url"][0] == "sqlite:////storage/cs_archiver.db"
+    assert told["database.url"][0] == "sqlite:////var/lib/cs-archiver/cs_archiver.db"
     assert settings["log.level"]["variable"] == "LOG_LEVEL"
 
 

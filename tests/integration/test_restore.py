@@ -2,13 +2,14 @@
 
 import os
 import sqlite3
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from cs_archiver.db import schema
-from cs_archiver.db.copies import CopyFailed
+from cs_archiver.db.copies import CopyFailed, Unsuitable, inspect
 from cs_archiver.db.database import Database
 from cs_archiver.db.restore import restore
 from cs_archiver.db.schema import DatabaseUnusable
@@ -16,6 +17,7 @@ from cs_archiver.db.upgrade import UpgradeFailed, upgrade_copy
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.tools.threads import Work
 from tests.support.databases import but_for_the_restore, of_version_1, rows_of, tables_of, version_of
+from tests.support.nobody import as_nobody
 
 
 @pytest.fixture
@@ -169,3 +171,15 @@ async def test_nobody_works_on_the_database_before_an_interrupted_restore_is_fin
     of_version_1(database.with_name(".cs.db.restored"))
     with pytest.raises(DatabaseUnusable, match="a backup is about to take its place"):
         await Database.open(database, read_connections=1)
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_this_user_may_not_read_is_not_called_damaged(what: str) -> None:
+    with tempfile.TemporaryDirectory() as parent:
+        Path(parent).chmod(0o755)
+        (folder := Path(parent) / "state").mkdir(mode=0o755)
+        file = of_version_1(folder / "cs.db")
+        (file if what == "file" else folder).chmod(0o600)
+        with as_nobody(), pytest.raises(Unsuitable, match=r"cs\.db: Permission denied; run this as the user") as caught:
+            inspect(file, Work())
+    assert "damaged" not in str(caught.value)

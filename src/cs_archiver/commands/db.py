@@ -53,8 +53,13 @@ def backup(config_file: Path | None, file: Path | None) -> None:
 def check(config_file: Path | None, file: Path | None) -> None:
     """Read all of the database, or of the backup FILE, and say whether it is sound; also while the service runs."""
     settings = read_settings(config_file)
-    path = file or config.existing_database(settings)
-    click.echo(f"{path} is sound: {_told(_in_thread(lambda work: inspect(path, work)))}.")
+
+    def look(work: Work) -> tuple[Path, Facts]:
+        path = file or config.existing_database(settings)
+        return path, inspect(path, work)
+
+    path, facts = _in_thread(look)
+    click.echo(f"{path} is sound: {_told(facts)}.")
 
 
 @db.command("restore")
@@ -98,8 +103,11 @@ def _told(facts: Facts) -> str:
 
 def _require_owner(path: Path) -> None:
     """What root makes, the service could neither read nor remove."""
-    there = path if path.exists() else path.parent
-    owner = there.stat().st_uid
+    there = path if os.path.lexists(path) else path.parent
+    try:
+        owner = there.stat().st_uid
+    except OSError as error:
+        raise NeedsOperator(f"cannot use {there}: {error.strerror}: check [database] url") from error
     if owner != os.geteuid():
         raise NeedsOperator(f"{there} belongs to another user: run this as that one (sudo -u {_name_of(owner)} ...)")
 

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from cs_archiver.db.troubles import advice_on, require_readable, unreadable
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.tools.disk import free_bytes, sync_file
@@ -22,7 +23,7 @@ class CopyFailed(NeedsOperator):
 
 
 class Unsuitable(NeedsOperator):
-    """The file is damaged, or no database of CS Archiver."""
+    """The file cannot be read, is damaged, or is no database of CS Archiver; the message says which."""
 
 
 class Facts(NamedTuple):
@@ -54,7 +55,7 @@ def _is_stopped(work: Work) -> bool:
 def inspect(path: Path, work: Work) -> Facts:
     """Read all of it and check it. Raises Unsuitable with what is wrong."""
     try:
-        os.stat(path)
+        require_readable(path)
         with to_read(path, work) as connection:
             (answer,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             if answer != "ok":
@@ -66,7 +67,11 @@ def inspect(path: Path, work: Work) -> Facts:
                 )
             return _facts(path, connection)
     except OSError as error:
-        raise Unsuitable(f"{path}: {error.strerror}") from error
+        raise Unsuitable(unreadable(path, error)) from error
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a table that is not there
+            raise Unsuitable(f"{path} is no database of CS Archiver ({error})") from error
+        raise Unsuitable(f"{path} cannot be read ({error}); {advice_on(error)}") from error
     except sqlite3.Error as error:
         raise Unsuitable(f"{path} is damaged, or no database of CS Archiver ({error})") from error
 

@@ -36,7 +36,8 @@ class Look:
             found, _, advice = str(error).rpartition("; ")
             finding = Finding(Verdict.FAILED, found or advice, advice if found else self.advice)
         except OSError as error:
-            finding = Finding(Verdict.FAILED, str(error), self.advice)
+            what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+            finding = Finding(Verdict.FAILED, what, self.advice)
         except Exception as error:  # noqa: BLE001  (one defect must not hide what the other checks find)
             _log.exception("the check %r is defective", self.name)
             finding = Finding(Verdict.UNKNOWN, f"the check itself failed ({type(error).__name__})", "see the log")

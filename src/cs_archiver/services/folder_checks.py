@@ -14,13 +14,15 @@ from cs_archiver.settings import Settings
 from cs_archiver.tools.disk import free_bytes, mount_of
 from cs_archiver.tools.nas import nas_facts
 
-_THE_DISK = "check the disk of [storage] base_path"
+_THE_DISK = "check the disk of [storage] base_path, and that the service's user may write there"
 
 
 def nas_look(settings: Settings, *, sampled_folders: int) -> Look:
     """Of so many folders it is found out whether they may be changed."""
     make = on_thread(partial(_nas, settings, sampled_folders))
-    return Look("nas", "NAS folder", make, "check the NAS, the network and the mount")
+    return Look(
+        "nas", "NAS folder", make, "check the NAS, the network, the mount, and what the service's user may do there"
+    )
 
 
 def storage_look(settings: Settings) -> Look:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import psutil
 
@@ -9,7 +10,7 @@ from cs_archiver import config
 from cs_archiver.db import schema
 from cs_archiver.db.health import health_of
 from cs_archiver.domain import checks
-from cs_archiver.domain.checks import Finding, Verdict
+from cs_archiver.domain.checks import DatabaseFacts, Finding, Verdict
 from cs_archiver.services.checks import Look, on_thread
 from cs_archiver.services.folder_checks import nas_look, space_look, storage_look
 from cs_archiver.settings import Settings
@@ -62,14 +63,16 @@ class HostChecks:
         return checks.dd(await Dd(self._processes).version())
 
     def _database(self) -> Finding:
-        path, is_whole = self._settings.database.path, self._is_thorough
+        path = self._settings.database.path
         mount = mount_of(path.parent)
-        if mount.is_network:  # nothing is read there that may hang or lie
-            return checks.database(None, known=schema.VERSION, damage=None, is_whole=is_whole, mount=mount)
-        health = health_of(path, is_whole=is_whole)
-        return checks.database(
-            health.version, known=schema.VERSION, damage=health.damage, is_whole=is_whole, mount=mount
-        )
+        facts = DatabaseFacts(mount, schema.VERSION, is_whole=self._is_thorough, is_shown=self._is_shown(path))
+        if not mount.is_network:  # nothing is read there that may hang or lie
+            health = health_of(path, is_whole=self._is_thorough)
+            facts = facts._replace(version=health.version, damage=health.damage, is_private=health.is_private)
+        return checks.database(facts)
+
+    def _is_shown(self, path: Path) -> bool:
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self._settings.storage.base_path))
 
 
 def _user() -> Finding:
