@@ -1,3 +1,9 @@
 """What holds for all tests, wherever a run begins."""
 
+from hypothesis import HealthCheck, settings
+
 pytest_plugins = ["tests.support.tally"]
+
+# Machines are shared: how long an example takes says nothing of the product.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")

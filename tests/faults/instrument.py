@@ -22,8 +22,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
 
-import aiosqlite
 import requests.adapters
+
+from cs_archiver.db.connection import Connection
 
 CHANGES = (
     "chmod",
@@ -105,7 +106,7 @@ class Instrument:
         self._replace(os, "open", self._opening_descriptor)
         for module in (builtins, io):
             self._replace(module, "open", self._opening_file)
-        self._replace(aiosqlite.Connection, "commit", self._committing)
+        self._replace(Connection, "commit", self._committing)
         self._replace(requests.adapters.HTTPAdapter, "send", self._asking_globus)
         self._replace(asyncio.base_events.BaseEventLoop, "subprocess_exec", self._starting_tool)
         return self

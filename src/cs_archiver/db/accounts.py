@@ -8,7 +8,8 @@ from sqlalchemy import Row, bindparam, func, select
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
-from cs_archiver.db.database import Connection, Database
+from cs_archiver.db.connection import Connection
+from cs_archiver.db.database import Database
 
 _USERS = tables.users
 _SESSIONS = tables.sessions

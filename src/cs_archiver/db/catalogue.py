@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import select, text
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
+from cs_archiver.db.connection import Connection
 from cs_archiver.db.database import Database
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import Entry, EntryKind, Totals
@@ -153,14 +153,16 @@ class Catalogue:
         """The id of another job whose task may still be writing to this destination."""
         there = (_UPLOADS.c.destination_path == path) & _UPLOADS.c.outcome.is_(None)
         query = select(_UPLOADS.c.job_id).where(there, _UPLOADS.c.job_id != (other_than or "")).limit(1)
-        async with self._database.read() as connection:
-            return await connection.scalar(query)
+        for row in await self._database.rows(query):
+            return str(row.job_id)
+        return None
 
     async def archive_of(self, job_id: str) -> str | None:
         """Where the verified archive of this job lies, if it has one."""
         query = select(_ARCHIVES.c.globus_path).where(_ARCHIVES.c.job_id == job_id)
-        async with self._database.read() as connection:
-            return await connection.scalar(query)
+        for row in await self._database.rows(query):
+            return str(row.globus_path)
+        return None
 
     async def last_number(self) -> int:
         """The highest number that this database ever gave to a submission, or to a verified archive; 0 without any."""
@@ -265,22 +267,22 @@ def _archive_row(job: Job, upload: Upload, *, collection: str, verification_id: 
     }
 
 
-async def set_succeeded(connection: AsyncConnection, upload: Upload, *, left_behind: str | None) -> None:
+async def set_succeeded(connection: Connection, upload: Upload, *, left_behind: str | None) -> None:
     """The task has succeeded; `left_behind` describes what it left at the destination."""
     await _update(connection, upload, outcome="succeeded", left_behind=left_behind)
 
 
-async def _update(connection: AsyncConnection, upload: Upload, **values: str | None) -> None:
+async def _update(connection: Connection, upload: Upload, **values: str | None) -> None:
     await connection.execute(_UPLOADS.update().where(_UPLOADS.c.id == upload.id).values(values))
 
 
-async def doubt_uploads(connection: AsyncConnection, job_id: str) -> None:
+async def doubt_uploads(connection: Connection, job_id: str) -> None:
     """What this job sent is sent again before it counts: a person retries it, who knows how much later."""
     sent = _UPLOADS.update().where(_UPLOADS.c.job_id == job_id, _UPLOADS.c.outcome == "succeeded")
     await connection.execute(sent.values(outcome="failed"))
 
 
-async def set_source_deleted(connection: AsyncConnection, job_id: str) -> None:
+async def set_source_deleted(connection: Connection, job_id: str) -> None:
     update = _ARCHIVES.update().where(_ARCHIVES.c.job_id == job_id, _ARCHIVES.c.source_deleted_at.is_(None))
     await connection.execute(update.values(source_deleted_at=now_text()))
 

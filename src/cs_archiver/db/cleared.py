@@ -3,10 +3,10 @@
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cs_archiver.clock import elapsed
 from cs_archiver.db import tables
+from cs_archiver.db.connection import Connection
 from cs_archiver.db.database import Database
 from cs_archiver.domain.estimate import Past
 from cs_archiver.domain.job import Job, OnExisting
@@ -48,7 +48,7 @@ async def newest_archived(database: Database, *, limit: int) -> list[Past]:
     return [Past(size, elapsed(start, end).total_seconds()) for size, start, end in rows if start and end]
 
 
-async def _moves(connection: AsyncConnection, job_id: str) -> list[tuple[JobStatus, str]]:
+async def _moves(connection: Connection, job_id: str) -> list[tuple[JobStatus, str]]:
     query = select(_HISTORY.c.to_status, _HISTORY.c.at).where(_HISTORY.c.job_id == job_id).order_by(_HISTORY.c.id)
     return [(JobStatus(status), at) for status, at in await connection.execute(query)]
 

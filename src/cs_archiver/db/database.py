@@ -3,28 +3,21 @@
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import aiosqlite
-from sqlalchemy import Connection as SyncConnection
-from sqlalchemy import Executable, Row, event
+from sqlalchemy import Executable, NullPool, create_engine
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, NotSupportedError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cs_archiver.db import driver, restore, schema
 from cs_archiver.db.backups import Backups
-from cs_archiver.db.readers import NoneFree, Readers
+from cs_archiver.db.connection import AnyRow, Connection
+from cs_archiver.db.pool import NoneFree, Pool
 from cs_archiver.db.soundness import Soundness
-from cs_archiver.db.uninterrupted import UninterruptedConnection, to_the_end
 from cs_archiver.db.upgrade import upgrade
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.tools.threads import in_thread
-
-Connection = AsyncConnection
-"""A transaction that is open, handed from one function of this package to the next."""
-
-AnyRow = Row[*tuple[Any, ...]]
 
 # FULL: a commit that a power cut forgets could forget an authorised deletion (architecture.md, SQLite).
 _COMMON_PRAGMAS = ("busy_timeout = 5000", "foreign_keys = ON", "trusted_schema = OFF")
@@ -48,7 +41,7 @@ class DatabaseFull(DatabaseUnhealthy):
 class Database:
     """Opened by `open`, which creates the schema; every transaction goes through read or write."""
 
-    def __init__(self, path: Path, writer: AsyncEngine, readers: Readers) -> None:
+    def __init__(self, path: Path, writer: Pool, readers: Pool) -> None:
         self.trouble: str | None = None  # why the last attempt to write failed, for people
         self.backup_trouble: str | None = None  # why there is no backup of last night, for people
         self._path = path
@@ -69,13 +62,11 @@ class Database:
             raise schema.DatabaseUnusable(f"{path}: a backup is about to take its place: start the service first")
         # Beside a service that runs, only that one's connection checkpoints, for the reason above.
         pragmas = _WRITER_PRAGMAS if backups is not None else (*_WRITER_PRAGMAS, "wal_autocheckpoint = 0")
-        writer = _engine(path, connections=1, kind=driver.Connection, pragmas=pragmas)
-        event.listen(writer.sync_engine, "begin", _begin_immediate)
-        reading = _engine(path, connections=read_connections, kind=driver.ReadingConnection, pragmas=_READER_PRAGMAS)
-        readers = Readers(reading, read_connections)
+        writer = _pool(path, connections=1, pragmas=pragmas, begin="BEGIN IMMEDIATE")
+        readers = _pool(path, connections=read_connections, pragmas=_READER_PRAGMAS, begin="BEGIN")
         database = cls(path, writer, readers)
         try:
-            found = await schema.prepare(writer)
+            found = await schema.prepare(writer, path)
             if found < schema.VERSION:
                 await _upgrade(path, found, backups)
             database._inode = path.stat().st_ino
@@ -86,7 +77,7 @@ class Database:
         return database
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self) -> AsyncIterator[Connection]:
         """A transaction that begins IMMEDIATE and commits on leaving; any exception rolls it back.
 
         Raises DatabaseUnhealthy when the file cannot be written: locked, full, read-only or damaged.
@@ -95,7 +86,7 @@ class Database:
             with _told_apart():
                 await self.require_sound()
                 self._require_file()
-                async with _open(self._writer) as connection:
+                async with self._writer.lend() as connection:
                     yield connection
                     self._require_file()
                     await connection.commit()
@@ -105,7 +96,7 @@ class Database:
         self.trouble = None
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self) -> AsyncIterator[Connection]:
         """A snapshot to read from. Raises DatabaseUnhealthy as `write` does."""
         with _told_apart():
             self._require_file()  # SQLite would create an empty one in its place
@@ -116,9 +107,8 @@ class Database:
         """All rows of one query, at half the cost of a `read` around it. Raises DatabaseUnhealthy as `write` does."""
         with _told_apart():
             self._require_file()
-            async with self._readers.lend(for_one_statement=True) as connection:
-                found: Sequence[AnyRow] = (await connection.execute(query, parameters)).all()
-                return found
+            async with self._readers.lend() as connection:
+                return await connection.rows(query, parameters)
 
     async def optimize(self) -> None:
         """Let SQLite look again at which way to its rows is short. Raises DatabaseUnhealthy as `write` does."""
@@ -163,7 +153,7 @@ class Database:
         if soundness is not None:
             await soundness.close()
         await self._readers.close()
-        await self._writer.dispose()
+        await self._writer.close()
 
 
 async def _upgrade(path: Path, found: int, backups: Backups | None) -> None:
@@ -173,17 +163,6 @@ async def _upgrade(path: Path, found: int, backups: Backups | None) -> None:
             "of this version, which upgrades it, and try again"
         )
     await in_thread(lambda _work: upgrade(path, backups, schema.MIGRATIONS))
-
-
-@asynccontextmanager
-async def _open(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection of the pool; what is not committed is rolled back when it returns there."""
-    connection = UninterruptedConnection(engine)
-    try:
-        yield await to_the_end(connection.start())
-    finally:
-        if connection.sync_connection is not None:
-            await connection.close()
 
 
 @contextmanager
@@ -206,18 +185,7 @@ def _unhealthy(why: str, kind: type[DatabaseUnhealthy] = DatabaseUnhealthy) -> D
     )
 
 
-def _engine(path: Path, *, connections: int, kind: type[driver.Connection], pragmas: tuple[str, ...]) -> AsyncEngine:
-    async def connect() -> aiosqlite.Connection:
-        return await driver.connected(kind, path, pragmas)
-
-    return create_async_engine(
-        f"sqlite+aiosqlite:///{path}",
-        async_creator=connect,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=60,
-    )
-
-
-def _begin_immediate(connection: SyncConnection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _pool(path: Path, *, connections: int, pragmas: tuple[str, ...], begin: str) -> Pool:
+    # Connections stay in the pool of ours; the engine is where they share what SQLAlchemy compiled.
+    engine = create_engine("sqlite://", creator=partial(driver.connect, path, pragmas), poolclass=NullPool)
+    return Pool(partial(Connection, engine, begin=begin), connections)

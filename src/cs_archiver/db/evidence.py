@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cs_archiver.db import tables
+from cs_archiver.db.connection import Connection
 from cs_archiver.db.database import Database
 from cs_archiver.db.manifests import manifest_of
 from cs_archiver.domain.manifest import Totals
@@ -90,13 +90,13 @@ def _transfer_of(row: Any) -> Transfer:
     return Transfer(row.created_at, row.task_id, row.outcome, row.compares is not None)
 
 
-async def _archived(connection: AsyncConnection, job_id: str) -> Archived | None:
+async def _archived(connection: Connection, job_id: str) -> Archived | None:
     columns = (_ARCHIVES.c.globus_collection, _ARCHIVES.c.archived_at, _ARCHIVES.c.source_deleted_at)
     row = (await connection.execute(select(*columns).where(_ARCHIVES.c.job_id == job_id))).first()
     return None if row is None else Archived(*row)
 
 
-async def _contents(connection: AsyncConnection, job_id: str) -> Totals | None:
+async def _contents(connection: Connection, job_id: str) -> Totals | None:
     query = select(_MANIFESTS.c.files, _MANIFESTS.c.bytes).where(_MANIFESTS.c.id.in_(manifest_of(job_id)))
     row = (await connection.execute(query)).first()
     return None if row is None else Totals(*row)

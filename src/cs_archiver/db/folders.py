@@ -8,7 +8,8 @@ from sqlalchemy.dialects.sqlite import insert
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
-from cs_archiver.db.database import Connection, Database
+from cs_archiver.db.connection import Connection
+from cs_archiver.db.database import Database
 from cs_archiver.db.folder_search import FolderSearch, FoundFolders, find_folders, levels_of
 from cs_archiver.domain.folders import Folder
 

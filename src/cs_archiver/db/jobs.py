@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, func, select, true
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
+from cs_archiver.db.connection import Connection
 from cs_archiver.db.database import Database
 from cs_archiver.db.queue import BY_ID, job_of, select_jobs
 from cs_archiver.domain.events import LogLevel
@@ -17,6 +17,7 @@ from cs_archiver.domain.states import JobStatus
 
 _JOBS = tables.jobs
 _LOGS = tables.job_logs
+_ADD_LINE = _LOGS.insert()
 _BATCH = 1000  # lines of a log read at once: keeps each turn of the event loop short
 
 
@@ -139,10 +140,10 @@ class Jobs:
         return [HistoryLine(*row) for row in await self._database.rows(query)]
 
 
-async def log(connection: AsyncConnection, job_id: str, level: LogLevel, message: str) -> str:
+async def log(connection: Connection, job_id: str, level: LogLevel, message: str) -> str:
     """`Jobs.log` within a transaction of the caller's."""
     now = now_text()
-    await connection.execute(_LOGS.insert().values(job_id=job_id, timestamp=now, level=level, message=message))
+    await connection.execute(_ADD_LINE, {"job_id": job_id, "timestamp": now, "level": level, "message": message})
     return now
 
 

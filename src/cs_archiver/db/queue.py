@@ -4,24 +4,31 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, func, select, true
+from sqlalchemy import ColumnElement, Row, bindparam, func, or_, select, true
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
+from cs_archiver.db.connection import Connection
 from cs_archiver.db.database import Database
 from cs_archiver.domain.job import Job, OnExisting
 from cs_archiver.domain.states import BUSY, FINAL, WAITING, JobStatus, WorkerName
 from cs_archiver.errors import Conflict, JobMovedMeanwhile
 
-AlsoWrite = Callable[[AsyncConnection, Job], Awaitable[None]]
+AlsoWrite = Callable[[Connection, Job], Awaitable[None]]
 
 _JOBS = tables.jobs
 _NAMES = [field.name for field in fields(Job)]
 _STATUS, _ON_EXISTING, _INODE = map(_NAMES.index, ("status", "on_existing", "source_inode"))
 _SELECT = select(*(_JOBS.c[name] for name in _NAMES))  # built once: that takes longer than most queries
 BY_ID = _SELECT.where(_JOBS.c.id == bindparam("job_id"))
+_NEXT = {
+    worker: [
+        _SELECT.where(or_(*(_JOBS.c.status == state for state in states))).order_by(_JOBS.c.seq).limit(1)
+        for states in (BUSY[worker], {WAITING[worker]})
+    ]
+    for worker in WorkerName
+}
 
 
 def job_of(row: Row[Any]) -> Job:
@@ -38,7 +45,7 @@ def select_jobs() -> Any:
     return _SELECT
 
 
-async def submit(connection: AsyncConnection, job: Mapping[str, Any]) -> Job:
+async def submit(connection: Connection, job: Mapping[str, Any]) -> Job:
     """Append a job to the queue. Raises Conflict when its folder or destination has an active job already."""
     values = {**job, "seq": await _next_seq(connection), "status": JobStatus.QUEUED, "created_at": now_text()}
     try:
@@ -49,7 +56,7 @@ async def submit(connection: AsyncConnection, job: Mapping[str, Any]) -> Job:
     return await _get(connection, str(job["id"]))
 
 
-async def active_conflict(connection: AsyncConnection, job: Mapping[str, Any]) -> Conflict | None:
+async def active_conflict(connection: Connection, job: Mapping[str, Any]) -> Conflict | None:
     """The refusal of a job whose folder or destination has an active job already, naming that one."""
     same = (_JOBS.c.source_path == job["source_path"]) | (
         _JOBS.c.globus_destination_path == job["globus_destination_path"]
@@ -84,8 +91,7 @@ class Queue:
         """
         await self._database.require_healthy()
         async with self._database.read() as connection:
-            for states in (BUSY[worker], {WAITING[worker]}):
-                query = select_jobs().where(_JOBS.c.status.in_(states)).order_by(_JOBS.c.seq).limit(1)
+            for query in _NEXT[worker]:
                 row = (await connection.execute(query)).first()
                 if row is not None:
                     return job_of(row)
@@ -115,7 +121,7 @@ class Queue:
             return await _set(connection, job, changes, true())
 
 
-async def move(connection: AsyncConnection, job: Job, to: JobStatus, changes: Mapping[str, Any]) -> Job:
+async def move(connection: Connection, job: Job, to: JobStatus, changes: Mapping[str, Any]) -> Job:
     """`Queue.move` within a transaction of the caller's."""
     now = now_text()
     values = {"status": to, "step_started_at": now, "not_before": None, "connection_retries": 0, **changes}
@@ -126,7 +132,7 @@ async def move(connection: AsyncConnection, job: Job, to: JobStatus, changes: Ma
     return await _set(connection, job, values, allowed)
 
 
-async def requeue(connection: AsyncConnection, job: Job) -> Job:
+async def requeue(connection: Connection, job: Job) -> Job:
     """Put a failed job at the end of the line, with every counter at zero."""
     fresh = {
         "seq": await _next_seq(connection),
@@ -143,17 +149,17 @@ async def requeue(connection: AsyncConnection, job: Job) -> Job:
     return await move(connection, job, JobStatus.QUEUED, fresh)
 
 
-async def request_cancel(connection: AsyncConnection, job: Job, *, username: str) -> Job:
+async def request_cancel(connection: Connection, job: Job, *, username: str) -> Job:
     """Ask the worker that has the job in hand to end it. Raises JobMovedMeanwhile as `move` does."""
     return await _set(connection, job, {"cancel_requested_by": username, "not_before": None}, true())
 
 
-async def _next_seq(connection: AsyncConnection) -> int:
+async def _next_seq(connection: Connection) -> int:
     query = select(func.coalesce(func.max(_JOBS.c.seq), 0) + 1)
     return int((await connection.execute(query)).scalar_one())
 
 
-async def _set(connection: AsyncConnection, job: Job, values: Mapping[str, Any], allowed: ColumnElement[bool]) -> Job:
+async def _set(connection: Connection, job: Job, values: Mapping[str, Any], allowed: ColumnElement[bool]) -> Job:
     inode = values.get("source_inode")
     if inode is not None and inode >= 2**63:  # some NAS use all 64 bits; SQLite's integers are signed
         values = {**values, "source_inode": inode - 2**64}
@@ -164,5 +170,5 @@ async def _set(connection: AsyncConnection, job: Job, values: Mapping[str, Any],
     return await _get(connection, job.id)
 
 
-async def _get(connection: AsyncConnection, job_id: str) -> Job:
+async def _get(connection: Connection, job_id: str) -> Job:
     return job_of((await connection.execute(BY_ID, {"job_id": job_id})).one())

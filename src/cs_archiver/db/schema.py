@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from cs_archiver.db.connection import Connection
+from cs_archiver.db.pool import Pool
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.resources import resource
 
@@ -35,25 +36,24 @@ class DatabaseUnusable(NeedsOperator):
     """The file is damaged, or was written by a newer version; nothing was changed in it."""
 
 
-async def prepare(writer: AsyncEngine) -> int:
+async def prepare(writer: Pool, path: Path) -> int:
     """Create the schema in an empty file, or look at the one that is there; gives back the version it has now.
 
     Raises DatabaseUnusable: also for damage, where an older file is about to be upgraded.
     """
     try:
-        async with writer.begin() as connection:
+        async with writer.lend() as connection:
             found = int((await connection.exec_driver_sql("PRAGMA user_version")).scalar_one())
             if found == 0:
                 await _create(connection)
+                await connection.commit()
                 return VERSION
-            require_known(found, str(writer.url.database))
+            require_known(found, str(path))
             if found < VERSION:
                 await _check_integrity(connection)
             return found
     except DatabaseError as error:
-        raise DatabaseUnusable(
-            f"{writer.url.database}: {error.orig}: check the disk, then restore the last backup"
-        ) from error
+        raise DatabaseUnusable(f"{path}: {error.orig}: check the disk, then restore the last backup") from error
 
 
 def require_known(version: int, database: str) -> None:
@@ -65,23 +65,23 @@ def require_known(version: int, database: str) -> None:
         )
 
 
-async def rewrite_version(connection: AsyncConnection) -> None:
+async def rewrite_version(connection: Connection) -> None:
     """Write one page, the same as before: whether the disk takes it is all that is asked."""
     await connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
 
 
-async def optimize(connection: AsyncConnection) -> None:
+async def optimize(connection: Connection) -> None:
     await connection.exec_driver_sql(f"PRAGMA analysis_limit = {_ROWS_LOOKED_AT}")
     await connection.exec_driver_sql("PRAGMA optimize")
 
 
-async def _check_integrity(connection: AsyncConnection) -> None:
+async def _check_integrity(connection: Connection) -> None:
     answer = (await connection.exec_driver_sql("PRAGMA quick_check(1)")).scalar_one()
     if answer != "ok":
         raise DatabaseUnusable(f"the database is damaged ({answer}): restore the last backup")
 
 
-async def _create(connection: AsyncConnection) -> None:
+async def _create(connection: Connection) -> None:
     for statement in statements(resource("schema.sql").read_text("utf-8")):
         await connection.exec_driver_sql(statement)
 

@@ -10,7 +10,8 @@ from sqlalchemy.dialects.sqlite import insert
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
-from cs_archiver.db.database import Connection, Database
+from cs_archiver.db.connection import Connection
+from cs_archiver.db.database import Database
 from cs_archiver.domain.switches import Pause, Pauses, Switch, halted
 from cs_archiver.errors import NeedsOperator
 

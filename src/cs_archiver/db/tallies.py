@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, bindparam, func, select
 
 from cs_archiver.db import tables
-from cs_archiver.db.database import Connection, Database
+from cs_archiver.db.connection import Connection
+from cs_archiver.db.database import Database
 from cs_archiver.domain.job import HELD
 from cs_archiver.domain.states import ACTIVE, WAITING, JobStatus, WorkerName
 

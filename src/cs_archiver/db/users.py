@@ -5,7 +5,8 @@ from sqlalchemy.exc import IntegrityError
 
 from cs_archiver.db import tables
 from cs_archiver.db.accounts import User, end_sessions, insert_user, update_as_read, user_of
-from cs_archiver.db.database import Connection, Database
+from cs_archiver.db.connection import Connection
+from cs_archiver.db.database import Database
 from cs_archiver.errors import Conflict
 
 _USERS = tables.users

@@ -8,7 +8,7 @@ from cs_archiver.clock import now_text
 from cs_archiver.db import catalogue as catalogue_rows
 from cs_archiver.db import folders as folder_rows
 from cs_archiver.db.catalogue import Catalogue
-from cs_archiver.db.database import Connection
+from cs_archiver.db.connection import Connection
 from cs_archiver.db.switches import Switches
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.folders import archived_by

@@ -3,7 +3,7 @@
 from typing import TypeGuard
 
 from cs_archiver.db.catalogue import Catalogue, Upload, set_succeeded
-from cs_archiver.db.database import Connection
+from cs_archiver.db.connection import Connection
 from cs_archiver.db.queue import AlsoWrite
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cs_archiver.db.catalogue import Catalogue, Upload
-from cs_archiver.db.database import Connection
+from cs_archiver.db.connection import Connection
 from cs_archiver.db.switches import Switches, require_deletions
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job

@@ -7,7 +7,7 @@ from typing import Any
 
 from cs_archiver.bus import Bus, QueueBell
 from cs_archiver.clock import elapsed, now_text
-from cs_archiver.db.database import Connection
+from cs_archiver.db.connection import Connection
 from cs_archiver.db.jobs import Jobs, log
 from cs_archiver.db.queue import Queue
 from cs_archiver.domain.events import LogAdded, LogLevel

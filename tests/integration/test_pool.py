@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
-from cs_archiver.db import readers
-from cs_archiver.db.database import Connection, Database, DatabaseUnhealthy
+from cs_archiver.db import pool
+from cs_archiver.db.connection import Connection
+from cs_archiver.db.database import Database, DatabaseUnhealthy
 
 _CONNECTIONS = 2
 
@@ -28,6 +29,15 @@ async def add_scan(database: Database) -> None:
     async with database.write() as connection:
         await connection.exec_driver_sql(
             "INSERT INTO scans (started_at, finished_at, listed, left_out) VALUES ('', '', 0, 0)"
+        )
+
+
+async def add_line_of_no_job(database: Database) -> None:
+    """Refused by the commit."""
+    async with database.write() as connection:
+        await connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        await connection.exec_driver_sql(
+            "INSERT INTO job_logs (job_id, timestamp, level, message) VALUES ('nobody', '', 'INFO', '')"
         )
 
 
@@ -84,7 +94,7 @@ async def test_rows_of_many_statements_stay_apart_on_few_connections(database: D
 async def test_who_finds_every_connection_lent_is_told_that_the_database_does_not_answer(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readers, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(pool, "_PATIENCE_SECONDS", 0.05)
     async with database.read(), database.read():
         with pytest.raises(DatabaseUnhealthy, match="no answer"):
             async with database.read():
@@ -113,3 +123,12 @@ async def test_a_connection_that_answered_a_query_by_itself_keeps_the_next_snaps
 async def test_a_query_by_itself_cannot_write(database: Database) -> None:
     with pytest.raises(DatabaseUnhealthy, match="readonly"):
         await database.rows(text("DELETE FROM scans RETURNING id"))
+
+
+async def test_after_a_commit_that_failed_the_next_transaction_begins_anew(database: Database) -> None:
+    with pytest.raises(IntegrityError):
+        await add_line_of_no_job(database)
+    await add_scan(database)
+    async with database.read() as connection:
+        assert await count(connection) == 1
+        assert (await connection.exec_driver_sql("SELECT count(*) FROM job_logs")).scalar_one() == 0
