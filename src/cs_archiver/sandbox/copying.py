@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 CHUNK_BYTES = 1 << 20
 SMALLEST_CHUNK_BYTES = 4096
@@ -75,6 +76,13 @@ def digest_file(path: str, algorithm: str, stopping: threading.Event) -> str:
                 raise Stopped
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def digests_of_both(source: str, destination: str, algorithm: str, stopping: threading.Event) -> tuple[str, str]:
+    """As digest_file of each; both at the same time, since the endpoint of either side reads its own."""
+    with ThreadPoolExecutor(1, thread_name_prefix="globus-sandbox") as other_side:
+        arrived = other_side.submit(digest_file, destination, algorithm, stopping)
+        return digest_file(source, algorithm, stopping), arrived.result()
 
 
 def flip_bit_in_place(path: str) -> None:

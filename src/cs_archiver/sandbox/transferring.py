@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from cs_archiver.sandbox.copying import RateLimit, copy_file, digest_file, flip_bit_in_place
+from cs_archiver.sandbox.copying import RateLimit, copy_file, digests_of_both, flip_bit_in_place
 from cs_archiver.sandbox.filesystem import Collection, OutsideCollection
 from cs_archiver.sandbox.submissions import TransferItem, TransferRequest
 from cs_archiver.sandbox.tasks import SkippedError, Task, TaskFailure, TaskFault, TransferredFile
@@ -114,11 +114,11 @@ def _is_in_sync(task: Task, sync_level: int | None, places: _Places) -> bool:
 
 def _has_same_digest(task: Task, places: _Places, size_bytes: int) -> bool:
     algorithm, expected = places.item.checksum_algorithm, places.item.external_checksum
-    source = digest_file(places.source, algorithm, task.stopping)
+    source, destination = digests_of_both(places.source, places.destination, algorithm, task.stopping)
     if expected and source != expected:
         raise _external_mismatch()
     task.bytes_checksummed += size_bytes
-    return source == digest_file(places.destination, algorithm, task.stopping)
+    return source == destination
 
 
 def _verified_digest(task: Task, places: _Places, *, against_destination: bool) -> str | None:
@@ -126,8 +126,8 @@ def _verified_digest(task: Task, places: _Places, *, against_destination: bool) 
     verifies = task.verify_checksum or expected is not None
     if not verifies or _is_verification_off(task):
         return None
-    source = digest_file(places.source, algorithm, task.stopping)
-    arrived = digest_file(places.destination, algorithm, task.stopping) if against_destination else source
+    destination = places.destination if against_destination else places.source
+    source, arrived = digests_of_both(places.source, destination, algorithm, task.stopping)
     if task.verify_checksum and source != arrived:
         raise TaskFault("VERIFY_CHECKSUM", "checksum verification failed")
     if expected and expected != arrived:

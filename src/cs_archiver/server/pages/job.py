@@ -15,7 +15,7 @@ from cs_archiver.server.keys import JOB_RECORDS, JOBS, MARKERS
 from cs_archiver.server.pages.flash import Level
 from cs_archiver.server.pages.frame import go_on, refused, render, seen_until
 from cs_archiver.server.pages.job_log import LINES_SHOWN, LevelShown
-from cs_archiver.server.pages.job_timeline import spans_of
+from cs_archiver.server.pages.job_timeline import packing_of, spans_of
 from cs_archiver.server.pages.listing import Listing, PageNumber, PerPage
 from cs_archiver.server.route import Call
 from cs_archiver.server.turns import made_of
@@ -129,11 +129,13 @@ async def _head(call: Call[Any, Any], view: JobView) -> dict[str, Any]:
     """What stands above a job's page and that of its files."""
     history, now = await call.service(JOBS).history(view.job.id), now_text()
     begun = any(line.to_status == JobStatus.DELETING_SOURCE for line in history)
+    spans = spans_of(view.job, history, now)
     return {
         "view": view,
         "job": view.job,
         "now": now,
-        "spans": spans_of(view.job, history, now),
+        "spans": spans,
+        "packing": packing_of(spans),
         "can_cancel": view.job.status in CANCELLABLE and view.job.cancel_requested_by is None,
         "can_retry": view.job.status is JobStatus.FAILED and not begun,
         "deletion_begun": begun,

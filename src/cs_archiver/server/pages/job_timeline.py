@@ -41,6 +41,12 @@ def spans_of(job: Job, history: Sequence[HistoryLine], now: str) -> list[Span]:
     return list(_spans(job, history, last, is_over=is_over))
 
 
+def packing_of(spans: Sequence[Span]) -> Span | None:
+    """The compression that made the archive there is."""
+    done = (span for span in reversed(spans) if span.status is JobStatus.COMPRESSING and span.bytes_worked)
+    return next(done, None)
+
+
 def _spans(job: Job, history: Sequence[HistoryLine], last: str, *, is_over: bool) -> Iterator[Span]:
     begun = history[0].at
     whole = elapsed(begun, last).total_seconds() or 1.0
