@@ -9,7 +9,7 @@ from cs_archiver.db.accounts import Accounts, Begun, SessionLine, User
 from cs_archiver.domain.access import Scope
 from cs_archiver.domain.events import SessionEnded, UserEnded
 from cs_archiver.errors import NotAuthenticated, NotFound
-from cs_archiver.services.passwords import Passwords, require_strong, wrong_member
+from cs_archiver.services.passwords import Passwords, wrong_member
 from cs_archiver.services.signing import Signer, Ticket, token_refused
 from cs_archiver.services.throttle import LoginThrottle
 
@@ -134,7 +134,7 @@ class AccountService:
         if not await self._passwords.fits(user.password_hash, current):
             raise wrong_member("wrong-password", "current_password", "This is not your present password.")
         self._throttle.succeeded(user.username, origin.address)
-        require_strong(new, username=user.username, current=current)
+        await self._passwords.require_strong(new, username=user.username, current=current)
         new_hash = await self._passwords.hash(new)
         ticket = self._signer.ticket(user.id)
         if not await self._accounts.change_password(user, new_hash, _begun(ticket, origin)):

@@ -8,7 +8,9 @@ from cs_archiver.db.accounts import SessionLine, User
 from cs_archiver.server.contract.base import Answer, Body, Moment
 from cs_archiver.services import accounts
 
-NewPassword = Annotated[str, Field(description="At least 12 characters, and not among those that are tried first.")]
+NewPassword = Annotated[
+    str, Field(description="At least 12 characters, in no list of stolen passwords, and not easy to guess.")
+]
 
 
 class Credentials(Body):
