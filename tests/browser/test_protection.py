@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, WebSocketRoute, expect
+from playwright.async_api import Locator, Page, Response, Route, WebSocketRoute, expect
 
 from cs_archiver.server.pages.table import PAGES
 from cs_archiver.server.route import Who
@@ -196,3 +196,48 @@ async def _archived(desk: Desk, folder: Any) -> str:
     job = await desk.service.archive(folder)
     assert job["status"] == "completed", job
     return str(job["job_id"])
+
+
+async def test_requests_that_a_page_makes_by_itself_say_so_and_those_of_people_do_not(desk: Desk) -> None:
+    page = await desk.page(None)
+    said: list[bool] = []
+    await page.route("**/queue", lambda route: _noted(route, said))
+    await page.clock.install()
+    async with page.expect_response(_is_by_script):
+        await page.goto("/queue")  # its first snapshot has it fetch the page anew
+    for key, is_unattended in ((None, True), ("Tab", False), (None, True)):
+        if key:
+            await page.keyboard.press(key)
+        said.clear()
+        async with page.expect_response(_is_by_script):
+            await page.clock.fast_forward("00:31")
+        assert said == [is_unattended]
+
+
+def _is_by_script(answer: Response) -> bool:
+    return answer.url.endswith("/queue") and answer.request.resource_type == "xhr"
+
+
+async def _noted(route: Route, said: list[bool]) -> None:
+    if route.request.resource_type == "xhr":
+        said.append("x-unattended" in await route.request.all_headers())
+    await route.continue_()
+
+
+async def test_page_that_is_cut_off_for_as_long_as_sessions_may_be_unused_goes(desk: Desk) -> None:
+    await _with_kim(desk)
+    page = await desk.page(None)
+    sockets: list[WebSocketRoute] = []
+    await page.route_web_socket("**/ws/jobs", lambda socket: sockets.append(socket))
+    await page.clock.install()
+    await page.goto("/admin/users")
+    cell = page.get_by_role("cell", name="kim", exact=True)
+    await expect(cell).to_be_visible()
+    await page.context.set_offline(True)
+    await sockets[0].close()
+    await page.clock.fast_forward("07:50:00")
+    await expect(page.get_by_text("Connection lost")).to_be_visible()
+    await expect(cell).to_be_visible()
+    await page.clock.fast_forward("00:20:00")
+    await expect(cell).to_have_count(0)
+    desk.complaints.clear()  # of the network that was taken away

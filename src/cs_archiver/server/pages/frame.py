@@ -33,7 +33,7 @@ class Frame:
     """`user` is None on pages for those who are not signed in; `failures` counts the jobs that failed since `seen`.
 
     `check_troubles` are the titles of the checks that somebody should look at, `pauses` is all that is paused,
-    `seconds_left` is how long the session lasts from now on.
+    `seconds_left` is how long the session lasts from now on, `idle_seconds` how long when it is not used; 0: no limit.
     """
 
     path: str
@@ -46,6 +46,7 @@ class Frame:
     check_troubles: Sequence[str] = ()
     pauses: Sequence[SwitchState] = ()
     seconds_left: int = 0
+    idle_seconds: int = 0
 
     @property
     def nav(self) -> list[NavItem]:
@@ -136,7 +137,8 @@ async def _frame_of(request: web.Request, failures_seen: str | None, *, is_calm:
     )
     pauses = [state for state in request.app[SWITCHES].states() if state.pause]
     left = math.ceil(elapsed(now_text(), caller.expires_at).total_seconds())
-    return Frame(path, caller.user, form_token, preferences, flash, failures, seen, troubles, pauses, left)
+    idle = request.app[ACCOUNTS].use.idle_seconds
+    return Frame(path, caller.user, form_token, preferences, flash, failures, seen, troubles, pauses, left, idle)
 
 
 async def _visitor(request: web.Request) -> Caller | None:
