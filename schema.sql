@@ -17,7 +17,8 @@ CREATE TABLE sessions (
     created_at TEXT NOT NULL,
     expires_at TEXT NOT NULL,
     address    TEXT NOT NULL,                                 -- where from, for people to know their own
-    user_agent TEXT NOT NULL
+    user_agent TEXT NOT NULL,
+    last_used_at TEXT NOT NULL DEFAULT ''                     -- to the minute
 ) STRICT;
 CREATE INDEX sessions_by_user ON sessions (user_id, created_at);
 
@@ -323,4 +324,4 @@ CREATE TRIGGER manifest_entries_in_the_catalogue_stay BEFORE DELETE ON manifest_
 WHEN EXISTS (SELECT 1 FROM archives WHERE manifest_id = OLD.manifest_id)
 BEGIN SELECT RAISE(ABORT, 'the catalogue is kept for good'); END;
 
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;

@@ -50,7 +50,10 @@ async def build_services(parts: Parts, stack: AsyncExitStack, notices: Sequence[
     settings, database = parts.settings, parts.database
     passwords = passwords_of(settings)
     stack.callback(passwords.close)
-    accounts = AccountService(Accounts(database), parts.bus, passwords, _signer(settings))
+    minutes = settings.security.session_idle_minutes
+    idle = timedelta(minutes=minutes) if minutes else None
+    accounts = AccountService(Accounts(database), parts.bus, passwords, _signer(settings), idle=idle)
+    await stack.enter_async_context(accounts.use.running())
     await accounts.ensure_first_admin(settings.security.admin_initial_password.get_secret_value())
     patterns = Patterns(settings.discovery.marker_patterns, settings.discovery.litter_patterns)
     discovery = Discovery(bytes(settings.qnap.base_path), patterns, threads=settings.discovery.threads)

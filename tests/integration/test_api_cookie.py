@@ -139,6 +139,7 @@ async def test_signing_out_makes_the_browser_forget(api: Api) -> None:
     assert response.status == 204
     morsel = _morsel(response)
     assert (morsel.key, morsel.value, morsel["max-age"], morsel["path"]) == ("csa", "", "0", "/")
+    assert response.headers["Clear-Site-Data"] == '"cache", "storage"'
     await refusal_of(await _by_cookie(api, "GET", "/api/auth/me", cookie), 401, "not-authenticated")
 
 
@@ -152,6 +153,7 @@ async def test_ending_this_session_makes_the_browser_forget_and_another_does_not
         response = await _by_cookie(api, "DELETE", path, cookie, headers=own)
         assert response.status == 204
         assert ("Set-Cookie" in response.headers) is session["current"]
+        assert ("Clear-Site-Data" in response.headers) is session["current"]
 
 
 async def test_browser_goes_on_after_changing_the_password(api: Api) -> None:

@@ -32,7 +32,7 @@ async def test_own_sessions_are_listed_with_this_one_marked(api: Api) -> None:
     token = (await (await _login(api, "ann", PASSWORD)).json())["access_token"]
     sessions = await api.get("/api/auth/sessions", token=token)
     assert [session["current"] for session in sessions] == [True, False]
-    assert set(sessions[0]) == {"id", "created_at", "expires_at", "address", "user_agent", "current"}
+    assert set(sessions[0]) == {"id", "created_at", "expires_at", "last_used_at", "address", "user_agent", "current"}
     assert sessions[0]["address"] == "127.0.0.1"
     assert sessions[0]["user_agent"] == ("a browser" * 100)[:200]
     assert [session["current"] for session in await api.get("/api/auth/sessions", token=other)] == [False, True]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cs_archiver.db import schema
 from cs_archiver.db.backups import Backups, Kind, name_of_moment
 from cs_archiver.db.copies import CopyFailed, Unsuitable, copy, inspect
 from cs_archiver.db.database import Database
@@ -229,7 +230,7 @@ async def test_what_a_crash_left_half_written_is_given_up_by_the_next_backup(hou
     house.folder.mkdir()
     (house.folder / ".cs.nightly.partial").write_bytes(b"half of it")
     await house.look(NIGHT)
-    assert os.listdir(house.folder) == [f"cs.nightly.v2.{name_of_moment(NIGHT)}.db"]
+    assert os.listdir(house.folder) == [f"cs.nightly.v{schema.VERSION}.{name_of_moment(NIGHT)}.db"]
 
 
 async def test_nothing_is_written_over_a_file(house: House, tmp_path: Path) -> None:

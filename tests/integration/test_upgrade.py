@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,11 +64,15 @@ async def test_an_upgrade_keeps_every_row_and_jobs_in_every_state(old: Path) -> 
     assert {JobStatus(row[9]) for row in before["jobs"]} == set(JobStatus)
     await opened(old)
     after = tables_of(old)
-    assert {name: after[name] for name in before} == before
+    assert {name: _without_new_columns(after[name], before[name]) for name in before} == before
     database = await Database.open(old, read_connections=1)
     counts = await Jobs(database).counts()
     await database.close()
     assert counts == dict.fromkeys(JobStatus, 1)
+
+
+def _without_new_columns(rows: list[tuple[Any, ...]], before: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return sorted((row[: len(before[0])] for row in rows), key=repr) if before else rows
 
 
 async def test_a_checked_backup_of_what_was_there_is_made_first_for_its_owner_alone(old: Path) -> None:

@@ -268,6 +268,7 @@ async def running_api(
     is_globus_sandbox: bool = False,
     limits: Limits = ROOMY,
     lifetime: timedelta = LIFETIME,
+    idle: timedelta | None = None,
     notifiers: Sequence[Notifier] = (),
 ) -> AsyncIterator[Api]:
     """Four users: `ann`, the administrator `root`, and the newcomers `new` and `newadmin`."""
@@ -277,7 +278,7 @@ async def running_api(
     bus = Bus()
     destination = Destination()
     passwords = Passwords(CHEAP)
-    accounts = AccountService(Accounts(database), bus, passwords, Signer(SECRET, lifetime))
+    accounts = AccountService(Accounts(database), bus, passwords, Signer(SECRET, lifetime), idle=idle)
     discovery = Discovery(bytes(nas), Patterns(("*-ARCHIVED-TO-GLOBUS.txt",), (".DS_Store",)), threads=2)
     folders = FolderService(discovery, Folders(database))
     await folders.listed(refresh=True)

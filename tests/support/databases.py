@@ -33,7 +33,7 @@ def layout_of(path: Path) -> set[tuple[str, ...]]:
 
 
 def _plain(sql: str) -> str:
-    return " ".join(re.sub(r"--[^\n]*", "", sql).split())
+    return re.sub(r" ?([(),]) ?", r"\1", " ".join(re.sub(r"--[^\n]*", "", sql).split()))
 
 
 def rows_of(path: Path, table: str) -> list[tuple[Any, ...]]:

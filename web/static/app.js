@@ -2,6 +2,8 @@
 import "./dialogs.js";
 import "./header.js";
 import "./keys.js";
+import "./reveal.js";
+import "./session.js";
 import "./states.js";
 import "./theme.js";
 import "./toasts.js";

@@ -1,5 +1,6 @@
 // Other pages and JSON of this service. Pages come as parsed documents, which run nothing, so that what the server
 // rendered can be taken over as it is: there is one way to make a row, and it is the template.
+import { unattended } from "./attended.js";
 import { find, findAll } from "./dom.js";
 
 const base = document.documentElement.dataset.base;
@@ -21,6 +22,7 @@ export function page(address, { signal, body, errors = false } = {}) {
     request.open(body ? "POST" : "GET", address);
     request.responseType = "document";
     request.setRequestHeader("Accept", "text/html");
+    for (const [name, value] of unattended()) request.setRequestHeader(name, value);
     request.onload = () => {
       const found = request.response;
       if (!found) reject(new Refused(request.status, "The answer is no page."));
@@ -69,18 +71,20 @@ function likeIn(element) {
 }
 
 /** JSON of the API; `path` is below the base. Throws Refused with the detail of the problem. */
-export async function json(path, options = {}) {
-  return (await answered(path, options)).body;
+export async function json(path) {
+  return (await answered(path)).body;
 }
 
 /** How many rows a list of the API has, all its pages together. Throws as `json` does. */
 export async function total(path) {
-  const { response } = await answered(`${path}&limit=1`, {});
+  const { response } = await answered(`${path}&limit=1`);
   return Number(response.headers.get("X-Total-Count"));
 }
 
-async function answered(path, options) {
-  const response = await fetch(base + path, { ...options, headers: { Accept: "application/json", ...options.headers } });
+async function answered(path) {
+  const headers = unattended();
+  headers.set("Accept", "application/json");
+  const response = await fetch(base + path, { headers });
   if (response.status === 401) location.reload();
   const body = response.status === 204 ? null : await response.json();
   if (!response.ok) throw new Refused(response.status, body?.detail ?? response.statusText);

@@ -7,8 +7,8 @@ import { bind } from "./keys.js";
 import { listen } from "./live.js";
 
 const MOST_LINES = 2_000;
-const RANKS = { INFO: 0, WARNING: 1, ERROR: 2 };
-const LEAST = { all: 0, warning: 1, error: 2 };
+const RANKS = new Map([["INFO", 0], ["WARNING", 1], ["ERROR", 2]]);
+const LEAST = new Map([["all", 0], ["warning", 1], ["error", 2]]);
 
 const id = document.getElementById("job").dataset.job;
 const frame = document.getElementById("log");
@@ -23,7 +23,7 @@ let following = true;
 let unseen = 0;
 
 const isWanted = ({ level, message }) =>
-  RANKS[level] >= LEAST[filters.elements.level.value] &&
+  RANKS.get(level) >= LEAST.get(filters.elements.level.value) &&
   message.toLowerCase().includes(filters.elements.words.value.toLowerCase());
 
 function rowOf({ timestamp, level, message }) {

@@ -1,4 +1,6 @@
 // The live updates: one WebSocket for the page, which comes back by itself; docs/api-live.md describes the messages.
+import { unattended } from "./attended.js";
+
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 30_000;
 const SHOWN_AFTER = 2_000; // shorter breaks are nobody's business
@@ -71,7 +73,8 @@ function closed({ code }) {
 
 /** A refused WebSocket does not say why. */
 async function leaveIfSignedOut() {
-  const answer = await fetch(`${document.documentElement.dataset.base}/api/auth/me`).catch(() => null);
+  const address = `${document.documentElement.dataset.base}/api/auth/me`;
+  const answer = await fetch(address, { headers: unattended() }).catch(() => null);
   if (answer?.status === 401) location.reload();
 }
 

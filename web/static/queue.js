@@ -8,20 +8,22 @@ import { draw, note } from "./sparkline.js";
 import { toast } from "./toasts.js";
 
 const DISK_CHANGES = 30_000;
-const LANES = {
-  copying: "copy_compress", compressing: "copy_compress", verifying: "copy_compress",
-  uploading: "upload", upload_verifying: "upload", deleting_source: "upload",
-};
-const ENDS = { completed: "success", failed: "danger", cancelled: "info" };
+const LANES = new Map([
+  ["copying", "copy_compress"], ["compressing", "copy_compress"], ["verifying", "copy_compress"],
+  ["uploading", "upload"], ["upload_verifying", "upload"], ["deleting_source", "upload"],
+]);
+const ENDS = new Map([["completed", "success"], ["failed", "danger"], ["cancelled", "info"]]);
 
 function drawAll() {
   for (const element of findAll("[data-spark]")) draw(element, element.dataset.spark);
 }
 
 listen("job_update", (job) => {
-  if (LANES[job.status]) note(LANES[job.status], job.rate_bytes_per_second);
+  const lane = LANES.get(job.status);
+  if (lane) note(lane, job.rate_bytes_per_second);
   const block = find(`[data-of="${CSS.escape(job.job_id)}"]`);
-  if (block && ENDS[job.status]) toast(`${block.dataset.name}: ${job.step.toLowerCase()}`, ENDS[job.status]);
+  const end = ENDS.get(job.status);
+  if (block && end) toast(`${block.dataset.name}: ${job.step.toLowerCase()}`, end);
 });
 listen("queue_update", refresh);
 listen("snapshot", refresh);

@@ -3,23 +3,23 @@ import { find, findAll, setIcon, setText } from "./dom.js";
 import { listen } from "./live.js";
 
 // As in macros.html.
-const STATES = {
-  queued: ["clock", "Queued"],
-  copying: ["copy", "Copying"],
-  compressing: ["compress", "Compressing"],
-  verifying: ["verify", "Verifying"],
-  awaiting_upload: ["hourglass", "Awaiting upload"],
-  uploading: ["upload", "Uploading"],
-  upload_verifying: ["verify", "Verifying upload"],
-  deleting_source: ["trash", "Deleting source"],
-  completed: ["completed", "Completed"],
-  failed: ["failed", "Failed"],
-  cancelled: ["cancelled", "Cancelled"],
-};
+const STATES = new Map([
+  ["queued", ["clock", "Queued"]],
+  ["copying", ["copy", "Copying"]],
+  ["compressing", ["compress", "Compressing"]],
+  ["verifying", ["verify", "Verifying"]],
+  ["awaiting_upload", ["hourglass", "Awaiting upload"]],
+  ["uploading", ["upload", "Uploading"]],
+  ["upload_verifying", ["verify", "Verifying upload"]],
+  ["deleting_source", ["trash", "Deleting source"]],
+  ["completed", ["completed", "Completed"]],
+  ["failed", ["failed", "Failed"]],
+  ["cancelled", ["cancelled", "Cancelled"]],
+]);
 
 /** Makes a badge show this state. */
 export function show(badge, status) {
-  const [icon, word] = STATES[status];
+  const [icon, word] = STATES.get(status);
   badge.className = `state state-${status}`;
   setIcon(badge, icon);
   setText(find("span", badge), word);

@@ -1,14 +1,14 @@
 // Short notes in the corner of the page, and the message a form left for this one.
 import { cloned, find, on, setIcon, setText } from "./dom.js";
 
-const ICONS = { info: "info", success: "completed", danger: "failed" };
+const ICONS = new Map([["info", "info"], ["success", "completed"], ["danger", "failed"]]);
 const SHOWN_FOR = 6_000;
 
 /** Shows a note; those of the level "danger" stay until they are closed. */
 export function toast(text, level = "info") {
   const note = cloned("toast-template");
   note.dataset.level = level;
-  setIcon(note, ICONS[level]);
+  setIcon(note, ICONS.get(level));
   setText(find("[data-text]", note), text);
   document.getElementById("toasts").append(note);
   if (level !== "danger") setTimeout(() => note.remove(), SHOWN_FOR);

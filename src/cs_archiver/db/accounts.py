@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, bindparam, func, select
 
@@ -16,10 +16,12 @@ _SESSIONS = tables.sessions
 
 # Asked with every request: building it takes as long as running it.
 _BY_SESSION = (
-    select(_USERS, _SESSIONS.c.expires_at)
+    select(_USERS, _SESSIONS.c.expires_at, _SESSIONS.c.last_used_at)
     .join(_SESSIONS, _SESSIONS.c.user_id == _USERS.c.id)
     .where(_SESSIONS.c.jti == bindparam("jti"), _SESSIONS.c.expires_at > bindparam("now"))
 )
+
+_NOTE_USE = _SESSIONS.update().where(_SESSIONS.c.jti == bindparam("of")).values(last_used_at=bindparam("at"))
 
 MOST_SESSIONS = 100
 """Of one user at a time: a script that signs in at each run must not fill the table."""
@@ -53,6 +55,15 @@ class SessionLine:
     expires_at: str
     address: str
     user_agent: str
+    last_used_at: str
+
+
+class SessionRow(NamedTuple):
+    """What a session's token stands for, until `expires_at` at the latest."""
+
+    user: User
+    expires_at: str
+    last_used_at: str
 
 
 class Accounts:
@@ -88,11 +99,25 @@ class Accounts:
             await _insert_session(connection, user, begun)
             return await _end_oldest(connection, user)
 
-    async def by_session(self, jti: str) -> tuple[User, str] | None:
-        """The user of a session that has neither ended nor expired, and when it will expire."""
+    async def by_session(self, jti: str) -> SessionRow | None:
+        """A session that has neither ended nor expired."""
         for row in await self._database.rows(_BY_SESSION, {"jti": jti, "now": now_text()}):
-            return user_of(row), str(row.expires_at)
+            return SessionRow(user_of(row), row.expires_at, row.last_used_at)
         return None
+
+    async def note_use(self, used: Mapping[str, str], *, end_unused_since: str | None) -> list[str]:
+        """Write down when each session was last used, by its `jti`, and end those not used since that moment.
+
+        Gives back the sessions that ended.
+        """
+        async with self._database.write() as connection:
+            if used:
+                moments = [{"of": jti, "at": moment} for jti, moment in used.items()]
+                await connection.execute(_NOTE_USE, moments)
+            if end_unused_since is None:
+                return []
+            unused = _SESSIONS.delete().where(_SESSIONS.c.last_used_at <= end_unused_since)
+            return list((await connection.scalars(unused.returning(_SESSIONS.c.jti))).all())
 
     async def sessions(self, user: User) -> list[SessionLine]:
         """Those that still count, the newest first."""
@@ -157,10 +182,11 @@ async def _insert_session(connection: Connection, user: User, begun: Begun) -> N
         _SESSIONS.insert().values(
             jti=begun.jti,
             user_id=user.id,
-            created_at=now_text(),
+            created_at=(now := now_text()),
             expires_at=begun.expires_at,
             address=begun.address,
             user_agent=begun.user_agent,
+            last_used_at=now,
         )
     )
 

@@ -18,7 +18,7 @@ users = _table(
     text="username password_hash created_at last_login",
     integer="id is_admin must_change_password",
 )
-sessions = _table("sessions", text="jti created_at expires_at address user_agent", integer="user_id")
+sessions = _table("sessions", text="jti created_at expires_at address user_agent last_used_at", integer="user_id")
 api_tokens = _table(
     "api_tokens", text="name scope created_at expires_at last_used_at", integer="id user_id", blob="sha256"
 )

@@ -16,6 +16,9 @@ from cs_archiver.server.route import Route, Who
 from cs_archiver.services import tokens
 from cs_archiver.services.accounts import Caller
 
+UNATTENDED = "X-Unattended"
+"""The header by which our pages say that nobody is at them: they ask for news by themselves."""
+
 
 async def admit(request: web.Request, route: Route) -> None:
     """Note on the request who calls. Raises NotAuthenticated and Forbidden; routes open to anyone ask nothing."""
@@ -36,6 +39,8 @@ async def admit(request: web.Request, route: Route) -> None:
     if request[IS_BY_COOKIE] and (not route.is_safe or hdrs.UPGRADE in request.headers):
         expected = request.app[ACCOUNTS].form_token(caller.credential)
         require_own_page(request, shown=await _form_token_in(request, route), expected=expected)
+    if caller.scope is None and UNATTENDED not in request.headers and not route.takes_token_in_query:
+        request.app[ACCOUNTS].use.note(caller.credential)
 
 
 async def may_see_details(request: web.Request) -> bool:

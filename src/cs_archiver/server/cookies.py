@@ -9,6 +9,8 @@ from cs_archiver.server.address import is_https
 from cs_archiver.server.links import base_path
 from cs_archiver.services.accounts import Session
 
+_CLEAR_SITE_DATA = "Clear-Site-Data"
+
 
 class CookieScope(TypedDict):
     path: str
@@ -27,8 +29,11 @@ def begin(request: web.Request, session: Session) -> dict[str, str]:
 
 
 def end(request: web.Request) -> dict[str, str]:
-    """The header that makes the browser forget its session."""
-    return _header(request, "", max_age=0)
+    """The headers that make the browser forget its session, and whatever else it may have kept of this service.
+
+    How people want things shown stays: those cookies say nothing of anybody.
+    """
+    return {**_header(request, "", max_age=0), _CLEAR_SITE_DATA: '"cache", "storage"'}
 
 
 def _header(request: web.Request, token: str, *, max_age: int) -> dict[str, str]:

@@ -50,7 +50,7 @@ PROBLEMS = {
     "unsupported-media-type": Kind(415, "The body must be sent as application/json; by pages, as a form."),
     "expectation-failed": Kind(417, "`Expect` may hold nothing but `100-continue`."),
     "invalid-value": Kind(422, "Values are wrong or not known; `errors` says which."),
-    "weak-password": Kind(422, "The new password is too short or among those that are tried first."),
+    "weak-password": Kind(422, "The new password is too short, in a list of stolen ones, or too easy to guess."),
     "wrong-password": Kind(422, "The present password is another one."),
     "too-many-attempts": Kind(429, "Too many attempts to sign in have failed; `retry_after` says how long to wait."),
     "too-many-waits": Kind(429, "You wait for as many jobs as you may: ask without `wait`."),

@@ -9,7 +9,8 @@ from cs_archiver.db.accounts import Accounts, Begun, SessionLine, User
 from cs_archiver.domain.access import Scope
 from cs_archiver.domain.events import SessionEnded, UserEnded
 from cs_archiver.errors import NotAuthenticated, NotFound
-from cs_archiver.services.passwords import Passwords, require_strong, wrong_member
+from cs_archiver.services.passwords import Passwords, wrong_member
+from cs_archiver.services.session_use import SessionUse
 from cs_archiver.services.signing import Signer, Ticket, token_refused
 from cs_archiver.services.throttle import LoginThrottle
 
@@ -56,13 +57,21 @@ class AccountService:
     """Sign-in and sign-out. Every token stands for a row of `sessions`, so ending one counts at once."""
 
     def __init__(
-        self, accounts: Accounts, bus: Bus, passwords: Passwords, signer: Signer, throttle: LoginThrottle | None = None
+        self,
+        accounts: Accounts,
+        bus: Bus,
+        passwords: Passwords,
+        signer: Signer,
+        *,
+        idle: timedelta | None = None,
     ) -> None:
+        """`idle` as for SessionUse."""
+        self.use = SessionUse(accounts, bus, idle)
         self._accounts = accounts
         self._bus = bus
         self._passwords = passwords
         self._signer = signer
-        self._throttle = throttle or LoginThrottle()
+        self._throttle = LoginThrottle()
 
     async def ensure_first_admin(self, initial_password: str) -> None:
         """Create the first account if there is none.
@@ -105,15 +114,15 @@ class AccountService:
     async def authenticate(self, token: str) -> Caller:
         """Whom a session's token stands for. Raises NotAuthenticated when it no longer counts, or never did."""
         claims = self._signer.claims(token)
-        found = await self._accounts.by_session(claims["jti"])
-        if found is None or str(found[0].id) != claims["sub"]:
+        jti = claims["jti"]
+        found = await self._accounts.by_session(jti)
+        if found is None or str(found.user.id) != claims["sub"] or self.use.is_idle(jti, found.last_used_at):
             raise token_refused()
-        user, expires_at = found
-        return Caller(user, claims["jti"], expires_at)
+        return Caller(found.user, jti, found.expires_at)
 
     async def sessions(self, user: User) -> list[SessionLine]:
         """Those that count, the newest first."""
-        return await self._accounts.sessions(user)
+        return self.use.current(await self._accounts.sessions(user))
 
     async def end_session(self, user: User, jti: str) -> None:
         """Raises NotFound when the user has no such session."""
@@ -134,7 +143,7 @@ class AccountService:
         if not await self._passwords.fits(user.password_hash, current):
             raise wrong_member("wrong-password", "current_password", "This is not your present password.")
         self._throttle.succeeded(user.username, origin.address)
-        require_strong(new, username=user.username, current=current)
+        await self._passwords.require_strong(new, username=user.username, current=current)
         new_hash = await self._passwords.hash(new)
         ticket = self._signer.ticket(user.id)
         if not await self._accounts.change_password(user, new_hash, _begun(ticket, origin)):

@@ -8,7 +8,7 @@ from cs_archiver.db.users import Users
 from cs_archiver.domain.access import USERNAME_PATTERN
 from cs_archiver.domain.events import UserEnded
 from cs_archiver.errors import Conflict, NotFound
-from cs_archiver.services.passwords import Passwords, require_strong, wrong_member
+from cs_archiver.services.passwords import Passwords, wrong_member
 
 
 class UserService:
@@ -44,7 +44,7 @@ class UserService:
                 "A user name has 1 to 64 letters of ASCII, digits, or any of . _ @ - and begins with the first two."
             )
             raise wrong_member("invalid-value", "username", detail)
-        require_strong(password, username=username, member="password")
+        await self._passwords.require_strong(password, username=username, member="password")
         password_hash = await self._passwords.hash(password)
         return await self._users.add(
             username, password_hash, is_admin=is_admin, must_change_password=must_change_password
@@ -65,7 +65,7 @@ class UserService:
         """
         if by is not None and user.id == by.id:
             raise Conflict("own-account", "Change your own password at POST /api/auth/password, with the present one.")
-        require_strong(new, username=user.username)
+        await self._passwords.require_strong(new, username=user.username)
         if not await self._users.reset_password(user, await self._passwords.hash(new)):
             raise Conflict("changed-meanwhile", "The password was changed, or the account deleted, at this moment.")
         self._bus.publish(UserEnded(user.id))

@@ -8,7 +8,9 @@ from cs_archiver.db.accounts import SessionLine, User
 from cs_archiver.server.contract.base import Answer, Body, Moment
 from cs_archiver.services import accounts
 
-NewPassword = Annotated[str, Field(description="At least 12 characters, and not among those that are tried first.")]
+NewPassword = Annotated[
+    str, Field(description="At least 12 characters, in no list of stolen passwords, and not easy to guess.")
+]
 
 
 class Credentials(Body):
@@ -60,6 +62,7 @@ class OwnSession(Answer):
     id: str
     created_at: Moment
     expires_at: Moment
+    last_used_at: Annotated[Moment, Field(description="What pages and WebSockets hear by themselves is no use.")]
     address: Annotated[str, Field(description="Where it was begun from.", examples=["192.0.2.7"])]
     user_agent: Annotated[str, Field(description="What the program that began it called itself.")]
     current: Annotated[bool, Field(description="Whether this request came with it.")]
@@ -70,6 +73,7 @@ class OwnSession(Answer):
             id=line.jti,
             created_at=line.created_at,
             expires_at=line.expires_at,
+            last_used_at=line.last_used_at,
             address=line.address,
             user_agent=line.user_agent,
             current=line.jti == credential,

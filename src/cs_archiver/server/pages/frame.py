@@ -1,5 +1,6 @@
 """What surrounds every page: who is signed in, where one can go, what has just happened and how things are shown."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from typing import Any
 import aiohttp_jinja2
 from aiohttp import hdrs, web
 
+from cs_archiver.clock import elapsed, now_text
 from cs_archiver.db.accounts import User
 from cs_archiver.errors import InvalidRequest, JobError, NotAuthenticated
 from cs_archiver.server.auth import caller_of
@@ -30,7 +32,8 @@ _FOR_EVER = "0001-01-01T00:00:00.000Z"
 class Frame:
     """`user` is None on pages for those who are not signed in; `failures` counts the jobs that failed since `seen`.
 
-    `check_troubles` are the titles of the checks that somebody should look at, `pauses` is all that is paused.
+    `check_troubles` are the titles of the checks that somebody should look at, `pauses` is all that is paused,
+    `seconds_left` is how long the session lasts from now on, `idle_seconds` how long when it is not used; 0: no limit.
     """
 
     path: str
@@ -42,6 +45,8 @@ class Frame:
     seen: str = _FOR_EVER
     check_troubles: Sequence[str] = ()
     pauses: Sequence[SwitchState] = ()
+    seconds_left: int = 0
+    idle_seconds: int = 0
 
     @property
     def nav(self) -> list[NavItem]:
@@ -131,7 +136,9 @@ async def _frame_of(request: web.Request, failures_seen: str | None, *, is_calm:
         [] if caller.user.must_change_password else [check.title for check in request.app[STATUS].checks.troubles]
     )
     pauses = [state for state in request.app[SWITCHES].states() if state.pause]
-    return Frame(path, caller.user, form_token, preferences, flash, failures, seen, troubles, pauses)
+    left = math.ceil(elapsed(now_text(), caller.expires_at).total_seconds())
+    idle = request.app[ACCOUNTS].use.idle_seconds
+    return Frame(path, caller.user, form_token, preferences, flash, failures, seen, troubles, pauses, left, idle)
 
 
 async def _visitor(request: web.Request) -> Caller | None:
