@@ -65,6 +65,7 @@ fix: setup ## Format, and mend what the linter can
 
 bench: setup ## Measure, each figure against a baseline in the same run
 	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench.load
 	@$(BIN)/python -m tests.bench.idle
 	@$(BIN)/python -m tests.bench.pipeline
 	@$(BIN)/python -m tests.bench.discovery

@@ -7,15 +7,15 @@ import platform
 import resource
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from cs_archiver.clock import from_text
 from cs_archiver.demo.compare import compare, extract
+from tests.bench.gauges import Gauge, gauged, lateness
 from tests.support.loop_watch import watched_loop
 from tests.support.service import Place, Service, keep_copy, query, running_service
 
@@ -23,14 +23,17 @@ Builder = Callable[[Path], None]
 STAGES = ("copying", "compressing", "verifying", "uploading", "upload_verifying", "deleting_source")
 
 
-def many_small_files(count: int) -> Builder:
+def many_small_files(count: int, *, size: int, flat: bool) -> Builder:
+    """Files of `size` bytes, give or take three quarters; a thousand to a folder, or all in one."""
+
     def build(folder: Path) -> None:
         block = os.urandom(1 << 20)
         for number in range(count):
-            sub = folder / f"{number // 1000:04d}"
-            sub.mkdir(exist_ok=True)
-            start = number * 37 % (len(block) - 8192)
-            (sub / f"frame {number:07d}.dpx").write_bytes(block[start : start + 1024 + number % 7168])
+            sub = folder if flat else folder / f"{number // 1000:04d}"
+            if number % 1000 == 0:
+                sub.mkdir(exist_ok=True)
+            start = number * 37 % (len(block) - 2 * size)
+            (sub / f"frame {number:07d}.dpx").write_bytes(block[start : start + size // 4 + number % (3 * size // 2)])
 
     return build
 
@@ -67,49 +70,73 @@ async def through_the_product(root: Path, build: Builder, *, check: bool) -> Non
     place = Place(root)
     folder = place.folder("Measured")
     build(folder)
-    files = sum(len(names) for _, _, names in os.walk(folder))
-    size = sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file())
-    print(f"{files} files, {size / 1e6:.0f} MB")
+    print(f"{totals_of(folder)}; in {tempfile.gettempdir()}", flush=True)
     bare = bare_commands(folder, root / "bare")
-    print(f"bare commands: {bare:.1f} s")
+    print(f"bare commands: {bare:.1f} s", flush=True)
     original = keep_copy(folder, root / "originals") if check else None
     async with running_service(root) as service:
         found = time.perf_counter()
         await service.discover()
         print(f"discovery: {time.perf_counter() - found:.2f} s")
-        with watched_loop() as watch:
-            job = await service.until(await service.submit(folder), seconds=7200)
-        report(service, job["job_id"], bare)
+        with watched_loop() as watch, gauged() as gauge:
+            async with lateness() as late:
+                job = await service.until(await service.submit(folder), seconds=7200)
+        report(service, job["job_id"], bare, gauge)
         print(f"state: {job['status']}; longest turn of the event loop: {watch.longest[0][0] * 1000:.0f} ms")
-        print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+        print(f"a timer of the event loop was late by {_spread(late)}, load average {os.getloadavg()[0]:.1f}")
+        print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB", flush=True)
         if original is not None:
             extract(place.archive_of(folder), root / "restored")
             differences = compare(original, root / "restored" / folder.name)
             print(f"restored and compared: {'equal' if not differences else differences[:5]}")
 
 
-def report(service: Service, job_id: str, bare: float) -> None:
+def totals_of(folder: Path) -> str:
+    files = size = 0
+    for parent, _, names in os.walk(folder):
+        files += len(names)
+        size += sum(os.lstat(os.path.join(parent, name)).st_size for name in names)
+    return f"{files} files, {size / 1e6:.0f} MB"
+
+
+def report(service: Service, job_id: str, bare: float, gauge: Gauge) -> None:
     rows = query(service, "SELECT to_status, at FROM job_history WHERE job_id = ? ORDER BY id", job_id)
-    times = [(status, datetime.fromisoformat(at)) for status, at in rows]
+    times = [(status, from_text(at).timestamp()) for status, at in rows]
     for (status, begun), (_, ended) in pairwise(times):
         if status in STAGES:
-            print(f"  {status:17s} {(ended - begun).total_seconds():8.2f} s")
-    total = (times[-1][1] - times[0][1]).total_seconds()
-    print(f"product: {total:.1f} s = {total / bare:.2f} x the bare commands")
+            resident, own, tools = gauge.between(begun, ended)
+            print(
+                f"  {status:17s} {ended - begun:8.2f} s; processor {own:7.2f} s of its own, {tools:7.2f} s of its "
+                f"tools; memory {resident / 1e6:4.0f} MB"
+            )
+    _, own, tools = gauge.between(times[0][1], times[-1][1])
+    total = times[-1][1] - times[0][1]
+    print(f"product: {total:.1f} s = {total / bare:.2f} x the bare commands; processor {own + tools:.1f} s")
+
+
+def _spread(late: Sequence[float]) -> str:
+    """Of a sorted list of seconds."""
+    middle, most = late[len(late) // 2], late[len(late) * 99 // 100]
+    return f"p50 {middle * 1000:.1f} ms, p99 {most * 1000:.1f} ms, at most {late[-1] * 1000:.1f} ms"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--files", type=int, default=20_000, help="small files in one folder (100000 in full)")
-    parser.add_argument("--megabytes", type=int, default=500, help="one large file (5000 in full)")
+    parser.add_argument("--files", type=int, default=20_000, help="small files in one job (100000 in full), 0 for none")
+    parser.add_argument("--file-bytes", type=int, default=4_600, help="of each of them, about")
+    parser.add_argument("--flat", action="store_true", help="all of them in one folder, not a thousand to each")
+    parser.add_argument("--megabytes", type=int, default=500, help="one large file (5000 in full), 0 for none")
     parser.add_argument("--no-check", action="store_true", help="do not restore and compare")
     arguments = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}")
-    builders = (many_small_files(arguments.files), one_large_file(arguments.megabytes * 1_000_000))
+    builders: list[Builder] = []
+    if arguments.files:
+        builders.append(many_small_files(arguments.files, size=arguments.file_bytes, flat=arguments.flat))
+    if arguments.megabytes:
+        builders.append(one_large_file(arguments.megabytes * 1_000_000))
     for build in builders:
         with tempfile.TemporaryDirectory(prefix="bench-") as root:
             asyncio.run(through_the_product(Path(root), build, check=not arguments.no_check))
-    subprocess.run([sys.executable, "-m", "tests.bench.load"], check=True)
 
 
 if __name__ == "__main__":
