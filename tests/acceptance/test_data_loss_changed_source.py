@@ -78,7 +78,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "a file is rewritten in the same size": (edit_in_the_same_size, "'one.mov' modification time changed"),
     "a file is rewritten in the same size and time": (edit_unseen, "'one.mov' content changed"),
     "a file is removed": (remove, "'one.mov' removed"),
-    "a file is renamed": (rename, "'one.mov' removed; 'eno.mov' added"),
+    "a file is renamed": (rename, "'eno.mov' added; 'one.mov' removed"),
     "a file becomes a link": (replace_file_by_link, "'one.mov' was a file, now a link"),
     "a folder becomes a link": (replace_subfolder_by_link, "'sub' was a dir, now a link"),
     "a link leads elsewhere": (redirect_link, "'link' link target changed"),

@@ -6,23 +6,18 @@ import os
 import stat
 import subprocess
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from cs_archiver.demo.compare import compare
 from cs_archiver.domain.manifest import EntryKind, Seen
+from cs_archiver.domain.packed import PackedTree
 from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Temporary
 from cs_archiver.tools import copier
-from cs_archiver.tools.disk import (
-    Digest,
-    local_error,
-    make_folders,
-    source_error,
-    sync_file,
-    sync_folder,
-)
+from cs_archiver.tools.disk import local_error, make_folders, source_error, sync_file, sync_folder
+from cs_archiver.tools.fixity import Digest
 from cs_archiver.tools.removal import write_durably
 from cs_archiver.tools.threads import Stopped, Work
 from cs_archiver.tools.tree import scan_tree
@@ -80,17 +75,18 @@ def until_the_next_tick(beside: Path) -> None:
     probe.unlink()
 
 
-def entries_of(source: Path) -> list[Seen]:
+def entries_of(source: Path) -> PackedTree:
     until_the_next_tick(source)
     return scan_tree(os.fsencode(source), threads=2, work=Work()).entries
 
 
 def copy_files(
-    source: Path, destination: Path, entries: list[Seen], *, threads: int = 3, work: Work | None = None
+    source: Path, destination: Path, entries: Iterable[Seen], *, threads: int = 3, work: Work | None = None
 ) -> dict[bytes, Digest]:
-    return copier.copy_files(
-        os.fsencode(source), os.fsencode(destination), entries, threads=threads, work=work or Work()
-    )
+    roots = (os.fsencode(source), os.fsencode(destination))
+    digests = copier.copy_files(*roots, entries, threads=threads, work=work or Work())
+    files = [entry.path for entry in entries if entry.kind is EntryKind.FILE]
+    return dict(zip(files, digests, strict=True))
 
 
 def copy_tree(source: Path, destination: Path, *, threads: int) -> dict[bytes, Digest]:
@@ -150,7 +146,8 @@ def test_the_bytes_are_counted_as_they_are_read(source: Path, destination: Path)
 
 def test_folders_may_come_after_what_they_hold(source: Path, destination: Path) -> None:
     plant_awkward_tree(source)
-    entries = entries_of(source)[::-1]
+    folders = entries_of(source).folders
+    entries = PackedTree({folder: folders[folder] for folder in reversed(list(folders))})
     copier.make_folders_and_links(os.fsencode(destination), entries)
     copy_files(source, destination, entries)
     copier.finish_folders(os.fsencode(destination), entries)
@@ -204,7 +201,7 @@ def test_a_file_rewritten_while_it_is_copied_is_an_error_although_size_and_time_
     def meddle() -> None:
         with path.open("r+b") as file:
             file.write(b"y" * 5_000_000)
-        os.utime(path, ns=(0, entries[0].mtime_ns))
+        os.utime(path, ns=(0, next(iter(entries)).mtime_ns))
 
     with pytest.raises(Temporary):
         copy_files(source, destination, entries, work=Meddling(meddle))

@@ -74,7 +74,11 @@ def approve(root: Path) -> ApprovedDeletion:
     scan = scan_tree(os.fsencode(root), threads=2, work=Work())
     assert scan.unreadable == []
     until_the_next_tick(root)
-    return ApprovedDeletion(os.fsencode(root), scan.inode, scan.device, sorted(scan.entries))
+    return ApprovedDeletion(os.fsencode(root), scan.inode, scan.device, scan.entries)
+
+
+def only_the_first(approved: ApprovedDeletion) -> ApprovedDeletion:
+    return replace(approved, entries=list(approved.entries)[:1])
 
 
 def delete(approved: ApprovedDeletion, work: Work | None = None) -> Removed:
@@ -178,8 +182,7 @@ def test_a_file_of_two_names_that_is_edited_between_the_two_is_kept(root: Path) 
     write(root, b"first", b"as it was verified")
     os.link(root / "first", root / "second")
     approved, status = approve(root), (root / "first").stat()
-    first = replace(approved, entries=approved.entries[:1])
-    assert delete(first).files == 1
+    assert delete(only_the_first(approved)).files == 1
     until_the_next_tick(root)
     with (root / "second").open("r+b") as file:
         file.write(b"AS IT WAS REWRITTEN"[: status.st_size])
@@ -194,7 +197,7 @@ def test_a_deletion_of_several_names_goes_on_where_it_was(root: Path) -> None:
     for name in ("second", "third"):
         os.link(root / "first", root / name)
     approved = approve(root)
-    assert delete(replace(approved, entries=approved.entries[:1])).files == 1
+    assert delete(only_the_first(approved)).files == 1
     until_the_next_tick(root)
     assert delete(approved).files == 2
     assert left(root) == set()

@@ -18,7 +18,7 @@ import pytest
 
 from cs_archiver.errors import DiskFull, NeedsOperator, Permanent, Temporary
 from cs_archiver.tools.process import Processes
-from cs_archiver.tools.sevenzip import OLDEST_VERSION, SevenZip, shown_name
+from cs_archiver.tools.sevenzip import OLDEST_VERSION, Listed, SevenZip, shown_name
 from cs_archiver.tools.sevenzip_commands import Compression
 
 pytestmark = pytest.mark.skipif(shutil.which("7z") is None, reason="7z is not installed")
@@ -111,8 +111,14 @@ def expected_of(folder: Path) -> list[tuple[bytes, str, int, int | None]]:
     return sorted(expected, key=repr)
 
 
+async def entries_of(sevenzip: SevenZip, archive: Path) -> list[Listed]:
+    found: list[Listed] = []
+    await sevenzip.list(os.fsencode(archive), on_entries=found.extend)
+    return found
+
+
 async def listed(sevenzip: SevenZip, archive: Path) -> list[tuple[bytes, str, int, int | None]]:
-    return sorted(map(tuple, await sevenzip.list(os.fsencode(archive))), key=repr)  # type: ignore[arg-type]
+    return sorted(map(tuple, await entries_of(sevenzip, archive)), key=repr)  # type: ignore[arg-type]
 
 
 async def test_the_installed_version_is_new_enough(sevenzip: SevenZip) -> None:
@@ -189,7 +195,7 @@ async def test_hostile_names_come_back_as_shown_name_says(sevenzip: SevenZip, tm
 
     await pack(sevenzip, tmp_path / "hostile", archive)
 
-    listing = await sevenzip.list(os.fsencode(archive))
+    listing = await entries_of(sevenzip, archive)
     assert sorted(entry.path for entry in listing) == sorted(
         [b"hostile", *(shown_name(b"hostile/" + name) for name in HOSTILE)]
     )
@@ -328,7 +334,7 @@ async def test_a_killed_7z_is_temporary_and_what_it_leaves_is_no_archive(
     with pytest.raises(Temporary, match="damaged"):
         await check(sevenzip, archive)
     with pytest.raises(Temporary, match="damaged"):
-        await sevenzip.list(os.fsencode(archive))
+        await entries_of(sevenzip, archive)
 
 
 async def test_a_full_disk_is_told_apart(sevenzip: SevenZip, folder: Path, small_disk: Path) -> None:
@@ -377,14 +383,14 @@ async def test_an_archive_of_another_kind_does_not_pass_the_test(sevenzip: Seven
     with pytest.raises(Temporary):
         await check(sevenzip, archive)
     with pytest.raises(Temporary):
-        await sevenzip.list(os.fsencode(archive))
+        await entries_of(sevenzip, archive)
 
 
 async def test_a_missing_archive_is_no_sound_archive(sevenzip: SevenZip, archive: Path) -> None:
     with pytest.raises(Temporary):
         await check(sevenzip, archive)
     with pytest.raises(Temporary):
-        await sevenzip.list(os.fsencode(archive))
+        await entries_of(sevenzip, archive)
 
 
 async def test_listing_many_entries_keeps_the_loop_free(sevenzip: SevenZip, tmp_path: Path, archive: Path) -> None:
@@ -407,7 +413,7 @@ async def test_listing_many_entries_keeps_the_loop_free(sevenzip: SevenZip, tmp_
     gc.disable()
     try:
         watcher = asyncio.create_task(watch())
-        listing = await sevenzip.list(os.fsencode(archive))
+        listing = await entries_of(sevenzip, archive)
         watcher.cancel()
     finally:
         gc.enable()

@@ -21,11 +21,13 @@ from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import Entry, EntryKind
 from cs_archiver.domain.marker import Stored, marker_text
+from cs_archiver.domain.packed import Manifest, Packed
 from cs_archiver.errors import NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.source import SourceLook, temporary_marker_name
-from cs_archiver.tools.disk import digest_of_file, free_bytes, open_regular
+from cs_archiver.tools.disk import free_bytes, open_regular
+from cs_archiver.tools.fixity import digest_of_file
 from cs_archiver.tools.nas import NasProbe
 from cs_archiver.tools.threads import Stopped, Work
 from cs_archiver.tools.tree import FreshLook, Scan, hash_tree, look_again, scan_tree
@@ -64,7 +66,8 @@ def find(root: Path) -> dict[bytes, Listed]:
 def scanned(root: Path, *, threads: int = 4) -> dict[bytes, Listed]:
     result = scan(root, threads=threads)
     assert result.unreadable == []
-    assert len({entry.path for entry in result.entries}) == len(result.entries), "an entry was found twice"
+    paths = [entry.path for entry in result.entries]
+    assert paths == sorted(set(paths)), "an entry was found twice, or out of order"
     return {
         entry.path: (entry.kind, entry.size, entry.mtime_ns, entry.inode, entry.mode, entry.links, entry.target)
         for entry in result.entries
@@ -149,7 +152,7 @@ def test_a_folder_of_20000_files_is_found_whole(root: Path) -> None:
 
 def test_an_empty_folder_is_empty_and_readable(root: Path) -> None:
     result = scan(root)
-    assert (result.entries, result.unreadable, result.total) == ([], [], (0, 0))
+    assert (list(result.entries), result.unreadable, result.total) == ([], [], (0, 0))
 
 
 def test_loops_of_links_are_not_followed(root: Path) -> None:
@@ -171,7 +174,7 @@ def test_a_deep_tree_is_found_to_its_end(root: Path) -> None:
     deep = root / "/".join("d" * 100 for _ in range(30))
     deep.mkdir(parents=True)
     write(deep, b"bottom", b"x")
-    assert len(scan(root).entries) == 31
+    assert len(list(scan(root).entries)) == 31
 
 
 @pytest.mark.parametrize("make", [os.symlink, lambda target, path: shutil.copy(__file__, path)])
@@ -251,9 +254,11 @@ def test_a_scan_leaves_no_file_open(root: Path) -> None:
 def test_digests_are_those_of_the_content(root: Path) -> None:
     plant_awkward_tree(root)
     work = Work()
-    digests = hash_tree(os.fsencode(root), scan(root).entries, threads=4, work=work)
+    entries = scan(root).entries
+    digests = hash_tree(os.fsencode(root), entries, threads=4, work=work)
     files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
-    assert digests == {
+    names = [entry.path for entry in entries if entry.kind is EntryKind.FILE]
+    assert dict(zip(names, digests, strict=True)) == {
         os.fsencode(path.relative_to(root)): (
             len(content := path.read_bytes()),
             zlib.crc32(content),
@@ -309,7 +314,7 @@ def until_the_next_tick(beside: Path) -> None:
     probe.unlink()
 
 
-def manifest_of(root: Path) -> list[Entry]:
+def manifest_of(root: Path) -> Manifest:
     """Made by other means than the product's: pathlib and hashlib."""
     entries = []
     for path in sorted(root.rglob("*")):
@@ -325,7 +330,7 @@ def manifest_of(root: Path) -> list[Entry]:
             entry = Entry(name, EntryKind.FILE, status.st_size, status.st_mtime_ns, mode, None, 0, digest)
         entries.append(entry)
     until_the_next_tick(root)
-    return entries
+    return Packed.of(Entry, sorted(entries))
 
 
 @pytest.fixture
@@ -340,7 +345,7 @@ def planted(root: Path) -> Path:
 
 def look(
     root: Path,
-    manifest: list[Entry],
+    manifest: Manifest,
     *,
     ignore: frozenset[bytes] = frozenset(),
     gone_is_fine: bool = False,
@@ -538,7 +543,7 @@ def places(root: Path) -> Places:
     return Places(root.parent, root, root / "temp", root / "archives", root / "failed", "/")
 
 
-async def look_of(job: Job, root: Path, manifest: list[Entry], *, deletion_begun: bool) -> FreshLook:
+async def look_of(job: Job, root: Path, manifest: Manifest, *, deletion_begun: bool) -> FreshLook:
     nas = Nas(places(root), NasProbe(root.parent, timeout_seconds=10))
     source = SourceLook(places(root), nas, threads=2, read_content=True)
     return await source.look(job, manifest, Silent(), deletion_begun=deletion_begun)

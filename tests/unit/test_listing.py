@@ -1,5 +1,6 @@
 """What 7z lists against the manifest: a missing, an extra and an altered entry are all found."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cs_archiver.domain.manifest import Entry, EntryKind
-from cs_archiver.stages.verify import listing_problem
+from cs_archiver.domain.packed import Packed
+from cs_archiver.stages.verify import ListingComparison
 from cs_archiver.tools.sevenzip import Listed
 
 ROOT = b"My Folder"
@@ -36,8 +38,13 @@ LISTED = [
 ]
 
 
-def problem(listed: list[Listed], manifest: list[Entry] | None = None) -> str | None:
-    return listing_problem(MANIFEST if manifest is None else manifest, listed, root=ROOT)
+def problem(listed: list[Listed], manifest: list[Entry] | None = None, *, root: bytes = ROOT) -> str | None:
+    """As it is listed in two pieces."""
+    entries = MANIFEST if manifest is None else manifest
+    comparison = ListingComparison(Packed.of(Entry, entries), root=root)
+    comparison.take(listed[:2])
+    comparison.take(listed[2:])
+    return comparison.problem()
 
 
 def test_a_listing_of_just_the_manifest_is_no_problem_in_any_order() -> None:
@@ -85,7 +92,7 @@ def test_two_files_that_swapped_their_contents_are_found() -> None:
 
 
 def test_an_archive_of_another_folder_is_found() -> None:
-    assert listing_problem(MANIFEST, LISTED, root=b"Other Folder") is not None
+    assert problem(LISTED, root=b"Other Folder") is not None
 
 
 def test_an_empty_listing_and_an_empty_manifest_are_no_match() -> None:
@@ -136,3 +143,44 @@ def test_any_listing_is_accepted_only_if_it_is_the_manifests_own(manifest: list[
     other = data.draw(st.sampled_from([*own, Listed(b"My Folder/zzzz", "file", 1, 1)]))
     assume(other != own[index])
     assert problem([*own[:index], other, *own[index + 1 :]], manifest) is not None
+
+
+LISTINGS = st.lists(
+    st.builds(
+        Listed,
+        st.sampled_from([ROOT, b"My Folder/a", b"My Folder/b", b"My Folder/_"]),
+        st.sampled_from(["file", "dir", "link"]),
+        st.integers(0, 2),
+        st.sampled_from([None, 0, 1]),
+    ),
+    max_size=10,
+)
+
+
+@given(st.lists(ENTRIES, max_size=8, unique_by=lambda entry: entry.path), LISTINGS)
+def test_what_is_missing_and_what_is_extra_is_counted_as_with_all_of_both_at_hand(
+    manifest: list[Entry], listed: list[Listed]
+) -> None:
+    wanted = Counter([(ROOT, "dir", 0, None), *map(tuple, map(as_listed, manifest))])
+    found = Counter(map(tuple, listed))
+    told = problem(listed, manifest)
+    missing, extra = (wanted - found).total(), (found - wanted).total()
+    if missing or extra:
+        assert told is not None
+        assert told.startswith(f"{missing} entr")
+        assert f"{extra} not in the manifest" in told
+    else:
+        assert told is None
+
+
+def test_what_was_compared_is_forgotten_so_that_a_million_entries_take_no_room() -> None:
+    folders = [folder(b"%03d" % number) for number in range(100)]
+    files = [file(b"%03d/%02d" % (number, of_it), 1 + of_it) for number in range(100) for of_it in range(20)]
+    manifest = sorted([*folders, *files])
+    comparison = ListingComparison(Packed.of(Entry, manifest), root=ROOT)
+    most = 0
+    for listed in [Listed(ROOT, "dir", 0, None), *map(as_listed, [*folders, *files])]:  # as 7z lists them
+        comparison.take([listed])
+        most = max(most, comparison._missing.total() + comparison._extra.total())
+    assert comparison.problem() is None
+    assert most == 0

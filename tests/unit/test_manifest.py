@@ -1,5 +1,8 @@
 """The comparison of two looks at a folder: no change goes unseen, and every path can be told from every other."""
 
+from collections.abc import Iterable
+from typing import TypeVar
+
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -10,11 +13,13 @@ from cs_archiver.domain.manifest import (
     EntryKind,
     Seen,
     changes,
-    changes_since_sealed,
     described,
+    paired,
     shown,
     totals,
 )
+
+_E = TypeVar("_E", Seen, Entry)
 
 FILE = Seen(b"a/file", EntryKind.FILE, 5, 1_000, 2_000, 77, 0o644, 1, None)
 FOLDER = Seen(b"a", EntryKind.DIR, 0, 1_000, 2_000, 78, 0o755, 2, None)
@@ -54,9 +59,13 @@ def meaning(entry: Seen) -> tuple[object, ...]:
     return (entry.kind.value, entry.size, entry.mtime_ns, entry.target)
 
 
-def test_the_same_tree_in_any_order_is_unchanged() -> None:
-    assert changes(ALL, list(reversed(ALL))) == []
-    assert changes_since_sealed([sealed(entry) for entry in ALL], reversed(ALL)) == []
+def by_path(entries: Iterable[_E]) -> list[_E]:
+    return sorted(entries, key=lambda entry: entry.path)
+
+
+def test_the_same_tree_is_unchanged() -> None:
+    assert changes(ALL, ALL) == []
+    assert changes([sealed(entry) for entry in ALL], ALL) == []
 
 
 @pytest.mark.parametrize(
@@ -74,18 +83,28 @@ def test_the_same_tree_in_any_order_is_unchanged() -> None:
 )
 def test_each_kind_of_change_is_seen_and_named(now: list[Seen], what: Difference) -> None:
     assert changes(ALL, now) == [what]
-    assert changes_since_sealed([sealed(entry) for entry in ALL], now) == [what]
+    assert changes([sealed(entry) for entry in ALL], now) == [what]
 
 
 def test_a_renamed_file_is_one_removed_and_one_added() -> None:
     now = [FOLDER, FILE._replace(path=b"a/FILE"), LINK]
-    assert changes(ALL, now) == [Difference(b"a/file", "removed"), Difference(b"a/FILE", "added")]
+    assert changes(ALL, now) == [Difference(b"a/FILE", "added"), Difference(b"a/file", "removed")]
+
+
+def test_once_a_deletion_began_only_what_is_gone_is_no_change() -> None:
+    assert changes(ALL, [LINK], gone_is_fine=True) == []
+    assert changes(ALL, [], gone_is_fine=True) == []
+    now = [FILE._replace(path=b"a/FILE"), FILE._replace(size=6)]
+    assert changes(ALL, now, gone_is_fine=True) == [
+        Difference(b"a/FILE", "added"),
+        Difference(b"a/file", "size 5 -> 6 bytes"),
+    ]
 
 
 def test_the_time_of_a_folder_does_not_count() -> None:
     now = [FOLDER._replace(mtime_ns=5, ctime_ns=6), FILE, LINK]
     assert changes(ALL, now) == []
-    assert changes_since_sealed([sealed(entry) for entry in ALL], now) == []
+    assert changes([sealed(entry) for entry in ALL], now) == []
 
 
 def test_an_emptied_folder_is_a_change() -> None:
@@ -99,17 +118,53 @@ def test_exactly_the_paths_that_differ_are_told_up_to_the_limit(
 ) -> None:
     was, now = ({entry.path: meaning(entry) for entry in tree} for tree in (before, after))
     differing = {path for path in was.keys() | now.keys() if was.get(path) != now.get(path)}
+    before, after = by_path(before), by_path(after)
     for found in (
         changes(before, after, limit=limit),
-        changes_since_sealed([sealed(entry) for entry in before], after, limit=limit),
+        changes([sealed(entry) for entry in before], after, limit=limit),
     ):
         assert len(found) == min(limit, len(differing))
         assert {difference.path for difference in found} <= differing
         assert len({difference.path for difference in found}) == len(found)
 
 
+@given(TREES, TREES)
+def test_what_a_deletion_took_away_and_nothing_else_is_let_pass(before: list[Seen], after: list[Seen]) -> None:
+    was, now = ({entry.path: meaning(entry) for entry in tree} for tree in (before, after))
+    differing = [path for path in sorted(now) if was.get(path) != now[path]]
+    found = changes([sealed(entry) for entry in by_path(before)], by_path(after), gone_is_fine=True)
+    assert [difference.path for difference in found] == differing
+
+
+@given(TREES, TREES)
+def test_two_trees_side_by_side_are_both_whole_and_what_belongs_together_is_together(
+    one: list[Seen], other: list[Seen]
+) -> None:
+    pairs = list(paired(by_path(one), by_path(other)))
+    assert [entry for entry, _ in pairs if entry] == by_path(one)
+    assert [entry for _, entry in pairs if entry] == by_path(other)
+    paths = {entry.path for entry in one} & {entry.path for entry in other}
+    assert {entry.path for entry, facing in pairs if entry and facing and entry.path == facing.path} == paths
+    assert all(entry.path == facing.path for entry, facing in pairs if entry and facing)
+
+
+@given(TREES, st.data())
+def test_a_tree_out_of_order_can_look_changed_but_no_change_is_hidden_by_it(
+    before: list[Seen], data: st.DataObject
+) -> None:
+    after = data.draw(st.permutations(before))
+    altered = [entry._replace(size=entry.size + 1) for entry in after[:1]] + after[1:]
+    pairs = list(paired(by_path(before), after))
+    assert sorted(entry for entry, _ in pairs if entry) == sorted(before)
+    assert sorted(entry for _, entry in pairs if entry) == sorted(before)
+    if before:
+        assert changes(by_path(before), altered)
+        assert changes(by_path(before), altered, gone_is_fine=True)
+        assert changes(by_path(before), after[1:])
+
+
 def test_a_million_changes_are_not_all_listed() -> None:
-    many = [FILE._replace(path=b"%d" % number) for number in range(1000)]
+    many = [FILE._replace(path=b"%03d" % number) for number in range(1000)]
     assert len(changes(many, [])) == 20
     assert len(changes([], many)) == 20
 

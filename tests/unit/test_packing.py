@@ -1,5 +1,7 @@
 """What `auto` compresses and what it stores: by kind and by samples, and in how many runs of 7-Zip."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,38 +9,64 @@ from hypothesis import strategies as st
 from cs_archiver.domain.manifest import EntryKind, Seen, Totals
 from cs_archiver.domain.packing import (
     BLOCK_BYTES,
-    Family,
     Mode,
     Plan,
     Sample,
     block_offsets,
     families,
+    family_of,
     first_share,
     is_listable,
     plan,
     shrinks,
 )
 
-GAINS, GAINS_NOTHING = Sample(1000, 400), Sample(1000, 1001)
-
 
 def a_file(path: bytes, size: int = 1000) -> Seen:
     return Seen(path, EntryKind.FILE, size, 0, 0, 1, 0o644, 1, None)
 
 
-def judged(*verdicts: tuple[bytes, int, Sample]) -> list[tuple[Family, Sample]]:
-    return [(Family([a_file(path, size)], [a_file(path, size)]), sample) for path, size, sample in verdicts]
+Planned = tuple[Mode, list[bytes], Totals, Totals]
+
+
+def planned(folder_name: bytes, *verdicts: tuple[bytes, int, bool]) -> Planned:
+    """For small files, each the only one of its type."""
+    entries = [a_file(path, size) for path, size, _ in verdicts]
+    gains = {family_of(entry) or b"": gain for entry, (_, _, gain) in zip(entries, verdicts, strict=True)}
+    assert len(gains) == len(verdicts)
+    mode, listed, compressed, stored = plan(folder_name, entries, gains)
+    return mode, list(listed), compressed, stored
 
 
 def test_large_files_are_judged_one_by_one_and_small_ones_by_their_type() -> None:
     large = [a_file(b"one.MOV", 2**20), a_file(b"two.mov", 2**28)]
     small = [a_file(b"sub.d/%d.JPG" % number) for number in range(100)] + [a_file(b"x.jpg"), a_file(b"sub.d/none")]
 
-    found = families([*large, *small, a_file(b"empty.jpg", 0), a_file(b"no", 5)._replace(kind=EntryKind.LINK)])
+    nothing = [a_file(b"empty.jpg", 0), a_file(b"no", 5)._replace(kind=EntryKind.LINK)]
 
-    assert [family.files for family in found] == [[large[0]], [large[1]], small[:101], small[101:]]
-    assert 10 <= len(found[2].probes) <= 16
-    assert set(found[2].probes) <= set(found[2].files)
+    found = {family.name: list(family.probes) for family in families([*small, *large, *nothing])}
+
+    assert [family_of(entry) for entry in nothing] == [None, None]
+    assert [family_of(entry) for entry in small] == [b".jpg"] * 101 + [b""]
+    assert found == {
+        **{family_of(entry): [entry] for entry in large},
+        b".jpg": small[:101:8],
+        b"": [small[101]],
+    }
+
+
+def test_a_large_file_named_like_a_type_is_judged_by_itself() -> None:
+    large, small = a_file(b".jpg", 2**20), a_file(b"one.jpg")
+    assert [list(family.probes) for family in families([large, small])] == [[large], [small]]
+
+
+@given(st.integers(1, 2000))
+def test_probes_are_few_and_evenly_spread(files: int) -> None:
+    (family,) = families(a_file(b"%d.jpg" % number) for number in range(files))
+    numbers = [int(entry.path.removesuffix(b".jpg")) for entry in family.probes]
+    (step,) = {after - before for before, after in pairwise(numbers)} or {1}
+    assert numbers == list(range(0, files, step))
+    assert min(files, 9) <= len(numbers) <= 16
 
 
 @given(st.integers(0, 2**50))
@@ -56,24 +84,24 @@ def test_what_shrinks_by_less_than_one_percent_is_stored(left: int, expected: bo
 
 
 def test_a_folder_of_one_sort_is_packed_in_one_run() -> None:
-    assert plan(b"F", judged((b"a", 7, GAINS))) == Plan(Mode.FAST, [], Totals(1, 7), Totals(0, 0))
-    assert plan(b"F", judged((b"a", 7, GAINS_NOTHING))) == Plan(Mode.STORE, [], Totals(0, 0), Totals(1, 7))
-    assert plan(b"F", []) == Plan(Mode.FAST, [], Totals(0, 0), Totals(0, 0))
+    assert planned(b"F", (b"a", 7, True)) == (Mode.FAST, [], Totals(1, 7), Totals(0, 0))
+    assert planned(b"F", (b"a", 7, False)) == (Mode.STORE, [], Totals(0, 0), Totals(1, 7))
+    assert planned(b"F") == (Mode.FAST, [], Totals(0, 0), Totals(0, 0))
 
 
 def test_a_folder_of_both_sorts_lists_what_is_compressed() -> None:
-    found = plan(b"F", judged((b"a.txt", 10, GAINS), (b"b.mov", 90, GAINS_NOTHING)))
+    found = planned(b"F", (b"a.txt", 10, True), (b"b.mov", 90, False))
 
-    assert found == Plan(Mode.AUTO, [b"a.txt"], Totals(1, 10), Totals(1, 90))
+    assert found == (Mode.AUTO, [b"a.txt"], Totals(1, 10), Totals(1, 90))
 
 
 def test_what_no_list_can_name_is_stored_only_while_it_is_little() -> None:
-    little = judged((b"a.txt", 10, GAINS), (b"new\nline", 1, GAINS), (b"b.mov", 989, GAINS_NOTHING))
-    much = judged((b"a.txt", 10, GAINS), (b"new\nline", 11, GAINS), (b"b.mov", 979, GAINS_NOTHING))
+    little = ((b"a.txt", 10, True), (b"new\nline", 1, True), (b"b.mov", 989, False))
+    much = ((b"a.txt", 10, True), (b"new\nline", 11, True), (b"b.mov", 979, False))
 
-    assert plan(b"F", little) == Plan(Mode.AUTO, [b"a.txt"], Totals(1, 10), Totals(2, 990))
-    assert plan(b"F", much).mode is Mode.FAST
-    assert plan(b"F\xff", little).mode is Mode.FAST
+    assert planned(b"F", *little) == (Mode.AUTO, [b"a.txt"], Totals(1, 10), Totals(2, 990))
+    assert planned(b"F", *much)[0] is Mode.FAST
+    assert planned(b"F\xff", *little)[0] is Mode.FAST
 
 
 @pytest.mark.parametrize("path", [b"F/a b", b"F/ a", b'F/"a"', b"F/@a", b"F/a*?", "F/é €".encode()])

@@ -127,23 +127,27 @@ def test_an_archive_that_is_not_the_whole_file_is_not_sound() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 7, 64, len(LISTING)])
 def test_a_listing_is_understood_however_it_is_cut(size: int) -> None:
-    parser = ListingParser()
+    found: list[Listed] = []
+    parser = ListingParser(found.extend)
 
     for start in range(0, len(LISTING), size):
         parser.feed(LISTING[start : start + size])
+    parser.close()
 
-    assert parser.close() == LISTED
+    assert found == LISTED
 
 
 def test_a_listing_without_any_content_has_no_line_for_the_crc() -> None:
-    parser = ListingParser()
+    found: list[Listed] = []
+    parser = ListingParser(found.extend)
     parser.feed(LISTING[: LISTING.index(b"Path = src/Path")].replace(b"CRC = \n", b""))
+    parser.close()
 
-    assert parser.close() == LISTED[:2]
+    assert found == LISTED[:2]
 
 
 def test_a_listing_cut_off_inside_an_entry_is_refused() -> None:
-    parser = ListingParser()
+    parser = ListingParser(lambda _entries: None)
     parser.feed(LISTING[:-60])
 
     with pytest.raises(Permanent):
@@ -153,7 +157,7 @@ def test_a_listing_cut_off_inside_an_entry_is_refused() -> None:
 @pytest.mark.parametrize("kind", [b"p", b"s", b"c", b"b"])
 def test_a_special_file_in_a_listing_is_refused(kind: bytes) -> None:
     with pytest.raises(Permanent, match="no file, folder or link"):
-        ListingParser().feed(LISTING.replace(b"-rw-r--r--", kind + b"rw-r--r--"))
+        ListingParser(lambda _entries: None).feed(LISTING.replace(b"-rw-r--r--", kind + b"rw-r--r--"))
 
 
 def test_only_a_newline_is_shown_otherwise() -> None:

@@ -1,7 +1,7 @@
 """What was archived, file by file: manifests, submissions, the evidence, and the catalogue kept for good."""
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -15,6 +15,7 @@ from cs_archiver.db.connection import Connection
 from cs_archiver.db.database import Database
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import Entry, EntryKind, Totals
+from cs_archiver.domain.packed import Manifest, Packed, Part, pack
 from cs_archiver.domain.states import FINAL
 from cs_archiver.domain.verification import Check
 
@@ -54,7 +55,7 @@ class Catalogue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def seal_manifest(self, job: Job, entries: Sequence[Entry], total: Totals) -> int:
+    async def seal_manifest(self, job: Job, entries: Iterable[Entry], total: Totals) -> int:
         """Store the manifest of this attempt, all or nothing; gives back its id."""
         async with self._database.write() as connection:
             insert = tables.manifests.insert().values(
@@ -70,18 +71,16 @@ class Catalogue:
                 await connection.execute(_ENTRIES.insert(), rows)
         return manifest_id
 
-    async def manifest(self, manifest_id: int) -> list[Entry]:
-        return [entry async for entry in self._stream(manifest_id)]
-
-    async def _stream(self, manifest_id: int) -> AsyncIterator[Entry]:
+    async def manifest(self, manifest_id: int) -> Manifest:
         columns = [_ENTRIES.c[name] for name in Entry._fields]
         query = select(*columns).where(_ENTRIES.c.manifest_id == manifest_id).order_by(_ENTRIES.c.path).limit(_CHUNK)
+        parts: list[Part] = []
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
             while rows:
-                for path, kind, *rest in rows:
-                    yield Entry(path, EntryKind(kind), *rest)
+                parts.append(pack([Entry(path, EntryKind(kind), *rest) for path, kind, *rest in rows]))
                 rows = (await connection.execute(query.where(_ENTRIES.c.path > rows[-1][0]))).all()
+        return Packed(Entry, parts)
 
     async def add_upload(
         self, job: Job, *, submission_id: str, request: Mapping[str, Any], compares: Upload | None

@@ -1,6 +1,6 @@
 """The gate: the one decision whether a source may be deleted. Facts in, the reasons why not out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cs_archiver.domain.job import Job
@@ -28,7 +28,7 @@ class Facts:
 
 def facts_of(
     job: Job,
-    manifest: Sequence[Entry],
+    manifest: Iterable[Entry],
     checks: Sequence[Check],
     *,
     inode: int,

@@ -1,8 +1,9 @@
 """The list of what a folder holds, entry by entry, and the comparison of two of them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import NamedTuple
+from itertools import islice
+from typing import NamedTuple, TypeVar
 
 
 class EntryKind(StrEnum):
@@ -15,7 +16,7 @@ class EntryKind(StrEnum):
 class Seen(NamedTuple):
     """One entry as a scan found it. `path` is relative to the folder, as raw bytes: Linux names are bytes.
 
-    A NamedTuple, the smallest record there is: a folder may hold a million of them.
+    A folder may hold a million of them: many at a time are kept as domain.packed keeps them.
     """
 
     path: bytes
@@ -98,61 +99,64 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def changes(before: Iterable[Seen], after: Iterable[Seen], *, limit: int = 20) -> list[Difference]:
-    """What changed between two scans of one folder; empty if nothing did.
+_E = TypeVar("_E", bound=Seen | Entry)
+_O = TypeVar("_O", bound=Seen | Entry)
 
-    The times of folders count only for links and files: reading a NAS may touch a folder's own.
+
+def paired(one: Iterable[_E], other: Iterable[_O]) -> Iterator[tuple[_E | None, _O | None]]:
+    """Both side by side, each in the order of its paths: what has the same path together, and None where one has none.
+
+    Each entry comes exactly once. Were one of them out of order, some would find no partner: never a wrong one.
     """
-    return _differences(
-        {entry.path: _identity(entry) for entry in before},
-        {entry.path: _identity(entry) for entry in after},
-        limit,
-    )
+    others = iter(other)
+    facing = next(others, None)
+    for entry in one:
+        while facing is not None and facing.path < entry.path:
+            yield None, facing
+            facing = next(others, None)
+        if facing is not None and facing.path == entry.path:
+            yield entry, facing
+            facing = next(others, None)
+        else:
+            yield entry, None
+    while facing is not None:
+        yield None, facing
+        facing = next(others, None)
 
 
-def changes_since_sealed(manifest: Iterable[Entry], now: Iterable[Seen], *, limit: int = 20) -> list[Difference]:
-    """What differs between a sealed manifest and the folder now, by kind, size, mtime_ns and link target."""
-    return _differences(
-        {entry.path: _identity(entry) for entry in manifest},
-        {entry.path: _identity(entry) for entry in now},
-        limit,
-    )
+def changes(
+    before: Iterable[Seen | Entry], now: Iterable[Seen], *, gone_is_fine: bool = False, limit: int = 20
+) -> list[Difference]:
+    """What changed in a folder since an earlier scan, or since its manifest was sealed; empty if nothing did.
+
+    Both in the order of their paths. Compared are kind, size, mtime_ns and link target; the times of folders do not
+    count: reading a NAS may touch a folder's own. With `gone_is_fine` what is no longer there is no change.
+    """
+    return list(islice(_changes(before, now, gone_is_fine=gone_is_fine), limit))
 
 
-_Identity = tuple[EntryKind, int, int, bytes | None]
+def _changes(before: Iterable[Seen | Entry], now: Iterable[Seen], *, gone_is_fine: bool) -> Iterator[Difference]:
+    for was, entry in paired(before, now):
+        if was is None:
+            if entry is not None:
+                yield Difference(entry.path, "added")
+        elif entry is None:
+            if not gone_is_fine:
+                yield Difference(was.path, "removed")
+        elif (what := _change(was, entry)) is not None:
+            yield Difference(entry.path, what)
 
 
-def _identity(entry: Seen | Entry) -> _Identity:
-    mtime_ns = 0 if entry.kind is EntryKind.DIR else entry.mtime_ns
-    return (entry.kind, entry.size, mtime_ns, entry.target)
-
-
-def _differences(before: Mapping[bytes, _Identity], after: Mapping[bytes, _Identity], limit: int) -> list[Difference]:
-    found: list[Difference] = []
-    for path, identity in before.items():
-        other = after.get(path)
-        if other is None:
-            found.append(Difference(path, "removed"))
-        elif other != identity:
-            found.append(Difference(path, _describe(identity, other)))
-        if len(found) >= limit:
-            return found
-    for path in after:
-        if path not in before:
-            found.append(Difference(path, "added"))
-            if len(found) >= limit:
-                break
-    return found
-
-
-def _describe(before: _Identity, after: _Identity) -> str:
-    if before[0] is not after[0]:
-        return f"was a {before[0]}, now a {after[0]}"
-    if before[1] != after[1]:
-        return f"size {before[1]} -> {after[1]} bytes"
-    if before[3] != after[3]:
+def _change(was: Seen | Entry, now: Seen) -> str | None:
+    if was.kind is not now.kind:
+        return f"was a {was.kind}, now a {now.kind}"
+    if was.size != now.size:
+        return f"size {was.size} -> {now.size} bytes"
+    if was.target != now.target:
         return "link target changed"
-    return "modification time changed"
+    if was.mtime_ns != now.mtime_ns and now.kind is not EntryKind.DIR:
+        return "modification time changed"
+    return None
 
 
 def described(differences: Iterable[Difference], *, limit: int = 5) -> str:

@@ -1,11 +1,12 @@
 """What of a folder is worth compressing: decided by kind and by samples, never by name alone."""
 
 import posixpath
-from collections.abc import Iterable, Sequence
-from enum import StrEnum
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum, StrEnum, auto
 from typing import NamedTuple
 
-from cs_archiver.domain.manifest import EntryKind, Seen, Totals, totals
+from cs_archiver.domain.manifest import EntryKind, Seen, Totals
 
 BLOCK_BYTES = 16 * 1024
 # Storing runs about fifty times as fast as compressing.
@@ -33,35 +34,59 @@ class Sample(NamedTuple):
 
 
 class Family(NamedTuple):
-    """Files that are judged together, by what `probes`, some of them, hold."""
+    """Files that are judged together, by what `probes`, some of them, hold; `family_of` gives each this name."""
 
-    files: Sequence[Seen]
+    name: bytes
     probes: Sequence[Seen]
 
 
 class Plan(NamedTuple):
-    """How to pack. `listed` are the files to compress before all the rest is stored, in AUTO; else it is empty."""
+    """How to pack. `listed` are the files to compress before all the rest is stored, in AUTO; else it is empty.
+
+    It is to be walked through once.
+    """
 
     mode: Mode
-    listed: Sequence[bytes]
+    listed: Iterable[bytes]
     compressed: Totals
     stored: Totals
 
 
-def families(entries: Iterable[Seen]) -> list[Family]:
-    """Every file that holds something: a large one by itself, small ones with those of the same type."""
-    found: list[Family] = []
-    small: dict[bytes, list[Seen]] = {}
+def family_of(entry: Seen) -> bytes | None:
+    """A large file is judged by itself, small ones with those of the same type; None for what holds nothing."""
+    if entry.kind is not EntryKind.FILE or not entry.size:
+        return None
+    return b"/" + entry.path if entry.size >= _LARGE_BYTES else posixpath.splitext(entry.path)[1].lower()
+
+
+def families(entries: Iterable[Seen]) -> Iterator[Family]:
+    """Every family among the entries, that of a large file at once, the others when all entries are known."""
+    small: dict[bytes, _Spread] = {}
     for entry in entries:
-        if entry.kind is EntryKind.FILE and entry.size >= _LARGE_BYTES:
-            found.append(Family([entry], [entry]))
-        elif entry.kind is EntryKind.FILE and entry.size:
-            small.setdefault(posixpath.splitext(entry.path)[1].lower(), []).append(entry)
-    return [*found, *(Family(files, _spread(files)) for files in small.values())]
+        name = family_of(entry)
+        if name is not None and entry.size >= _LARGE_BYTES:
+            yield Family(name, [entry])
+        elif name is not None:
+            small.setdefault(name, _Spread()).take(entry)
+    for name, spread in small.items():
+        yield Family(name, spread.probes)
 
 
-def _spread(files: Sequence[Seen]) -> Sequence[Seen]:
-    return files[:: -(-len(files) // _FILES_OF_A_TYPE)]
+class _Spread:
+    """A few of many files, evenly spread, however many come: every other one is given up when there are too many."""
+
+    def __init__(self) -> None:
+        self.probes: list[Seen] = []
+        self._step = 1
+        self._taken = 0
+
+    def take(self, entry: Seen) -> None:
+        if self._taken % self._step == 0:
+            self.probes.append(entry)
+            if len(self.probes) > _FILES_OF_A_TYPE:
+                self.probes = self.probes[::2]
+                self._step *= 2
+        self._taken += 1
 
 
 def block_offsets(size: int) -> list[int]:
@@ -76,19 +101,40 @@ def shrinks(sample: Sample) -> bool:
     return not sample.taken or sample.left < sample.taken * _SHRINKS_BELOW
 
 
-def plan(folder_name: bytes, judged: Iterable[tuple[Family, Sample]]) -> Plan:
-    """One run of 7-Zip where all files are of one sort; two where both are there and can be told apart by a list."""
-    compressed: list[Seen] = []
-    stored: list[Seen] = []
-    for family, sample in judged:
-        (compressed if shrinks(sample) else stored).extend(family.files)
-    listed = [entry for entry in compressed if is_listable(folder_name + b"/" + entry.path)]
-    first, everything = totals(listed), totals([*compressed, *stored])
-    unlisted_bytes = totals(compressed).bytes - first.bytes
-    if not stored or unlisted_bytes > everything.bytes * (1 - _SHRINKS_BELOW):
-        return Plan(Mode.FAST, [], everything, totals([]))
+class _Sort(Enum):
+    LISTED = auto()  # compressed, and a list can name it
+    UNLISTED = auto()  # worth compressing, but no list can name it
+    STORED = auto()
+
+
+def plan(folder_name: bytes, entries: Iterable[Seen], gains: Mapping[bytes, bool]) -> Plan:
+    """One run of 7-Zip where all files are of one sort; two where both are there and can be told apart by a list.
+
+    `gains` says of each family whether compressing it would gain anything; `entries` is walked through twice.
+    """
+    files: Counter[_Sort] = Counter()
+    size: Counter[_Sort] = Counter()
+    for entry, sort in _sorted_out(folder_name, entries, gains):
+        files[sort] += 1
+        size[sort] += entry.size
+    everything = Totals(files.total(), size.total())
+    if not files[_Sort.STORED] or size[_Sort.UNLISTED] > everything.bytes * (1 - _SHRINKS_BELOW):
+        return Plan(Mode.FAST, [], everything, Totals(0, 0))
+    first = Totals(files[_Sort.LISTED], size[_Sort.LISTED])
     rest = Totals(everything.files - first.files, everything.bytes - first.bytes)
-    return Plan(Mode.AUTO if listed else Mode.STORE, [entry.path for entry in listed], first, rest)
+    listed = (entry.path for entry, sort in _sorted_out(folder_name, entries, gains) if sort is _Sort.LISTED)
+    return Plan(Mode.AUTO, listed, first, rest) if first.files else Plan(Mode.STORE, [], first, rest)
+
+
+def _sorted_out(
+    folder_name: bytes, entries: Iterable[Seen], gains: Mapping[bytes, bool]
+) -> Iterator[tuple[Seen, _Sort]]:
+    for entry in entries:
+        name = family_of(entry)
+        if name is not None and not gains[name]:
+            yield entry, _Sort.STORED
+        elif name is not None:
+            yield entry, _Sort.LISTED if is_listable(folder_name + b"/" + entry.path) else _Sort.UNLISTED
 
 
 def is_listable(path: bytes) -> bool:

@@ -222,16 +222,17 @@ class Previews:
 
 def _contents(root: bytes, threads: int, work: Work) -> Contents:
     scan = scan_tree(root, threads=threads, work=work)
-    kinds = {kind: [entry for entry in scan.entries if entry.kind is kind] for kind in EntryKind}
-    links = [entry for entry in kinds[EntryKind.LINK] if leads_out(entry.path, entry.target or b"", folder=root)]
+    of_kind = scan.entries.of_kind
+    leading_out = (link for link in of_kind(EntryKind.LINK) if leads_out(link.path, link.target or b"", folder=root))
+    links = sum(1 for _ in of_kind(EntryKind.LINK))
     return Contents(
-        files=len(kinds[EntryKind.FILE]),
-        folders=len(kinds[EntryKind.DIR]),
-        links=len(kinds[EntryKind.LINK]),
+        files=scan.total.files - links,
+        folders=sum(1 for _ in of_kind(EntryKind.DIR)),
+        links=links,
         size_bytes=scan.total.bytes,
-        links_leading_out=Some.of(f"'{shown(entry.path)}' -> '{shown(entry.target or b'')}'" for entry in links),
-        unsupported=Some.of(f"'{shown(entry.path)}'" for entry in kinds[EntryKind.OTHER]),
-        unreadable=Some.of([*scan.unreadable, *_closed(root, kinds[EntryKind.FILE], work)]),
+        links_leading_out=Some.of(f"'{shown(link.path)}' -> '{shown(link.target or b'')}'" for link in leading_out),
+        unsupported=Some.of(f"'{shown(entry.path)}'" for entry in of_kind(EntryKind.OTHER)),
+        unreadable=Some.of([*scan.unreadable, *_closed(root, of_kind(EntryKind.FILE), work)]),
         is_writable=os.access(root, os.W_OK | os.X_OK, effective_ids=True),
     )
 

@@ -17,7 +17,8 @@ from cs_archiver.stages.nas import Nas, require_writable
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import removal
-from cs_archiver.tools.disk import digest_of_file, free_bytes, local_error, make_folders, source_error
+from cs_archiver.tools.disk import free_bytes, local_error, make_folders, source_error
+from cs_archiver.tools.fixity import digest_of_file
 from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.threads import Work, in_thread
 

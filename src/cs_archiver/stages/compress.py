@@ -50,9 +50,9 @@ class Compress:
         copy = self._places.copy(job)
 
         def look(work: Work) -> Plan:
-            found = families(scan_tree(copy, threads=self._threads, work=work).entries)
-            judged = sample_families(copy, found, threads=self._threads, work=work)
-            return plan(copy.rpartition(b"/")[2], judged)
+            entries = scan_tree(copy, threads=self._threads, work=work).entries
+            gains = sample_families(copy, families(entries), threads=self._threads, work=work)
+            return plan(copy.rpartition(b"/")[2], entries, gains)
 
         return await in_thread(look)
 

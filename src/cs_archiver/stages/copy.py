@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -19,6 +19,7 @@ from cs_archiver.domain.manifest import (
     shown,
     totals,
 )
+from cs_archiver.domain.packed import PackedTree
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import DiskFull, Permanent, Temporary
@@ -27,7 +28,8 @@ from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import copier, removal
 from cs_archiver.tools.dd import Dd
-from cs_archiver.tools.disk import BLOCK_BYTES, Digest, free_bytes, local_error, make_folders
+from cs_archiver.tools.disk import free_bytes, local_error, make_folders
+from cs_archiver.tools.fixity import BLOCK_BYTES, Digest, Digests
 from cs_archiver.tools.rsync import Rsync
 from cs_archiver.tools.threads import Pace, Work, in_thread
 from cs_archiver.tools.tree import Scan, hash_tree, scan_tree
@@ -89,8 +91,7 @@ class Copy:
         async with self._nas.watched(report, "Looking whether the source changed while it was copied"):
             await self._require_unchanged(job, before)
         await self._require_same(copy, before)
-        manifest = await in_thread(lambda _work: _manifest(before, digests))
-        manifest_id = await self._catalogue.seal_manifest(job, manifest, total)
+        manifest_id = await self._catalogue.seal_manifest(job, _manifest(before, digests), total)
         await report.log(f"Copy complete ({human_size(total.bytes)})")
         return Advance(
             JobStatus.COMPRESSING,
@@ -136,21 +137,20 @@ class Copy:
         return await in_thread(scan)
 
     def _require_deletable(self, job: Job, scan: Scan, work: Work) -> None:
-        require_all_writable(self._places, job, scan.entries, threads=self._settings.threads, work=work)
+        folders = scan.entries.of_kind(EntryKind.DIR)
+        require_all_writable(self._places, job, folders, threads=self._settings.threads, work=work)
 
     def _require_no_marker(self, scan: Scan, root: bytes) -> None:
         """It came since the job was asked for, or the job is of an older database: this was archived before."""
-        for entry in scan.entries:
-            if entry.kind is EntryKind.FILE and b"/" not in entry.path and matches(entry.path, self._markers):
+        for entry in scan.entries.at_top():
+            if entry.kind is EntryKind.FILE and matches(entry.path, self._markers):
                 raise Permanent(
                     f"'{shown(root)}' is {archived_by(entry.path)}: remove that, then retry, if what is there now is "
                     "to be archived as well",
                     problem="already-archived",
                 )
 
-    async def _copy(
-        self, strategy: Strategy, source: bytes, copy: bytes, scan: Scan, report: Report
-    ) -> Mapping[bytes, Digest]:
+    async def _copy(self, strategy: Strategy, source: bytes, copy: bytes, scan: Scan, report: Report) -> Digests:
         entries = scan.entries
 
         def on_bytes(count: int) -> None:
@@ -174,26 +174,23 @@ class Copy:
     def _pace(self) -> Pace | None:
         return None if self._settings.limit is None else Pace(self._settings.limit)
 
-    async def _copy_by_dd(
-        self, source: bytes, copy: bytes, entries: Sequence[Seen], *, on_bytes: copier.OnBytes
-    ) -> None:
+    async def _copy_by_dd(self, source: bytes, copy: bytes, entries: PackedTree, *, on_bytes: copier.OnBytes) -> None:
         """Files of at least one block by dd; starting it for a smaller one costs more than the copy."""
-        large = [entry for entry in entries if entry.kind is EntryKind.FILE and entry.size >= BLOCK_BYTES]
-        small = [entry for entry in entries if entry.kind is EntryKind.FILE and entry.size < BLOCK_BYTES]
+
+        def copy_small(work: Work) -> int:
+            copier.copy_files(source, copy, _files(entries, large=False), threads=self._settings.threads, work=work)
+            return totals(_files(entries, large=False)).bytes
+
         await in_thread(lambda _work: copier.make_folders_and_links(copy, entries))
-        await in_thread(
-            lambda work: copier.copy_files(source, copy, small, threads=self._settings.threads, work=work),
-            on_bytes,
-        )
-        done = totals(small).bytes
-        for entry in large:
+        done = await in_thread(copy_small, on_bytes)
+        for entry in _files(entries, large=True):
             paths = (os.path.join(source, entry.path), os.path.join(copy, entry.path))
             await self._dd.copy_file(*paths, on_bytes=_offset(on_bytes, done))
             done += entry.size
-        await in_thread(lambda _work: copier.set_times_and_modes(copy, large))
+        await in_thread(lambda _work: copier.set_times_and_modes(copy, _files(entries, large=True)))
         await in_thread(lambda _work: copier.finish_folders(copy, entries))
 
-    async def _hash(self, source: bytes, copy: bytes, scan: Scan, report: Report) -> Mapping[bytes, Digest]:
+    async def _hash(self, source: bytes, copy: bytes, scan: Scan, report: Report) -> Digests:
         """Digests of a copy that a tool made; of its source too, unless the deletion will read that again."""
         entries, total = scan.entries, scan.total.bytes
         report.operation("Computing digests")
@@ -205,18 +202,16 @@ class Copy:
         digests = await in_thread(lambda work: hash_tree(copy, entries, threads=threads, work=work), on_bytes)
         if self._settings.hash_source_at_once:
             of_source = await in_thread(lambda work: hash_tree(source, entries, threads=threads, work=work), on_bytes)
-            differing = [path for path, digest in of_source.items() if digests.get(path) != digest]
-            if differing:
-                raise Temporary(f"the copy of '{shown(differing[0])}' differs from the source")
+            await in_thread(lambda _work: _require_equal(entries, digests, of_source))
         return digests
 
-    async def _require_unchanged(self, job: Job, before: Sequence[Seen]) -> None:
+    async def _require_unchanged(self, job: Job, before: PackedTree) -> None:
         after = (await self._scan_source(job)).entries
         changed = await in_thread(lambda _work: changes(before, after))
         if changed:
             raise Temporary(f"the source changed while it was copied: {described(changed)}", problem="source-changed")
 
-    async def _require_same(self, copy: bytes, before: Sequence[Seen]) -> None:
+    async def _require_same(self, copy: bytes, before: PackedTree) -> None:
         scan = await in_thread(lambda work: scan_tree(copy, threads=self._settings.threads, work=work))
         differing = await in_thread(lambda _work: changes(before, scan.entries))
         if differing or scan.unreadable:
@@ -224,12 +219,13 @@ class Copy:
             raise Temporary(f"the copy is not equal to the source: {what}", problem="copy-differs")
 
 
-async def _warn_of_links(entries: Sequence[Seen], report: Report) -> None:
-    leading_out = await in_thread(lambda _work: [entry.path for entry in entries if _leads_out(entry)])
+async def _warn_of_links(entries: PackedTree, report: Report) -> None:
+    links = entries.of_kind(EntryKind.LINK)
+    leading_out = await in_thread(lambda _work: sorted(entry.path for entry in links if _leads_out(entry)))
     if leading_out:
-        links = counted(len(leading_out), "link")
+        several = counted(len(leading_out), "link")
         await report.log(
-            f"{links} that may lead out of the folder (absolute, through '..' or with '//'), such as "
+            f"{several} that may lead out of the folder (absolute, through '..' or with '//'), such as "
             f"'{shown(leading_out[0])}': "
             "the archive holds them, but 7-Zip alters or refuses them when it extracts; their targets are kept in the "
             "manifest",
@@ -259,7 +255,7 @@ def _require_archivable(scan: Scan, root: bytes, *, inode: int | None) -> None:
             f"the source cannot be read in full: {'; '.join(scan.unreadable[:5])}",
             problem="source-unreadable",
         )
-    special = [entry.path for entry in scan.entries if entry.kind is EntryKind.OTHER]
+    special = sorted(entry.path for entry in scan.entries.of_kind(EntryKind.OTHER))
     if special:
         names = ", ".join(repr(shown(path)) for path in special[:5])
         raise Permanent(
@@ -278,8 +274,21 @@ def _empty_folder(working_folder: bytes, copy: bytes) -> None:
         raise local_error(copy, error) from error
 
 
-def _manifest(entries: Sequence[Seen], digests: Mapping[bytes, Digest]) -> list[Entry]:
-    return [_sealed(entry, digests.get(entry.path)) for entry in entries]
+def _files(entries: PackedTree, *, large: bool) -> Iterator[Seen]:
+    return (entry for entry in entries.of_kind(EntryKind.FILE) if (entry.size >= BLOCK_BYTES) is large)
+
+
+def _require_equal(entries: PackedTree, of_copy: Digests, of_source: Digests) -> None:
+    files = (entry for entry in entries if entry.kind is EntryKind.FILE)
+    for entry, one, other in zip(files, of_copy, of_source, strict=True):
+        if one != other:
+            raise Temporary(f"the copy of '{shown(entry.path)}' differs from the source")
+
+
+def _manifest(entries: Iterable[Seen], digests: Digests) -> Iterator[Entry]:
+    rest = iter(digests)
+    for entry in entries:
+        yield _sealed(entry, next(rest, None) if entry.kind is EntryKind.FILE else None)
 
 
 def _sealed(entry: Seen, digest: Digest | None) -> Entry:

@@ -13,7 +13,7 @@ from cs_archiver.db.switches import Switches
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.folders import archived_by
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import shown
+from cs_archiver.domain.manifest import paired, shown
 from cs_archiver.domain.marker import Stored, marker_text
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
@@ -159,10 +159,8 @@ class DeleteSource:
 
         Raises NeedsOperator when something approved is still there, however it was reported gone.
         """
-        scan = await in_thread(lambda work: _scan_of_the_very_folder(approved, work))
-        there, deleted = ({entry.path for entry in entries} for entries in (scan.entries, approved.entries))
-        left = there - deleted - {os.fsencode(job.marker_name)}
-        still = sorted((there & deleted) - {folder for path in left for folder in _folders_of(path)})
+        marker = os.fsencode(job.marker_name)
+        left, still = await in_thread(lambda work: _left_and_still_there(approved, marker, work))
         if still:
             raise NeedsOperator(
                 f"'{shown(still[0])}' and {len(still) - 1} more are still there after their deletion: check the NAS",
@@ -172,7 +170,7 @@ class DeleteSource:
             late = counted(len(left), "entry", "entries")
             await report.log(
                 f"Not in the archive, and left where found: {late} that came after the source was last compared, such "
-                f"as '{shown(min(left))}'. To archive them, remove the marker file, refresh the "
+                f"as '{shown(left[0])}'. To archive them, remove the marker file, refresh the "
                 'folders, and submit this one again with "on_existing": "new_version"',
                 LogLevel.WARNING,
             )
@@ -215,6 +213,17 @@ def _scan_of_the_very_folder(approved: ApprovedDeletion, work: Work) -> Scan:
             problem="nas-unreachable",
         )
     return scan_tree(approved.folder, threads=1, work=work)
+
+
+def _left_and_still_there(approved: ApprovedDeletion, marker: bytes, work: Work) -> tuple[list[bytes], list[bytes]]:
+    """By path: what was not approved, but for the marker, and what was, but for the folders around the former."""
+    left: list[bytes] = []
+    still: list[bytes] = []
+    for there, deleted in paired(_scan_of_the_very_folder(approved, work).entries, approved.entries):
+        if there is not None and there.path != marker:
+            (left if deleted is None else still).append(there.path)
+    around_left = {folder for path in left for folder in _folders_of(path)}
+    return left, [path for path in still if path not in around_left]
 
 
 def _folders_of(path: bytes) -> Iterator[bytes]:

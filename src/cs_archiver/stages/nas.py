@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import HELD, Job
-from cs_archiver.domain.manifest import EntryKind, Seen, shown
+from cs_archiver.domain.manifest import Seen, shown
 from cs_archiver.errors import NeedsOperator, Permanent
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Report
@@ -130,8 +130,8 @@ def require_writable(places: Places, job: Job) -> None:
         )
 
 
-def require_all_writable(places: Places, job: Job, entries: Iterable[Seen], *, threads: int, work: Work) -> None:
-    """As `require_writable`, of every folder among the `entries` of the source.
+def require_all_writable(places: Places, job: Job, folders: Iterable[Seen], *, threads: int, work: Work) -> None:
+    """As `require_writable`, of every one of the `folders` in the source.
 
     Raises also as `source_error` tells when one cannot be looked at.
     """
@@ -139,9 +139,9 @@ def require_all_writable(places: Places, job: Job, entries: Iterable[Seen], *, t
     source = places.source(job)
     refused: list[bytes] = []
 
-    def look(folder: bytes) -> bytes | None:
+    def look(entry: Seen) -> bytes | None:
         work.add(0)
-        path = os.path.join(source, folder)
+        folder, path = entry.path, os.path.join(source, entry.path)
         if _may_remove_from(path):
             return None
         try:
@@ -154,7 +154,6 @@ def require_all_writable(places: Places, job: Job, entries: Iterable[Seen], *, t
         if folder is not None:
             refused.append(folder)
 
-    folders = (entry.path for entry in entries if entry.kind is EntryKind.DIR)
     for_each(folders, look, threads=threads, done=note)
     if refused:
         require_writable(places, job)  # or that it was mounted read-only meanwhile

@@ -7,8 +7,9 @@ from enum import StrEnum
 
 from cs_archiver.domain.deletion import facts_of, reasons_against
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import Entry, shown
+from cs_archiver.domain.manifest import shown
 from cs_archiver.domain.marker import is_marker_of
+from cs_archiver.domain.packed import Manifest
 from cs_archiver.domain.verification import Check
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.stages.nas import Nas, require_nas
@@ -31,7 +32,7 @@ class SourceLook:
         self._threads = threads
         self._read_content = read_content
 
-    async def look(self, job: Job, manifest: Sequence[Entry], report: Report, *, deletion_begun: bool) -> FreshLook:
+    async def look(self, job: Job, manifest: Manifest, report: Report, *, deletion_begun: bool) -> FreshLook:
         """Raises NeedsOperator when the folder cannot be found: that may be the NAS, and is never "done"."""
         await self._nas.require(job)
         source = self._places.source(job)
@@ -54,7 +55,7 @@ class SourceLook:
             return await in_thread(look, lambda count: report.progress(bytes_done=count, bytes_total=total))
 
     async def reasons_to_keep(
-        self, job: Job, manifest: Sequence[Entry], checks: Sequence[Check], look: FreshLook
+        self, job: Job, manifest: Manifest, checks: Sequence[Check], look: FreshLook
     ) -> list[str]:
         """What the gate has against deleting the source; counted in a thread, for a manifest may be huge."""
 

@@ -3,18 +3,20 @@
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import Entry, EntryKind
+from cs_archiver.domain.packed import Manifest
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import Temporary
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import removal
-from cs_archiver.tools.disk import Digest, digest_of_file, local_error
+from cs_archiver.tools.disk import local_error
+from cs_archiver.tools.fixity import Digest, digest_of_file
 from cs_archiver.tools.sevenzip import Listed, SevenZip, shown_name
 from cs_archiver.tools.threads import Work, in_thread
 
@@ -67,8 +69,9 @@ class Verify:
         if job.manifest_id is None:
             raise Temporary("the copy has no manifest", start_over=True)
         manifest = await self._catalogue.manifest(job.manifest_id)
-        listed = await self._seven_zip.list(partial)
-        problem = await in_thread(lambda _work: listing_problem(manifest, listed, root=os.fsencode(job.folder_name)))
+        comparison = ListingComparison(manifest, root=os.fsencode(job.folder_name))
+        await self._seven_zip.list(partial, on_entries=comparison.take)
+        problem = await in_thread(lambda _work: comparison.problem())
         if problem is not None:
             raise Temporary(
                 f"the archive does not hold what was copied: {problem}",
@@ -92,25 +95,54 @@ class Verify:
 _Key = tuple[bytes, str, int, int | None]
 
 
-def listing_problem(manifest: Sequence[Entry], listed: Sequence[Listed], *, root: bytes) -> str | None:
-    """None when the archive holds exactly the folder itself and every entry of the manifest.
+class ListingComparison:
+    """Whether an archive holds exactly the folder itself and every entry of the manifest, found out as it is listed.
 
     Compared are name, kind, size and CRC32. 7z prints some characters of names as others, so names are compared
-    as it prints them, each as often as it occurs; entries that print alike are still told apart by the rest.
+    as it prints them, each as often as it occurs; entries that print alike are still told apart by the rest. Any order
+    will do: what comes at its own time is compared and forgotten, what does not waits for its counterpart.
     """
-    wanted: Counter[_Key] = Counter([(shown_name(root), EntryKind.DIR.value, 0, None)])
-    for entry in manifest:
-        wanted[_key_of(entry, root)] += 1
-    found: Counter[_Key] = Counter()
-    for item in listed:
-        found[(item.path, str(item.kind), item.size, item.crc32)] += 1
-    if wanted == found:
-        return None
-    missing, extra = wanted - found, found - wanted
-    return (
-        f"{counted(missing.total(), 'entry', 'entries')} missing or different{_example(missing)}, "
-        f"{extra.total()} not in the manifest{_example(extra)}"
-    )
+
+    def __init__(self, manifest: Manifest, *, root: bytes) -> None:
+        self._wanted = _keys(manifest, root)
+        self._missing: Counter[_Key] = Counter()
+        self._extra: Counter[_Key] = Counter()
+
+    def take(self, listed: Iterable[Listed]) -> None:
+        for item in listed:
+            found: _Key = (item.path, item.kind, item.size, item.crc32)
+            wanted = next(self._wanted, None)
+            if found != wanted:
+                _set_off(found, self._missing, self._extra)
+                if wanted is not None:
+                    _set_off(wanted, self._extra, self._missing)
+
+    def problem(self) -> str | None:
+        """None when it does. To be asked once, when all of the archive has been listed."""
+        for wanted in self._wanted:
+            _set_off(wanted, self._extra, self._missing)
+        if not self._missing and not self._extra:
+            return None
+        return (
+            f"{counted(self._missing.total(), 'entry', 'entries')} missing or different{_example(self._missing)}, "
+            f"{self._extra.total()} not in the manifest{_example(self._extra)}"
+        )
+
+
+def _set_off(key: _Key, against: Counter[_Key], otherwise: Counter[_Key]) -> None:
+    if key not in against:
+        otherwise[key] += 1
+    elif against[key] > 1:
+        against[key] -= 1
+    else:
+        del against[key]
+
+
+def _keys(manifest: Iterable[Entry], root: bytes) -> Iterator[_Key]:
+    """As 7z orders them, nearly: what has no content comes first."""
+    yield (shown_name(root), EntryKind.DIR.value, 0, None)
+    yield from (_key_of(entry, root) for entry in manifest if not entry.size)
+    yield from (_key_of(entry, root) for entry in manifest if entry.size)
 
 
 def _key_of(entry: Entry, root: bytes) -> _Key:

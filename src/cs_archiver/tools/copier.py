@@ -3,25 +3,25 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
-from cs_archiver.domain.manifest import EntryKind, Seen, file_batches, shown
+from cs_archiver.domain.manifest import EntryKind, Seen, shown
+from cs_archiver.domain.packed import PackedTree
 from cs_archiver.errors import Temporary
-from cs_archiver.tools.disk import BLOCK_BYTES, Digest, Hasher, local_error, open_regular, source_error
-from cs_archiver.tools.threads import Pace, Work, for_each
+from cs_archiver.tools.disk import local_error, open_regular, source_error
+from cs_archiver.tools.fixity import BLOCK_BYTES, Digest, Digests, Hasher, digests_of_files
+from cs_archiver.tools.threads import Pace, Work
 
 OnBytes = Callable[[int], None]
 
 
-def make_folders_and_links(destination: bytes, entries: Iterable[Seen]) -> None:
-    """Below an empty folder, make every folder (parents come first in `entries` or not) and every link."""
-    listed = list(entries)
+def make_folders_and_links(destination: bytes, entries: PackedTree) -> None:
+    """Below an empty folder, make every folder and every link."""
     try:
-        for entry in listed:
-            if entry.kind is EntryKind.DIR:
-                os.makedirs(os.path.join(destination, entry.path), mode=0o700, exist_ok=True)
-        for entry in listed:
-            if entry.kind is EntryKind.LINK and entry.target is not None:
+        for entry in entries.of_kind(EntryKind.DIR):
+            os.makedirs(os.path.join(destination, entry.path), mode=0o700, exist_ok=True)
+        for entry in entries.of_kind(EntryKind.LINK):
+            if entry.target is not None:
                 path = os.path.join(destination, entry.path)
                 os.symlink(entry.target, path)
                 os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)
@@ -29,34 +29,26 @@ def make_folders_and_links(destination: bytes, entries: Iterable[Seen]) -> None:
         raise local_error(destination, error) from error
 
 
-def finish_folders(destination: bytes, entries: Iterable[Seen]) -> None:
+def finish_folders(destination: bytes, entries: PackedTree) -> None:
     """Give folders their modes and times, the deepest first, once nothing is written into them any more."""
-    folders = [entry for entry in entries if entry.kind is EntryKind.DIR]
-    for entry in sorted(folders, key=lambda folder: -folder.path.count(b"/")):
+    folders = sorted(entries.of_kind(EntryKind.DIR), key=lambda folder: -folder.path.count(b"/"))
+    for entry in folders:
         set_time_and_mode(os.path.join(destination, entry.path), mtime_ns=entry.mtime_ns, mode=entry.mode)
 
 
 def copy_files(
-    source: bytes, destination: bytes, entries: Sequence[Seen], *, threads: int, work: Work, pace: Pace | None = None
-) -> dict[bytes, Digest]:
+    source: bytes, destination: bytes, entries: Iterable[Seen], *, threads: int, work: Work, pace: Pace | None = None
+) -> Digests:
     """Copy the files among `entries` into existing folders; the digests are of the bytes read from the source.
 
     Content, mode and mtime_ns are kept. Raises Temporary when a file is not the one that was scanned, or
     changes while it is read; DiskFull when the destination has no more room. `pace` None: as fast as it goes.
     """
-    digests: dict[bytes, Digest] = {}
 
-    def copy_all(batch: Sequence[Seen]) -> list[tuple[bytes, Digest]]:
-        return [
-            (
-                entry.path,
-                _copy_file(source + b"/" + entry.path, destination + b"/" + entry.path, entry, work, pace),
-            )
-            for entry in batch
-        ]
+    def copy(entry: Seen) -> Digest:
+        return _copy_file(source + b"/" + entry.path, destination + b"/" + entry.path, entry, work, pace)
 
-    for_each(file_batches(entries), copy_all, threads=threads, done=lambda found: digests.update(found))
-    return digests
+    return digests_of_files(entries, copy, threads=threads)
 
 
 def set_times_and_modes(destination: bytes, entries: Iterable[Seen]) -> None:

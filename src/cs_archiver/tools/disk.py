@@ -1,14 +1,9 @@
 """The local disk: free space, mounts, durable writes, moves that never overwrite, and errors told apart by side."""
 
 import errno
-import hashlib
 import os
 import stat
-import threading
-import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 
@@ -16,64 +11,9 @@ from cs_archiver.domain.checks import Mount
 from cs_archiver.domain.manifest import shown
 from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Temporary
 
-BLOCK_BYTES = 1024 * 1024
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM)
 _GONE = (errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EHOSTDOWN, errno.ENOTCONN, errno.EROFS)
-
-
-class Digest(NamedTuple):
-    """Fixity of one file's content."""
-
-    size: int
-    crc32: int
-    sha256: bytes
-
-
-class Hasher:
-    """Size, CRC32 and SHA-256 of a stream of blocks."""
-
-    def __init__(self) -> None:
-        self._size = 0
-        self._crc32 = 0
-        self._sha256 = hashlib.sha256()
-
-    def update(self, block: bytes | memoryview) -> None:
-        self._size += len(block)
-        self._crc32 = zlib.crc32(block, self._crc32)
-        self._sha256.update(block)
-
-    def digest(self) -> Digest:
-        return Digest(self._size, self._crc32, self._sha256.digest())
-
-
-class _Buffer(threading.local):
-    """One a thread: to make a new one takes longer than to read a small file."""
-
-    def __init__(self) -> None:
-        self.view = memoryview(bytearray(BLOCK_BYTES))
-
-
-_buffer = _Buffer()
-
-
-def digest_of(descriptor: int, on_block: Callable[[int], None]) -> Digest:
-    """Read an open file to its end. `on_block` hears the size of each block."""
-    hasher = Hasher()
-    buffer = _buffer.view
-    while count := os.readv(descriptor, [buffer]):
-        hasher.update(buffer[:count])
-        on_block(count)
-    return hasher.digest()
-
-
-def digest_of_file(path: bytes, on_block: Callable[[int], None]) -> Digest:
-    """The digest of a regular file as it is on disk now. Raises OSError."""
-    descriptor = open_regular(path)
-    try:
-        return digest_of(descriptor, on_block)
-    finally:
-        os.close(descriptor)
 
 
 def file_size(path: bytes) -> int:

@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -30,7 +30,7 @@ class DeletionHalted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ApprovedDeletion:
-    """What the gate approved: this folder, holding exactly these entries as they were looked at just now.
+    """What the gate approved: this folder, holding exactly these entries, by path, as they were looked at just now.
 
     `stamps` are the ctimes, by inode, that files of several names got when this deletion took one of them away.
     """
@@ -38,7 +38,7 @@ class ApprovedDeletion:
     folder: bytes
     inode: int
     device: int
-    entries: Sequence[Seen]
+    entries: Iterable[Seen]
     stamps: dict[int, int] = field(default_factory=dict)
 
 
@@ -98,10 +98,10 @@ def _unlink_one_of_several(parent: int, name: bytes) -> int:
 
 
 def _remove_folders(way: Way, entries: Iterable[Seen]) -> None:
-    folders = [entry for entry in entries if entry.kind is EntryKind.DIR]
-    for entry in sorted(folders, key=lambda folder: -folder.path.count(b"/")):
-        folder, _, name = entry.path.rpartition(b"/")
-        with _mended_by_operator(entry.path), suppress(FileNotFoundError):
+    folders = [entry.path for entry in entries if entry.kind is EntryKind.DIR]
+    for path in sorted(folders, key=lambda folder: -folder.count(b"/")):
+        folder, _, name = path.rpartition(b"/")
+        with _mended_by_operator(path), suppress(FileNotFoundError):
             _remove_if_empty(way.to(folder), name)
 
 

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 
 from cs_archiver.domain.manifest import Seen, shown
-from cs_archiver.domain.packing import BLOCK_BYTES, Family, Sample, block_offsets
+from cs_archiver.domain.packing import BLOCK_BYTES, Family, Sample, block_offsets, shrinks
 from cs_archiver.errors import Temporary
 from cs_archiver.tools.disk import open_regular
 from cs_archiver.tools.threads import Work, for_each
@@ -19,18 +19,19 @@ _MUCH = 0.95
 _BLOCKS_IN_DOUBT = 4
 
 
-def sample_families(
-    root: bytes, families: Iterable[Family], *, threads: int, work: Work
-) -> list[tuple[Family, Sample]]:
-    """Each family with what a sample of it, read below `root`, came to. Raises Temporary when it cannot be read."""
-    found: list[tuple[Family, Sample]] = []
+def sample_families(root: bytes, families: Iterable[Family], *, threads: int, work: Work) -> dict[bytes, bool]:
+    """Whether compressing would gain anything, for each family, by name, as a sample of it tells, read below `root`.
 
-    def look(family: Family) -> tuple[Family, Sample]:
+    Raises Temporary when it cannot be read.
+    """
+    gains: dict[bytes, bool] = {}
+
+    def look(family: Family) -> tuple[bytes, bool]:
         work.add(0)
-        return family, _sample(root, family.probes)
+        return family.name, shrinks(_sample(root, family.probes))
 
-    for_each(families, look, threads=threads, done=found.append)
-    return found
+    for_each(families, look, threads=threads, done=lambda found: gains.update([found]))
+    return gains
 
 
 def _sample(root: bytes, probes: Sequence[Seen]) -> Sample:

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Literal, NamedTuple
 
 from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Temporary
@@ -98,7 +98,7 @@ class SevenZip:
         folder: bytes,
         archive: bytes,
         *,
-        compressed: Sequence[bytes],
+        compressed: Iterable[bytes],
         first_share: float,
         on_percent: Callable[[int], None],
     ) -> None:
@@ -146,14 +146,17 @@ class SevenZip:
         if finished.returncode != 0:
             raise pack_failure(self._executable, finished)
 
-    async def list(self, archive: bytes) -> list[Listed]:
-        """What the archive's header names, the packed folder itself too; raises Temporary if it is damaged."""
+    async def list(self, archive: bytes, *, on_entries: Callable[[Sequence[Listed]], None]) -> None:
+        """What the archive's header names, the packed folder itself too, some at a time, on the event loop.
+
+        Raises Temporary if the archive is damaged: what was heard of it then counts for nothing.
+        """
         require_absolute(archive)
-        parser = ListingParser()
+        parser = ListingParser(on_entries)
         finished = await self._processes.run(argv_to_list(self._executable, archive), on_stdout=parser.feed)
         if finished.returncode != 0:
             raise read_failure(self._executable, archive, finished)
-        return parser.close()
+        parser.close()
 
 
 def shown_name(path: bytes) -> bytes:
@@ -202,19 +205,19 @@ def read_failure(executable: str, archive: bytes, finished: Finished) -> JobErro
 class ListingParser:
     """Reads the output of `7z l -slt -ba` in pieces of any size, so that no piece takes long."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_entries: Callable[[Sequence[Listed]], None]) -> None:
+        self._on_entries = on_entries
         self._rest = b""
-        self._entries: list[Listed] = []
 
     def feed(self, piece: bytes) -> None:
+        """Raises Permanent if the output is not understood."""
         *blocks, self._rest = (self._rest + piece).split(b"\n\n")
-        self._entries += [_entry(block) for block in blocks]
+        self._on_entries([_entry(block) for block in blocks])
 
-    def close(self) -> list[Listed]:
-        """All entries; raises Permanent if the output was not understood to its end."""
+    def close(self) -> None:
+        """The output has ended. Raises Permanent if it was not understood to its end."""
         if self._rest.strip(b"\n"):
             self.feed(b"\n\n")
-        return self._entries
 
 
 def _entry(block: bytes) -> Listed:

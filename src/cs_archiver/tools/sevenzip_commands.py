@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -44,7 +44,7 @@ def argv_to_list(executable: str, archive: bytes) -> list[str | bytes]:
     return [executable, "l", "-t7z", "-slt", "-ba", "-spd", "--", archive]
 
 
-def write_list(scratch: bytes, folder_name: bytes, paths: Sequence[bytes]) -> str:
+def write_list(scratch: bytes, folder_name: bytes, paths: Iterable[bytes]) -> str:
     """Write a list file of paths below a folder into `scratch`, under a name free there, which it gives back.
 
     Only paths that domain.packing.is_listable lets pass can stand in it. Raises as `local_error` tells.

@@ -4,29 +4,22 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
-from cs_archiver.domain.manifest import (
-    Difference,
-    Entry,
-    EntryKind,
-    Seen,
-    Totals,
-    changes_since_sealed,
-    file_batches,
-    shown,
-    totals,
-)
-from cs_archiver.tools.disk import Digest, digest_of_file, source_error
+from cs_archiver.domain.manifest import Difference, Entry, EntryKind, Seen, Totals, changes, paired, shown, totals
+from cs_archiver.domain.packed import Packed, PackedTree, Part, pack
+from cs_archiver.tools.disk import source_error
+from cs_archiver.tools.fixity import Digest, Digests, digest_of_file, digests_of_files
 from cs_archiver.tools.threads import Work, for_each
 
 _NAMES_A_TASK = 400  # one huge folder is spread over the threads as many small ones are
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_NOTHING = Totals(0, 0)
+_MOST_DIFFERENCES = 20
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Scan:
     """What a folder holds, and the folder itself. `unreadable` says what could not be looked at and why."""
 
@@ -34,13 +27,14 @@ class Scan:
     device: int
     mode: int
     mtime_ns: int
-    total: Totals = _NOTHING
-    entries: list[Seen] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
+    total: Totals
+    entries: PackedTree
+    unreadable: Sequence[str]
 
 
 class _Task(NamedTuple):
     folder: bytes  # relative; empty for the root
+    number: int  # of this part of the folder
     names: Sequence[bytes] | None  # None: list the folder first
 
 
@@ -50,8 +44,16 @@ class _Found(NamedTuple):
     unreadable: list[str]
 
 
-def scan_tree(root: bytes, *, threads: int, work: Work) -> Scan:
-    """Everything below `root`, links not followed, other file systems not entered.
+class _Looked(NamedTuple):
+    task: _Task
+    part: Part | None  # None: nothing is there
+    total: Totals
+    tasks: Sequence[_Task]
+    unreadable: Sequence[str]
+
+
+def scan_tree(root: bytes, *, threads: int, work: Work, ignore: frozenset[bytes] = frozenset()) -> Scan:
+    """Everything below `root`, but for the names in `ignore` right below it; links not followed, mounts not entered.
 
     Raises Temporary or NeedsOperator when something vanishes meanwhile or the NAS is in trouble, and Permanent
     when the root itself may not be read.
@@ -60,29 +62,38 @@ def scan_tree(root: bytes, *, threads: int, work: Work) -> Scan:
         status = os.lstat(root)
     except OSError as error:
         raise source_error(root, error) from error
-    scanner = _Scanner(root, status.st_dev, work)
-    scan = Scan(status.st_ino, status.st_dev, stat.S_IMODE(status.st_mode), status.st_mtime_ns)
-    level: list[_Task] = [_Task(b"", None)]
+    scanner = _Scanner(root, status.st_dev, ignore, work)
+    parts: dict[bytes, dict[int, Part]] = {}
+    unreadable: list[str] = []
+    files = size = 0
+    level: list[_Task] = [_Task(b"", 0, None)]
 
-    def collect(found: _Found) -> None:
-        scan.entries.extend(found.entries)
-        scan.unreadable.extend(found.unreadable)
-        level.extend(found.tasks)
+    def collect(looked: _Looked) -> None:
+        nonlocal files, size
+        if looked.part is not None:
+            parts.setdefault(looked.task.folder, {})[looked.task.number] = looked.part
+        files += looked.total.files
+        size += looked.total.bytes
+        unreadable.extend(looked.unreadable)
+        level.extend(looked.tasks)
 
     while level:
         tasks, level = level, []
         for_each(tasks, scanner.look, threads=threads, done=collect)
-    scan.total = totals(scan.entries)
-    return scan
+    found = {folder: Packed(Seen, [part for _, part in sorted(of_it.items())]) for folder, of_it in parts.items()}
+    mode = stat.S_IMODE(status.st_mode)
+    total = Totals(files, size)
+    return Scan(status.st_ino, status.st_dev, mode, status.st_mtime_ns, total, PackedTree(found), unreadable)
 
 
 class _Scanner:
-    def __init__(self, root: bytes, device: int, work: Work) -> None:
+    def __init__(self, root: bytes, device: int, ignore: frozenset[bytes], work: Work) -> None:
         self._root = root
         self._device = device
+        self._ignore = ignore
         self._work = work
 
-    def look(self, task: _Task) -> _Found:
+    def look(self, task: _Task) -> _Looked:
         """One folder, or some of its names when it holds very many."""
         self._work.add(0)
         found = _Found([], [], [])
@@ -90,16 +101,14 @@ class _Scanner:
         path = os.path.join(self._root, task.folder) if task.folder else self._root
         try:
             descriptor = os.open(path, _FOLDER_FLAGS)
+            try:
+                self._look_into(descriptor, task, found)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             _note(found, task.folder, error)
-            return found
-        try:
-            self._look_into(descriptor, task, found)
-        except OSError as error:
-            _note(found, task.folder, error)
-        finally:
-            os.close(descriptor)
-        return found
+        part = pack(found.entries) if found.entries else None
+        return _Looked(task, part, totals(found.entries), found.tasks, found.unreadable)
 
     def _look_into(self, descriptor: int, task: _Task, found: _Found) -> None:
         if os.fstat(descriptor).st_dev != self._device:
@@ -107,9 +116,9 @@ class _Scanner:
             return
         names = task.names
         if names is None:
-            names = [os.fsencode(name) for name in os.listdir(descriptor)]
-            for start in range(_NAMES_A_TASK, len(names), _NAMES_A_TASK):
-                found.tasks.append(_Task(task.folder, names[start : start + _NAMES_A_TASK]))
+            names = _names_in(descriptor, frozenset() if task.folder else self._ignore)
+            for number, start in enumerate(range(_NAMES_A_TASK, len(names), _NAMES_A_TASK), start=1):
+                found.tasks.append(_Task(task.folder, number, names[start : start + _NAMES_A_TASK]))
             names = names[:_NAMES_A_TASK]
         for name in names:
             self._look_at(descriptor, task.folder, name, found)
@@ -123,7 +132,12 @@ class _Scanner:
             return
         found.entries.append(entry)
         if entry.kind is EntryKind.DIR:
-            found.tasks.append(_Task(path, None))
+            found.tasks.append(_Task(path, 0, None))
+
+
+def _names_in(folder: int, ignore: frozenset[bytes]) -> list[bytes]:
+    with os.scandir(folder) as listed:  # one by one: a list of all as text would be a second one beside this
+        return sorted(name for entry in listed if (name := os.fsencode(entry.name)) not in ignore)
 
 
 def _note(found: _Found, path: bytes, error: OSError) -> None:
@@ -159,22 +173,17 @@ def _kind(mode: int) -> EntryKind:
     return EntryKind.LINK if stat.S_ISLNK(mode) else EntryKind.OTHER
 
 
-def hash_tree(root: bytes, entries: Iterable[Seen], *, threads: int, work: Work) -> dict[bytes, Digest]:
+def hash_tree(root: bytes, entries: Iterable[Seen], *, threads: int, work: Work) -> Digests:
     """Digests of the files among `entries`, read now. Raises as `source_error` tells when one cannot be read."""
-    digests: dict[bytes, Digest] = {}
 
-    def read(entry: Seen) -> tuple[bytes, Digest]:
+    def read(entry: Seen) -> Digest:
         path = root + b"/" + entry.path
         try:
-            return entry.path, digest_of_file(path, work.add)
+            return digest_of_file(path, work.add)
         except OSError as error:
             raise source_error(path, error) from error
 
-    def read_all(batch: Sequence[Seen]) -> list[tuple[bytes, Digest]]:
-        return [read(entry) for entry in batch]
-
-    for_each(file_batches(entries), read_all, threads=threads, done=lambda found: digests.update(found))
-    return digests
+    return digests_of_files(entries, read, threads=threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +192,7 @@ class FreshLook:
 
     inode: int
     device: int
-    seen: Sequence[Seen]
+    seen: Iterable[Seen]
     differences: Sequence[Difference]
     unreadable: Sequence[str]
     content_checked: bool
@@ -191,7 +200,7 @@ class FreshLook:
 
 def look_again(
     root: bytes,
-    manifest: Sequence[Entry],
+    manifest: Iterable[Entry],
     *,
     ignore: frozenset[bytes],
     gone_is_fine: bool,
@@ -201,50 +210,42 @@ def look_again(
 ) -> FreshLook:
     """Scan the folder anew and compare it with the manifest; with `read_content` also every file's SHA-256.
 
-    `ignore` names entries of our own (the marker). `gone_is_fine` is for a deletion that had begun: entries
-    already deleted are then no difference. A second scan after the reading catches what changed meanwhile.
+    `manifest` is in the order of its paths. `ignore` names entries of our own (the marker). `gone_is_fine` is for a
+    deletion that had begun: entries already deleted are then no difference. A second scan after the reading catches
+    what changed meanwhile.
     """
-    before = _scan_without(root, ignore, threads=threads, work=work)
-    differences = [*_compared(manifest, before.entries, gone_is_fine=gone_is_fine)]
-    unreadable = [*before.unreadable]
-    if differences or unreadable or not read_content:
-        return FreshLook(before.inode, before.device, before.entries, differences, unreadable, content_checked=False)
+    before = scan_tree(root, threads=threads, work=work, ignore=ignore)
+    differences = changes(manifest, before.entries, gone_is_fine=gone_is_fine)
+    if differences or before.unreadable or not read_content:
+        return _looked(before, differences, content_checked=False)
     digests = hash_tree(root, before.entries, threads=threads, work=work)
-    wanted = {entry.path: entry for entry in manifest}
-    differences = [
-        Difference(path, "content changed, although size and time did not")
-        for path, digest in digests.items()
-        if (digest.size, digest.sha256) != (wanted[path].size, wanted[path].sha256)
-    ]
-    after = _scan_without(root, ignore, threads=threads, work=work)
-    differences += _compared(manifest, after.entries, gone_is_fine=gone_is_fine)
-    differences += _touched(before.entries, after.entries)
-    return FreshLook(
-        after.inode, after.device, after.entries, differences, after.unreadable, content_checked=not differences
-    )
+    differences = list(islice(_altered(manifest, before.entries, digests), _MOST_DIFFERENCES))
+    after = scan_tree(root, threads=threads, work=work, ignore=ignore)
+    if after.entries != before.entries:  # equal ones differ from the manifest in nothing either, and were not touched
+        differences += changes(manifest, after.entries, gone_is_fine=gone_is_fine)
+        differences += islice(_touched(before.entries, after.entries), _MOST_DIFFERENCES)
+    return _looked(after, differences, content_checked=not differences)
 
 
-def _scan_without(root: bytes, ignore: frozenset[bytes], *, threads: int, work: Work) -> Scan:
-    scan = scan_tree(root, threads=threads, work=work)
-    scan.entries = [entry for entry in scan.entries if entry.path not in ignore]
-    return scan
+def _looked(scan: Scan, differences: Sequence[Difference], *, content_checked: bool) -> FreshLook:
+    return FreshLook(scan.inode, scan.device, scan.entries, differences, scan.unreadable, content_checked)
 
 
-def _compared(manifest: Sequence[Entry], seen: Sequence[Seen], *, gone_is_fine: bool) -> Iterator[Difference]:
-    if gone_is_fine:
-        there = {entry.path for entry in seen}
-        manifest = [entry for entry in manifest if entry.path in there]
-    yield from changes_since_sealed(manifest, seen)
+def _altered(manifest: Iterable[Entry], seen: Iterable[Seen], digests: Iterable[Digest]) -> Iterator[Difference]:
+    """The files among `seen`, whose digests these are, that do not hold what the manifest says."""
+    digest_of_next = iter(digests).__next__
+    for wanted, entry in paired(manifest, seen):
+        if entry is not None and entry.kind is EntryKind.FILE:
+            digest = digest_of_next()
+            if wanted is None or (digest.size, digest.sha256) != (wanted.size, wanted.sha256):
+                yield Difference(entry.path, "content changed, although size and time did not")
 
 
-def _touched(before: Sequence[Seen], after: Sequence[Seen]) -> list[Difference]:
-    known = {entry.path: entry for entry in before}
-    return [
-        Difference(entry.path, "was written to while it was being read")
-        for entry in after
-        if entry.kind is EntryKind.FILE and not _same_file(known.get(entry.path), entry)
-    ]
+def _touched(before: Iterable[Seen], after: Iterable[Seen]) -> Iterator[Difference]:
+    for was, entry in paired(before, after):
+        if entry is not None and entry.kind is EntryKind.FILE and not _is_same_file(was, entry):
+            yield Difference(entry.path, "was written to while it was being read")
 
 
-def _same_file(before: Seen | None, after: Seen) -> bool:
+def _is_same_file(before: Seen | None, after: Seen) -> bool:
     return before is not None and (before.inode, before.ctime_ns) == (after.inode, after.ctime_ns)
