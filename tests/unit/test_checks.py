@@ -125,6 +125,12 @@ def test_database_that_is_damaged_too_new_or_on_a_network_fails(
     assert bool(finding.advice) is (verdict is Verdict.FAILED)
 
 
+def test_database_that_others_may_read_is_warned_of() -> None:
+    finding = checks.database(1, known=1, damage=None, is_whole=True, mount=DISK, mode="644")
+    assert (finding.verdict, finding.advice) == (Verdict.WARNING, "chmod o= on it, or on its folder")
+    assert "mode 644" in finding.found
+
+
 @pytest.mark.parametrize(
     ("globus", "verdict", "said"),
     [

@@ -1,8 +1,9 @@
 """The one SQLite file: a single writer connection, query-only readers, and the transactions on both."""
 
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ class Database:
         """
         if restore.is_pending(path):
             raise schema.DatabaseUnusable(f"{path}: a backup is about to take its place: start the service first")
+        _make_closed(path)
         # Beside a service that runs, only that one's connection checkpoints, for the reason above.
         pragmas = _WRITER_PRAGMAS if backups is not None else (*_WRITER_PRAGMAS, "wal_autocheckpoint = 0")
         writer = _engine(path, connections=1, kind=driver.Connection, pragmas=pragmas)
@@ -164,6 +166,12 @@ class Database:
             await soundness.close()
         await self._readers.close()
         await self._writer.dispose()
+
+
+def _make_closed(path: Path) -> None:
+    """A new database, and what SQLite writes beside it, is for its owner and group alone."""
+    with suppress(OSError):  # SQLite says what is wrong, if something is
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
 
 
 async def _upgrade(path: Path, found: int, backups: Backups | None) -> None:

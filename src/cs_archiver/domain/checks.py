@@ -172,8 +172,13 @@ def space(*, free_bytes: int, total_bytes: int, min_free_gb: float, others: Sequ
     return Finding(Verdict.OK, f"{free} free of {human_size(total_bytes)}")
 
 
-def database(version: int | None, *, known: int, damage: str | None, is_whole: bool, mount: Mount) -> Finding:
-    """`version` of the schema, None where there is no database yet; `is_whole`: every page of it was looked at."""
+def database(
+    version: int | None, *, known: int, damage: str | None, is_whole: bool, mount: Mount, mode: str | None = None
+) -> Finding:
+    """`version` of the schema, None where there is no database yet; `is_whole`: every page of it was looked at.
+
+    `mode` is that of its file if others can read it.
+    """
     if mount.is_network:
         return Finding(Verdict.FAILED, f"it lies on {mount}", "move it to a local disk: SQLite breaks on a network's")
     if version is None:
@@ -183,9 +188,19 @@ def database(version: int | None, *, known: int, damage: str | None, is_whole: b
     if version > known:
         found = f"schema version {version}, and this program knows {known}"
         return Finding(Verdict.FAILED, found, "start the newer program, or restore a backup from before the upgrade")
+    if mode is not None:
+        found = f"others than its owner and group may read it (mode {mode}): it holds hashes of passwords"
+        return Finding(Verdict.WARNING, found, "chmod o= on it, or on its folder")
     looked = "sound" if is_whole else "it answers"
     older = f", {known} after the next start" if version < known else ""
     return Finding(Verdict.OK, f"{looked}, schema version {version}{older} ({mount})")
+
+
+def first_account(username: str, *, has_known_password: bool) -> Finding:
+    if has_known_password:
+        found = f"{username} still has the password that everybody knows"
+        return Finding(Verdict.WARNING, found, f"sign in as {username} and choose another")
+    return Finding(Verdict.OK, "nobody has the password that everybody knows")
 
 
 def clock(*, asked_at: float, answered_at: float, globus: float | None) -> Finding:

@@ -1,17 +1,21 @@
 """The checks of this machine: configuration, tools, folders, space and database."""
 
 import os
+import stat
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import psutil
 
 from cs_archiver import config
 from cs_archiver.db import schema
-from cs_archiver.db.health import health_of
+from cs_archiver.db.health import hash_to_be_changed, health_of
 from cs_archiver.domain import checks
 from cs_archiver.domain.checks import Finding, Verdict
+from cs_archiver.services.accounts import FIRST_PASSWORD, FIRST_USERNAME
 from cs_archiver.services.checks import Look, on_thread
-from cs_archiver.settings import Settings
+from cs_archiver.services.passwords import matches
+from cs_archiver.settings import Settings, mode_if_open
 from cs_archiver.tools.dd import Dd
 from cs_archiver.tools.disk import free_bytes, mount_of
 from cs_archiver.tools.nas import nas_facts
@@ -39,6 +43,7 @@ class HostChecks:
             self._on_thread("storage", "Storage folder", self._storage, "check the disk of [storage] base_path"),
             self._on_thread("space", "Disk space", self._space, "check the disk of [storage] base_path"),
             self._on_thread("database", "Database", self._database, "check the disk of [database] url"),
+            self._on_thread("first_account", "First account", self._first_account, "check the disk of [database] url"),
         )
 
     def looks(self, *, is_thorough: bool) -> Sequence[Look]:
@@ -52,6 +57,9 @@ class HostChecks:
     def _configuration(self) -> Finding:
         config.check_globus(self._settings)
         config.check_files(self._settings)
+        found = config.open_file_of_secrets(self._settings)
+        if found is not None:
+            return Finding(Verdict.WARNING, f"others may read the secrets in {found}", "chmod o= on it")
         return Finding(Verdict.OK, f"complete ({self._settings.origin.file})")
 
     async def _seven_zip(self) -> Finding:
@@ -88,10 +96,27 @@ class HostChecks:
         if mount.is_network:  # nothing is read there that may hang or lie
             return checks.database(None, known=schema.VERSION, damage=None, is_whole=is_whole, mount=mount)
         health = health_of(path, is_whole=is_whole)
+        mode = None if health.version is None else _mode_for_others(path)
         return checks.database(
-            health.version, known=schema.VERSION, damage=health.damage, is_whole=is_whole, mount=mount
+            health.version, known=schema.VERSION, damage=health.damage, is_whole=is_whole, mount=mount, mode=mode
+        )
+
+    def _first_account(self) -> Finding:
+        path = self._settings.database.path
+        if mount_of(path.parent).is_network:
+            return Finding(Verdict.UNKNOWN, "not checked, because the database lies on a network")
+        known = hash_to_be_changed(path, FIRST_USERNAME)
+        return checks.first_account(
+            FIRST_USERNAME, has_known_password=known is not None and matches(known, FIRST_PASSWORD)
         )
 
 
 def _user() -> Finding:
     return checks.user(psutil.Process().username(), is_root=os.geteuid() == 0)
+
+
+def _mode_for_others(path: Path) -> str | None:
+    """The mode of a file that others can read or change, and can reach; None for any other."""
+    real = Path(os.path.realpath(path))
+    is_in_reach = all(folder.stat().st_mode & stat.S_IXOTH for folder in real.parents)
+    return mode_if_open(real) if is_in_reach else None
