@@ -7,7 +7,8 @@ CREATE TABLE users (
     is_admin             INTEGER NOT NULL DEFAULT 0 CHECK (is_admin IN (0, 1)),
     must_change_password INTEGER NOT NULL DEFAULT 0 CHECK (must_change_password IN (0, 1)),
     created_at           TEXT NOT NULL,
-    last_login           TEXT
+    last_login           TEXT,
+    password_expires_at  TEXT                                 -- of one that somebody else gave
 ) STRICT;
 
 -- One row a token, so that logging out really ends it.

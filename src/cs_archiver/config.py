@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from cs_archiver.errors import ConfigError, NeedsOperator
 from cs_archiver.sections.section import Section
 from cs_archiver.setting_types import Confidential, KeyMismatch
-from cs_archiver.settings import SECTIONS, Origin, Settings, variable_of
+from cs_archiver.settings import CLOSED_FILE, SECTIONS, Origin, Settings, mode_if_open, variable_of
 from cs_archiver.tls import tls_context
 
 DEFAULT_FILE = Path("/etc/cs-archiver/config.toml")
@@ -127,12 +127,15 @@ def _secrets_from_files(name: str, values: dict[str, Any], origin: Origin) -> di
 
 def _secret_text(name: str, file_key: str, path: str, origin: Origin) -> str:
     try:
+        mode = mode_if_open(path)
         text = Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
         found = f"{_shown(path)}: {error.strerror}"
         raise origin.wrong(name, file_key, "a readable file", found) from error
     except UnicodeDecodeError as error:
         raise origin.wrong(name, file_key, "a file of text in UTF-8", _shown(path)) from error
+    if mode is not None:
+        raise origin.wrong(name, file_key, CLOSED_FILE, f"{_shown(path)} with the mode {mode}")
     if not text:
         raise origin.wrong(name, file_key, "a file that holds the secret", f"{_shown(path)} empty")
     return text
@@ -191,6 +194,14 @@ def existing_database(settings: Settings) -> Path:
     if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
         raise NeedsOperator(f"cannot use the database {path}: it belongs to another user: {_AS_THE_SERVICE}")
     return path
+
+
+def open_file_of_secrets(settings: Settings) -> str | None:
+    """The configuration file, if there are secrets in it and others than its owner and group may read it."""
+    in_file = settings.origin.keys_in_file
+    secrets = [getattr(getattr(settings, section), key) for section, key in in_file]
+    holds_some = any(isinstance(value, SecretStr) and value.get_secret_value() for value in secrets)
+    return settings.origin.file if holds_some and mode_if_open(settings.origin.file) else None
 
 
 def check_folders(settings: Settings) -> None:

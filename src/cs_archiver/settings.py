@@ -1,6 +1,9 @@
 """The settings as frozen models: each key with its type, bounds, default and environment variable."""
 
+import os
+import stat
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 from cs_archiver.errors import ConfigError
 from cs_archiver.sections.access import Database, Jwt, Security, Server
@@ -12,6 +15,17 @@ from cs_archiver.sections.section import Section
 from cs_archiver.sections.sending import Globus, Retry, Upload
 from cs_archiver.sections.telling import Notify
 from cs_archiver.setting_types import Variable
+
+CLOSED_FILE = "a file that only its owner and group may read (chmod o= on it)"
+
+
+def mode_if_open(path: str | Path) -> str | None:
+    """The mode of a file that others than its owner and group may read or change, in octal; None for a closed one.
+
+    Raises OSError for a file that is not there.
+    """
+    mode = os.stat(path).st_mode
+    return f"{mode & 0o777:o}" if mode & (stat.S_IROTH | stat.S_IWOTH) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,13 @@
 """The certificate by which the service proves who it is, and which TLS is spoken with it."""
 
 import logging
-import os
 import ssl
-import stat
 from datetime import UTC, datetime
 
 from cryptography import x509
 
 from cs_archiver.errors import ConfigError
-from cs_archiver.settings import Settings
+from cs_archiver.settings import CLOSED_FILE, Settings, mode_if_open
 
 _log = logging.getLogger(__name__)
 
@@ -48,12 +46,11 @@ def _certificate(settings: Settings) -> x509.Certificate:
 def _require_private_key(settings: Settings) -> None:
     path = settings.server.tls_key
     try:
-        mode = os.stat(path).st_mode
+        mode = mode_if_open(path)
     except OSError as error:
         raise _wrong(settings, "tls_key", "a readable file", path, error) from error
-    if mode & (stat.S_IROTH | stat.S_IWOTH):
-        expected = "a file that only its owner and group may read (chmod o= on it)"
-        raise settings.origin.wrong("server", "tls_key", expected, f"{path!a} with the mode {mode & 0o777:o}")
+    if mode is not None:
+        raise settings.origin.wrong("server", "tls_key", CLOSED_FILE, f"{path!a} with the mode {mode}")
 
 
 def _warn_of_wrong_time(certificate: x509.Certificate, path: str) -> None:

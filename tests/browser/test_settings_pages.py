@@ -19,7 +19,7 @@ PAGES = [
 @pytest_asyncio.fixture(loop_scope="session")
 async def desk(desk: Desk) -> Desk:
     """With a second user, a token and a second session."""
-    user = {"username": "kim", "password": NEW_PASSWORD, "must_change_password": True}
+    user = {"username": "kim", "password": NEW_PASSWORD}
     for path, body in (("/api/users", user), ("/api/auth/tokens", {"name": EVIL, "scope": "read"})):
         status, answer = await desk.service.call("POST", path, json=body)
         assert status == 201, answer

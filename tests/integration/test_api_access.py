@@ -12,6 +12,7 @@ import jwt
 import pytest
 import pytest_asyncio
 
+from cs_archiver.clock import now_text
 from cs_archiver.db import tables
 from cs_archiver.domain.access import Scope
 from cs_archiver.logs.lines import OneLine
@@ -92,6 +93,19 @@ def _with_token(scope: Scope, of_its_user: Callable[[Route], str | None]) -> Cal
     return refusal
 
 
+def _long_after(of_its_user: Callable[[Route], str | None]) -> Callable[[Route], str | None]:
+    return lambda route: of_its_user(route) or ("reauthentication-required" if route.is_sensitive else None)
+
+
+async def _signed_in_long_ago(api: Api) -> str:
+    token = await api.token_of("root")
+    jti = (await api.accounts.authenticate(token)).credential
+    async with api.database.write() as connection:
+        long_ago = tables.sessions.update().where(tables.sessions.c.jti == jti)
+        await connection.execute(long_ago.values(created_at=now_text(after=-timedelta(minutes=16))))
+    return token
+
+
 async def _of_a_newcomer(api: Api) -> str:
     await api.add_user(name := _somebody())
     token = await api.personal_token_of(name, Scope.OPERATE)
@@ -139,6 +153,7 @@ CALLERS: dict[str, tuple[Callable[[Api], Awaitable[str]], Callable[[Route], str 
     "user": (lambda api: api.token_of("ann"), _of_user),
     "user, signed anew": (lambda api: _signed(api), _of_user),  # so the forgeries above fail for their one difference
     "admin": (lambda api: api.token_of("root"), _of_admin),
+    "admin who signed in long ago": (_signed_in_long_ago, _long_after(_of_admin)),
     "token of no kind": (lambda api: _text("csa_" + "A" * 43), _refused),
     "token expired": (_token_expired, _refused),
     "token revoked": (_token_revoked, _refused),

@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from cs_archiver.clock import from_text, to_text
 from cs_archiver.db import tables
 from cs_archiver.domain.access import Scope
 from cs_archiver.domain.events import UserEnded
 from tests.support.api import PASSWORD, Api, refusal_of, running_api
 
 NEW_PASSWORD = "seven lamps in the harbour"
+OWN_PASSWORD = "nine boats on the river"
 
 
 @pytest.fixture
@@ -43,20 +47,55 @@ async def test_users_are_listed_with_exactly_these_keys(api: Api) -> None:
     assert [user["is_admin"] for user in users] == [False, True, False, True]
 
 
-async def test_user_that_is_added_can_sign_in_at_once(api: Api) -> None:
+async def test_user_that_is_added_can_sign_in_at_once_and_must_choose_another_password(api: Api) -> None:
     response = await _add(api, is_admin=True)
     document = await response.json()
     assert response.status == 201
     assert set(document) == {"id", "username", "is_admin"}
     assert (document["username"], document["is_admin"]) == ("bob", True)
     token = (await (await _login(api, "bob", NEW_PASSWORD)).json())["access_token"]
+    await refusal_of(await api.call("GET", "/api/users", token=token), 403, "password-change-required")
+    own = {"current_password": NEW_PASSWORD, "new_password": OWN_PASSWORD}
+    token = (await (await api.call("POST", "/api/auth/password", token=token, json=own)).json())["access_token"]
     assert (await api.call("GET", "/api/users", token=token)).status == 200
+    await _let_the_given_passwords_expire(api)
+    assert (await _login(api, "bob", OWN_PASSWORD)).status == 200
 
 
-async def test_user_may_be_made_to_change_the_password_first(api: Api) -> None:
-    assert (await _add(api, must_change_password=True)).status == 201
-    token = (await (await _login(api, "bob", NEW_PASSWORD)).json())["access_token"]
-    await refusal_of(await api.call("GET", "/api/queue", token=token), 403, "password-change-required")
+@pytest.mark.parametrize("is_reset", [False, True], ids=["added", "reset"])
+async def test_password_that_an_administrator_gave_counts_for_a_week(api: Api, is_reset: bool) -> None:
+    await _add(api)
+    if is_reset:
+        path = f"/api/users/{await _id_of(api, 'bob')}/password"
+        await api.call("POST", path, username="root", json={"new_password": NEW_PASSWORD})
+    async with api.database.read() as connection:
+        expires = await connection.scalar(select(tables.users.c.password_expires_at).where(_IS_BOB))
+    assert timedelta(days=6, hours=23) < from_text(str(expires)) - datetime.now(UTC) <= timedelta(days=7)
+    before = (await (await _login(api, "bob", NEW_PASSWORD)).json())["access_token"]
+    await _let_the_given_passwords_expire(api)
+    await refusal_of(await _login(api, "bob", NEW_PASSWORD), 401, "password-expired")
+    await refusal_of(await _login(api, "bob", "a guess"), 401, "login-failed")
+    own = {"current_password": NEW_PASSWORD, "new_password": OWN_PASSWORD}
+    response = await api.call("POST", "/api/auth/password", token=before, json=own)
+    await refusal_of(response, 401, "password-expired")
+
+
+async def test_password_cannot_be_given_for_good(api: Api) -> None:
+    document = await refusal_of(await _add(api, must_change_password=False), 422, "invalid-value")
+    assert [error["pointer"] for error in document["errors"]] == ["#/must_change_password"]
+
+
+_IS_BOB = tables.users.c.username == "bob"
+
+
+async def _let_the_given_passwords_expire(api: Api) -> None:
+    async with api.database.write() as connection:
+        expires = tables.users.c.password_expires_at
+        long_ago = tables.users.update().where(expires.is_not(None)).values(password_expires_at=to_text(_LONG_AGO))
+        await connection.execute(long_ago)
+
+
+_LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("name", ["ann", "ANN"])

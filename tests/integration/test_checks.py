@@ -23,10 +23,10 @@ from tests.support.nobody import as_nobody
 from tests.support.service import DESTINATION, SOURCE, Place, sandbox_settings, settings_of
 
 NAMES = [
-    "configuration", "user", "seven_zip", "rsync", "dd", "nas", "storage", "space", "database",
+    "configuration", "user", "seven_zip", "rsync", "dd", "nas", "storage", "space", "database", "first_account",
     "globus", "clock", "source_collection", "destination_collection", "path_mapping",
 ]  # fmt: skip
-OF_GLOBUS = NAMES[9:]
+OF_GLOBUS = NAMES[10:]
 
 
 @pytest.fixture(autouse=True)
@@ -297,3 +297,53 @@ async def test_a_probe_left_by_a_crash_is_removed_later_and_nothing_else_is(plac
 async def test_two_rounds_at_once_do_not_disturb_each_other(place: Place, sandbox: Sandbox) -> None:
     rounds = await asyncio.gather(*(found(place, sandbox) for _ in range(2)))
     assert [findings["path_mapping"].verdict for findings in rounds] == [Verdict.OK, Verdict.OK]
+
+
+async def test_first_password_is_warned_of_until_it_is_changed(place: Place, sandbox: Sandbox) -> None:
+    assert (await found(place, sandbox))["first_account"].verdict is Verdict.OK
+    settings = settings_of(place, sandbox.url, ADMIN_INITIAL_PASSWORD="")
+    async with app.running(settings):
+        finding = (await found(place, sandbox))["first_account"]
+        assert (finding.verdict, finding.advice) == (Verdict.WARNING, "sign in as admin and choose another")
+    with closing(sqlite3.connect(place.database)) as connection, connection:
+        connection.execute("UPDATE users SET must_change_password = 0")
+    assert (await found(place, sandbox))["first_account"].verdict is Verdict.OK
+
+
+async def test_password_that_an_administrator_gave_is_not_the_one_that_everybody_knows(
+    place: Place, sandbox: Sandbox
+) -> None:
+    async with app.running(settings_of(place, sandbox.url)):
+        pass
+    with closing(sqlite3.connect(place.database)) as connection, connection:
+        connection.execute("UPDATE users SET must_change_password = 1")
+    assert (await found(place, sandbox))["first_account"].verdict is Verdict.OK
+
+
+async def test_database_is_made_for_its_owner_and_group_and_warned_of_once_others_reach_it(sandbox: Sandbox) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        place = Place(Path(root)).make()
+        place.folder()
+        async with app.running(settings_of(place, sandbox.url)):
+            for path in place.database.parent.glob("cs_archiver.db*"):
+                assert path.stat().st_mode & 0o007 == 0, path
+        assert (await found(place, sandbox))["database"].verdict is Verdict.OK
+        place.database.chmod(0o644)
+        assert (await found(place, sandbox))["database"].verdict is Verdict.OK, "its folder is closed"
+        Path(root).chmod(0o755)
+        finding = (await found(place, sandbox))["database"]
+        assert (finding.verdict, "mode 644" in finding.found) == (Verdict.WARNING, True)
+
+
+async def test_secrets_in_a_configuration_file_that_others_may_read_are_warned_of(
+    place: Place, sandbox: Sandbox
+) -> None:
+    file = place.root / "config.toml"
+    for text, mode, verdict in (
+        ('[globus]\nclient_secret = "hush"\n', 0o644, Verdict.WARNING),
+        ('[globus]\nclient_secret = "hush"\n', 0o640, Verdict.OK),
+        ("[server]\nport = 8000\n", 0o644, Verdict.OK),
+    ):
+        file.write_text(text)
+        file.chmod(mode)
+        assert (await found(place, sandbox))["configuration"].verdict is verdict, text

@@ -142,6 +142,7 @@ async def test_url_that_apprise_does_not_know_is_refused_by_its_number(tmp_path:
 
 async def test_urls_of_a_file_are_taken_and_the_file_is_named_when_they_are_wrong(tmp_path: Path) -> None:
     file = tmp_path / "urls"
+    file.touch(0o600)
     file.write_text("json://127.0.0.1/a\njson://127.0.0.1/b\n")
     settings = _settings(tmp_path, NOTIFY_URLS_FILE=str(file))
     assert settings.notify.targets == ("json://127.0.0.1/a", "json://127.0.0.1/b")

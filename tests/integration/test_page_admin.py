@@ -54,14 +54,23 @@ async def test_users_are_listed_and_nobody_can_touch_their_own_account(api: Api,
     assert len([link for link in page.values("td a", "href") if "/delete" in link]) == 3
 
 
+async def test_first_password_that_expired_is_shown(api: Api, root: Visitor) -> None:
+    await root.post("/admin/users", {"username": "kim", "password": NEW_PASSWORD})
+    async with api.database.write() as connection:
+        expired = tables.users.update().where(tables.users.c.username == "kim")
+        await connection.execute(expired.values(password_expires_at="2026-01-01T00:00:00.000Z"))
+    assert "kim First password expired: reset it" in (await root.get("/admin/users")).texts("td.name")
+
+
 async def test_user_is_added(api: Api, root: Visitor) -> None:
     form = await root.get("/admin/users/new")
     page = await root.submit(form, "/admin/users", {"username": "kim", "password": NEW_PASSWORD})
-    assert "kim can sign in now and is asked to choose another password at first." in page.text
-    assert "kim Must choose another password" in page.texts("td.name")
+    assert "kim can sign in now, and must choose another password within 7 days." in page.text
+    (named,) = [text for text in page.texts("td.name") if text.startswith("kim")]
+    assert named.startswith("kim Must choose another password until 2")
     assert await _signs_in(api, "kim", NEW_PASSWORD)
     page = await root.post("/admin/users", {"username": "lee", "password": NEW_PASSWORD, "is_admin": "true"})
-    assert "lee can sign in now." in page.text
+    assert "lee can sign in now, and must choose another password" in page.text
     users = {user["username"]: user["is_admin"] for user in await api.get("/api/users", username="root")}
     assert (users["kim"], users["lee"]) == (False, True)
     (trail, *_) = await api.get("/api/audit?action=users_add", username="root")

@@ -76,8 +76,9 @@ def test_the_single_file_speaks_through_its_child_and_unpacks_where_it_may_run(t
 
 def test_secret_files_are_handed_over_as_credentials_that_really_load(tmp_path: Path) -> None:
     secret, key = tmp_path / "globus 100%", tmp_path / "jwt"
-    secret.write_text(SECRET)
-    key.write_text(KEY)
+    for path, held in ((secret, SECRET), (key, KEY)):
+        path.touch(0o600)
+        path.write_text(held)
     text = f'[globus]\nclient_secret_file = "{secret}"\n[jwt]\nsecret_key_file = "{key}"\n'
     lines = printed(written(tmp_path, text))
 

@@ -14,6 +14,7 @@ from tests.support.databases import of_today
 from tests.support.service import NOWHERE, PASSWORD, Place, environment, running_service
 
 NEW_PASSWORD = "seven lamps in the harbour"
+OWN_PASSWORD = "nine boats on the river"
 
 
 @pytest.fixture(name="place")
@@ -36,15 +37,14 @@ def _rows(place: Place, statement: str) -> list[Any]:
 
 def test_user_is_added_and_listed(place: Place) -> None:
     added = _user(place, "add", "ann", "--admin", stdin=f"{NEW_PASSWORD}\n")
-    assert (added.exit_code, added.output) == (0, "Added ann.\n")
-    assert _user(place, "add", "bob", "--must-change-password", stdin=f"{NEW_PASSWORD}\r\n").exit_code == 0
+    assert (added.exit_code, added.output) == (0, "Added ann, who must choose another password at the first sign-in.\n")
+    assert _user(place, "add", "bob", stdin=f"{NEW_PASSWORD}\r\n").exit_code == 0
     listed = _user(place, "list")
     assert listed.exit_code == 0
     ann, bob = listed.output.splitlines()
     assert ann.startswith("ann  admin, created 2")
-    assert ann.endswith("never signed in")
+    assert ", never signed in, must change the password until 2" in ann
     assert bob.startswith("bob  user, created 2")
-    assert bob.endswith("must change the password")
     (line,) = _rows(place, "SELECT action, result, target, username, detail FROM audit WHERE target = 'ann'")
     assert line[:4] == ("users_add", "ok", "ann", None)
     assert line[4].startswith("on the host, as ")
@@ -97,6 +97,10 @@ async def test_users_are_managed_while_the_service_runs(tmp_path: Path) -> None:
         assert added.exit_code == 0, added.output
         login = {"username": "ann", "password": NEW_PASSWORD}
         status, body = await service.call("POST", "/api/auth/login", json=login)
+        assert status == 200
+        change = {"current_password": NEW_PASSWORD, "new_password": OWN_PASSWORD}
+        ann = {"Authorization": f"Bearer {body['access_token']}"}
+        status, body = await service.call("POST", "/api/auth/password", json=change, headers=ann)
         assert status == 200
         ann = {"Authorization": f"Bearer {body['access_token']}"}
         wish = {"name": "report", "scope": "read"}

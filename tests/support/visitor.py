@@ -95,7 +95,7 @@ class Visitor:
         assert response.status == status, await response.text()
         if status != 303:
             return await _page(response)
-        session = _cookies(response).get("csa", self.token)
+        session = cookies_of(response).get("csa", self.token)
         return await Visitor(self.api, session).get(response.headers["Location"])
 
     async def submit(self, page: Page, path: str, typed: Mapping[str, str] | None = None, *, status: int = 303) -> Page:
@@ -104,10 +104,10 @@ class Visitor:
 
 
 async def _page(response: ClientResponse) -> Page:
-    return Page(await response.text(), _cookies(response))
+    return Page(await response.text(), cookies_of(response))
 
 
-def _cookies(response: ClientResponse) -> dict[str, str]:
+def cookies_of(response: ClientResponse) -> dict[str, str]:
     cookies: SimpleCookie = SimpleCookie()
     for header in response.headers.getall("Set-Cookie", []):
         cookies.load(header)

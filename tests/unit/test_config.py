@@ -287,8 +287,9 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_secrets_are_read_from_files(tmp_path: Path) -> None:
-    (tmp_path / "key").write_text(KEY + "\n")
-    (tmp_path / "secret").write_text("hush\n")
+    for name, text in (("key", KEY + "\n"), ("secret", "hush\n")):
+        (tmp_path / name).touch(0o640)
+        (tmp_path / name).write_text(text)
     variables = {
         "JWT_SECRET_KEY_FILE": str(tmp_path / "key"),
         "GLOBUS_CLIENT_SECRET_FILE": str(tmp_path / "secret"),
@@ -305,11 +306,15 @@ def test_a_secret_file_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
         "empty": "expected a file that holds the secret, found",
         "short": "expected a file that holds at least 32 bytes",
         "binary": "expected a file of text in UTF-8, found",
+        "open": 'expected a file that only its owner and group may read (chmod o= on it), found "',
     }
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty").write_text(" \n")
     (tmp_path / "short").write_text("hush-hush")
     (tmp_path / "binary").write_bytes(b"\xff" * 40)
+    for path in tmp_path.iterdir():
+        path.chmod(0o700)
+    (tmp_path / "open").write_text(KEY)
     for name, message in cases.items():
         with pytest.raises(ConfigError) as caught:
             load(None, {"JWT_SECRET_KEY_FILE": str(tmp_path / name)})

@@ -51,6 +51,36 @@ def test_only_these_are_closed_to_personal_tokens() -> None:
     }
 
 
+def test_whatever_changes_accounts_or_sessions_needs_a_recent_sign_in() -> None:
+    """But for what only takes something away from the caller, and what asks for the password itself."""
+    assert {
+        _name(route) for route in ROUTES if not route.is_safe and not route.is_sensitive and _is_of_accounts(route)
+    } == {
+        "POST /login",
+        "POST /logout",
+        "POST /password",
+        "POST /reauthenticate",
+        "POST /settings/display",
+        "POST /settings/password",
+        "POST /settings/tokens/{token_id}/revoke",
+        "POST /api/auth/login",
+        "POST /api/auth/logout",
+        "POST /api/auth/password",
+        "DELETE /api/auth/tokens/{token_id}",
+    }
+    assert {_name(route) for route in ROUTES if route.is_safe and route.is_sensitive} == {
+        "GET /settings/tokens/new",
+        "GET /admin/users/new",
+        "GET /admin/users/{user_id}/delete",
+        "GET /admin/users/{user_id}/password",
+    }
+
+
+def _is_of_accounts(route: Route) -> bool:
+    places = ("/api/auth/", "/api/users", "/admin/users", "/settings", "/log", "/password", "/reauthenticate")
+    return route.path.startswith(places)
+
+
 @pytest.mark.parametrize("route", ROUTES, ids=_name)
 def test_each_route_declares_a_role_and_a_scope_that_fit_together(route: Route) -> None:
     assert isinstance(route.who, Who)

@@ -100,6 +100,7 @@ def test_two_keys_differ(tmp_path: Path) -> None:
 
 def test_key_made_by_hand_is_used_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "jwt.key"
+    path.touch(0o600)
     path.write_text("a key of the operator's own, long enough\n")
     assert load_or_create_secret(path) == "a key of the operator's own, long enough"
 
@@ -107,10 +108,23 @@ def test_key_made_by_hand_is_used_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("left", ["", "half a key"])
 def test_key_cut_short_by_a_power_cut_is_made_anew(tmp_path: Path, left: str) -> None:
     path = tmp_path / "jwt.key"
+    path.touch(0o600)
     path.write_text(left)
     secret = load_or_create_secret(path)
     assert len(secret) >= 32
     assert path.read_text() == secret
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o602, 0o644, 0o666])
+def test_key_that_others_may_read_or_change_is_refused_and_left_alone(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "jwt.key"
+    path.write_text("a key of the operator's own, long enough\n")
+    path.chmod(mode)
+    with pytest.raises(ConfigError, match=f"only its owner and group may read .* found the mode {mode:o}"):
+        load_or_create_secret(path)
+    assert path.read_text() == "a key of the operator's own, long enough\n"
+    path.chmod(0o640)
+    assert load_or_create_secret(path) == "a key of the operator's own, long enough"
 
 
 def test_all_who_start_at_once_get_the_same_key(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from cs_archiver.services.jobs import destination_of
 
 
 def _user(*, is_admin: bool, must_change: bool) -> User:
-    return User(1, "ann", "hash", is_admin, must_change, "2026-01-01T00:00:00.000Z", None)
+    return User(1, "ann", "hash", is_admin, must_change, "2026-01-01T00:00:00.000Z", None, None)
 
 
 @pytest.mark.parametrize(

@@ -23,16 +23,17 @@ def user() -> None:
 @user.command("add")
 @click.argument("username")
 @click.option("--admin", "is_admin", is_flag=True, help="May manage users and read the audit trail.")
-@click.option("--must-change-password", is_flag=True, help="At the first sign-in, before anything else.")
 @config_option
-def add_user(config_file: Path | None, username: str, *, is_admin: bool, must_change_password: bool) -> None:
-    """Add a user; the password is asked for, or read from standard input."""
+def add_user(config_file: Path | None, username: str, *, is_admin: bool) -> None:
+    """Add a user; the password is asked for, or read from standard input, and must be changed within a week."""
     password = _new_password()
 
     async def add(accounts: HostAccounts) -> User:
-        return await accounts.add(username, password, is_admin=is_admin, must_change_password=must_change_password)
+        return await accounts.add(username, password, is_admin=is_admin)
 
-    click.echo(f"Added {_on_accounts(config_file, add).username}.")
+    click.echo(
+        f"Added {_on_accounts(config_file, add).username}, who must choose another password at the first sign-in."
+    )
 
 
 @user.command("list")
@@ -41,7 +42,7 @@ def list_users(config_file: Path | None) -> None:
     """List the users."""
     for found in _on_accounts(config_file, HostAccounts.listed):
         role = "admin" if found.is_admin else "user"
-        note = ", must change the password" if found.must_change_password else ""
+        note = _note(found)
         seen = f"last sign-in {found.last_login}" if found.last_login else "never signed in"
         click.echo(f"{found.username}  {role}, created {found.created_at}, {seen}{note}")
 
@@ -50,7 +51,7 @@ def list_users(config_file: Path | None) -> None:
 @click.argument("username")
 @config_option
 def reset_password(config_file: Path | None, username: str) -> None:
-    """Give a user a new password, to be changed at the next sign-in; sessions and tokens end at once."""
+    """Give a user a new password, to be changed within a week; sessions and tokens end at once."""
     password = _new_password()
 
     async def reset(accounts: HostAccounts) -> User:
@@ -58,6 +59,13 @@ def reset_password(config_file: Path | None, username: str) -> None:
 
     found = _on_accounts(config_file, reset)
     click.echo(f"{found.username} has a new password, to be changed at the next sign-in.")
+
+
+def _note(found: User) -> str:
+    if not found.must_change_password:
+        return ""
+    until = f" until {found.password_expires_at}" if found.password_expires_at else ""
+    return f", must change the password{until}"
 
 
 def _on_accounts(config_file: Path | None, work: Callable[[HostAccounts], Awaitable[_T]]) -> _T:

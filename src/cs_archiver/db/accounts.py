@@ -16,7 +16,7 @@ _SESSIONS = tables.sessions
 
 # Asked with every request: building it takes as long as running it.
 _BY_SESSION = (
-    select(_USERS, _SESSIONS.c.expires_at, _SESSIONS.c.last_used_at)
+    select(_USERS, _SESSIONS.c.created_at.label("begun_at"), _SESSIONS.c.expires_at, _SESSIONS.c.last_used_at)
     .join(_SESSIONS, _SESSIONS.c.user_id == _USERS.c.id)
     .where(_SESSIONS.c.jti == bindparam("jti"), _SESSIONS.c.expires_at > bindparam("now"))
 )
@@ -36,6 +36,7 @@ class User:
     must_change_password: bool
     created_at: str
     last_login: str | None
+    password_expires_at: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class SessionRow(NamedTuple):
     """What a session's token stands for, until `expires_at` at the latest."""
 
     user: User
+    begun_at: str
     expires_at: str
     last_used_at: str
 
@@ -85,24 +87,28 @@ class Accounts:
             row = (await connection.execute(select(_USERS).where(_USERS.c.username == username))).first()
         return None if row is None else user_of(row)
 
-    async def begin_session(self, user: User, begun: Begun, *, new_hash: str | None = None) -> list[str] | None:
+    async def begin_session(
+        self, user: User, begun: Begun, *, new_hash: str | None = None, instead_of: str | None = None
+    ) -> list[str] | None:
         """Begin a session, and replace the hash of the same password by `new_hash` if one is given.
 
-        Gives back the sessions that this one ended, the oldest beyond the most there may be. None, and nothing is
-        changed, when the password was changed since `user` was read.
+        Gives back the sessions that this one ended: the one it takes the place of, and the oldest beyond the most there
+        may be. None, and nothing is changed, when the password was changed since `user` was read.
         """
         async with self._database.write() as connection:
             values = {"last_login": now_text(), "password_hash": new_hash or user.password_hash}
             if not await update_as_read(connection, user, values):
                 return None
-            await connection.execute(_SESSIONS.delete().where(_SESSIONS.c.expires_at <= now_text()))
+            over = (_SESSIONS.c.expires_at <= now_text()) | (_SESSIONS.c.jti == instead_of)
+            await connection.execute(_SESSIONS.delete().where(over))
             await _insert_session(connection, user, begun)
-            return await _end_oldest(connection, user)
+            replaced = [] if instead_of is None else [instead_of]
+            return replaced + await _end_oldest(connection, user)
 
     async def by_session(self, jti: str) -> SessionRow | None:
         """A session that has neither ended nor expired."""
         for row in await self._database.rows(_BY_SESSION, {"jti": jti, "now": now_text()}):
-            return SessionRow(user_of(row), row.expires_at, row.last_used_at)
+            return SessionRow(user_of(row), row.begun_at, row.expires_at, row.last_used_at)
         return None
 
     async def note_use(self, used: Mapping[str, str], *, end_unused_since: str | None) -> list[str]:
@@ -141,7 +147,7 @@ class Accounts:
         False, and nothing is changed, when the password was changed since `user` was read.
         """
         async with self._database.write() as connection:
-            values = {"password_hash": new_hash, "must_change_password": 0}
+            values = {"password_hash": new_hash, "must_change_password": 0, "password_expires_at": None}
             if not await update_as_read(connection, user, values):
                 return False
             await end_sessions(connection, user.id)
@@ -150,7 +156,13 @@ class Accounts:
 
 
 async def insert_user(
-    connection: Connection, username: str, password_hash: str, *, is_admin: bool, must_change_password: bool
+    connection: Connection,
+    username: str,
+    password_hash: str,
+    *,
+    is_admin: bool,
+    must_change_password: bool,
+    password_expires_at: str | None = None,
 ) -> int:
     """Gives back the id of the new user."""
     inserted = await connection.execute(
@@ -161,6 +173,7 @@ async def insert_user(
             is_admin=int(is_admin),
             must_change_password=int(must_change_password),
             created_at=now_text(),
+            password_expires_at=password_expires_at,
         )
         .returning(_USERS.c.id)
     )
@@ -214,4 +227,5 @@ def user_of(row: Row[Any]) -> User:
         must_change_password=bool(row.must_change_password),
         created_at=row.created_at,
         last_login=row.last_login,
+        password_expires_at=row.password_expires_at,
     )

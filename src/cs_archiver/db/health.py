@@ -2,15 +2,19 @@
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 from cs_archiver.db.database import DatabaseUnhealthy
 from cs_archiver.db.troubles import advice_on, require_readable, unreadable
 
 _PATIENCE_SECONDS = 5.0
+
+_Answer = TypeVar("_Answer")
 
 
 class Health(NamedTuple):
@@ -26,34 +30,51 @@ class Health(NamedTuple):
 
 def health_of(path: Path, *, is_whole: bool) -> Health:
     """Reads every page of the file with `is_whole`, and a few without. Raises DatabaseUnhealthy."""
+    return _asked(path, partial(_health, path=path, is_whole=is_whole)) or Health(None, None)
+
+
+def hash_to_be_changed(path: Path, username: str) -> str | None:
+    """Of the password of this user, if it must be changed at the next sign-in. Raises DatabaseUnhealthy."""
+    return _asked(path, partial(_hash_to_be_changed, username=username))
+
+
+def _asked(path: Path, ask: Callable[[sqlite3.Connection], _Answer]) -> _Answer | None:
+    """None where there is no database."""
     path = Path(os.path.realpath(path))  # what SQLite writes beside it lies beside the file itself
     try:
-        return _health_of(path, is_whole=is_whole)
+        return _answered(path, ask)
     except FileNotFoundError:
-        return Health(None, None)
+        return None
     except OSError as error:
         raise DatabaseUnhealthy(unreadable(path, error), problem="database-unhealthy") from error
     except sqlite3.DatabaseError as error:
         raise DatabaseUnhealthy(f"{path}: {error}; {advice_on(error)}", problem="database-unhealthy") from error
 
 
-def _health_of(path: Path, *, is_whole: bool) -> Health:
+def _answered(path: Path, ask: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
     require_readable(path)  # what SQLite says of one that it may not open tells nobody why
-    is_private = not path.stat().st_mode & 0o077
     wal = path.with_name(f"{path.name}-wal")
     if wal.exists():
-        version, damage = _read(path, "mode=ro", is_whole=is_whole)
-    else:
-        version, damage = _read(path, "immutable=1", is_whole=is_whole)  # nobody has it open, and no file is left there
-        if wal.exists():
-            version, damage = _read(path, "mode=ro", is_whole=is_whole)
-    return Health(version, damage, is_private)
+        return _read(path, "mode=ro", ask)
+    answer = _read(path, "immutable=1", ask)  # nobody has it open, and no file is left beside it
+    return _read(path, "mode=ro", ask) if wal.exists() else answer
 
 
-def _read(path: Path, how: str, *, is_whole: bool) -> tuple[int, str | None]:
+def _read(path: Path, how: str, ask: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
     address = f"file:{quote(str(path.absolute()))}?{how}"
     with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE_SECONDS)) as connection:
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if is_whole else "ok"
-    return version, None if answer == "ok" else str(answer)
+        return ask(connection)
+
+
+def _health(connection: sqlite3.Connection, *, path: Path, is_whole: bool) -> Health:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if is_whole else "ok"
+    is_private = not path.stat().st_mode & 0o077
+    return Health(version, None if answer == "ok" else str(answer), is_private)
+
+
+def _hash_to_be_changed(connection: sqlite3.Connection, *, username: str) -> str | None:
+    query = "SELECT password_hash FROM users WHERE username = ? AND must_change_password = 1"
+    row = connection.execute(query, (username,)).fetchone()
+    return None if row is None else str(row[0])

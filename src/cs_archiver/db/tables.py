@@ -15,7 +15,7 @@ def _table(name: str, *, text: str = "", integer: str = "", blob: str = "") -> T
 
 users = _table(
     "users",
-    text="username password_hash created_at last_login",
+    text="username password_hash created_at last_login password_expires_at",
     integer="id is_admin must_change_password",
 )
 sessions = _table("sessions", text="jti created_at expires_at address user_agent last_used_at", integer="user_id")

@@ -26,12 +26,17 @@ class Users:
         async with self._database.read() as connection:
             return await _find(connection, user_id)
 
-    async def add(self, username: str, password_hash: str, *, is_admin: bool, must_change_password: bool) -> User:
-        """Raises Conflict "username-taken"."""
+    async def add(self, username: str, password_hash: str, *, is_admin: bool, expires_at: str) -> User:
+        """With a password to be changed at the first sign-in, until then. Raises Conflict "username-taken"."""
         async with self._database.write() as connection:
             try:
                 user_id = await insert_user(
-                    connection, username, password_hash, is_admin=is_admin, must_change_password=must_change_password
+                    connection,
+                    username,
+                    password_hash,
+                    is_admin=is_admin,
+                    must_change_password=True,
+                    password_expires_at=expires_at,
                 )
             except IntegrityError as error:
                 raise Conflict("username-taken", f"There is a user of the name {username} already.") from error
@@ -47,10 +52,13 @@ class Users:
                 raise Conflict("last-admin", "This is the last administrator, without whom nobody could manage users.")
             return (await connection.execute(_USERS.delete().where(_USERS.c.id == user.id))).rowcount == 1
 
-    async def reset_password(self, user: User, new_hash: str) -> bool:
-        """To be changed at the next sign-in; sessions and tokens end. False when the password changed meanwhile."""
+    async def reset_password(self, user: User, new_hash: str, *, expires_at: str) -> bool:
+        """To be changed at the next sign-in, until then; sessions and tokens end.
+
+        False when the password changed meanwhile.
+        """
         async with self._database.write() as connection:
-            values = {"password_hash": new_hash, "must_change_password": 1}
+            values = {"password_hash": new_hash, "must_change_password": 1, "password_expires_at": expires_at}
             if not await update_as_read(connection, user, values):
                 return False
             await end_sessions(connection, user.id)

@@ -220,6 +220,13 @@ def _database_in_words(facts: DatabaseFacts) -> str:
     return f"{looked}, schema version {facts.version}{older} ({facts.mount})"
 
 
+def first_account(username: str, *, has_known_password: bool) -> Finding:
+    if has_known_password:
+        found = f"{username} still has the password that everybody knows"
+        return Finding(Verdict.WARNING, found, f"sign in as {username} and choose another")
+    return Finding(Verdict.OK, "nobody has the password that everybody knows")
+
+
 def clock(*, asked_at: float, answered_at: float, globus: float | None) -> Finding:
     """All in seconds of Unix time; `globus` is what the answer says, to the second."""
     if globus is None:

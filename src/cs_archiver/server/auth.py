@@ -14,10 +14,14 @@ from cs_archiver.server.keys import ACCOUNTS, ACTION, CALLER, IS_BY_COOKIE, TOKE
 from cs_archiver.server.parsing import FORM_TYPE, fields_of
 from cs_archiver.server.route import Route, Who
 from cs_archiver.services import tokens
-from cs_archiver.services.accounts import Caller
+from cs_archiver.services.accounts import RECENT, Caller
 
 UNATTENDED = "X-Unattended"
 """The header by which our pages say that nobody is at them: they ask for news by themselves."""
+
+
+_MINUTES = RECENT.total_seconds() / 60
+_SIGN_IN_AGAIN = f"This needs a sign-in of the last {_MINUTES:.0f} minutes: sign in again at POST /api/auth/login."
 
 
 async def admit(request: web.Request, route: Route) -> None:
@@ -39,6 +43,8 @@ async def admit(request: web.Request, route: Route) -> None:
     if request[IS_BY_COOKIE] and (not route.is_safe or hdrs.UPGRADE in request.headers):
         expected = request.app[ACCOUNTS].form_token(caller.credential)
         require_own_page(request, shown=await _form_token_in(request, route), expected=expected)
+    if route.is_sensitive and caller.scope is None and not caller.is_recent:
+        raise Forbidden("reauthentication-required", _SIGN_IN_AGAIN)
     if caller.scope is None and UNATTENDED not in request.headers and not route.takes_token_in_query:
         request.app[ACCOUNTS].use.note(caller.credential)
 

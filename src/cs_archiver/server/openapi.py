@@ -18,6 +18,7 @@ from cs_archiver.server.paging import TOTAL_COUNT
 from cs_archiver.server.problem_names import PROBLEMS, problems_of
 from cs_archiver.server.problems import MEDIA_TYPE, Problem, title_of
 from cs_archiver.server.route import JSON, Route, Who
+from cs_archiver.services.accounts import RECENT
 
 Json = dict[str, Any]
 
@@ -46,6 +47,7 @@ _SCOPES = {
     Scope.ADMIN: "A personal API token needs the scope `admin`.",
     None: "Personal API tokens may not call this.",
 }
+_RECENTLY = f" Who is signed in must have done so within the last {RECENT.total_seconds() / 60:.0f} minutes."
 _MONITORS = " The addresses of `[metrics] allowed_networks` may call this without signing in."
 _DESCRIPTION = """\
 Archives finished folders of a NAS to Globus, and deletes a source only once its archive is proven stored.
@@ -185,8 +187,9 @@ def _access(route: Route) -> Json:
         return {"description": _WHO[route.who], "security": []}
     scopes = [] if route.scope is None else [route.scope]
     of_monitors = _MONITORS if route.is_for_monitors else ""
+    recently = _RECENTLY if route.is_sensitive else ""
     return {
-        "description": f"{_WHO[route.who]} {_SCOPES[route.scope]}{of_monitors}",
+        "description": f"{_WHO[route.who]} {_SCOPES[route.scope]}{of_monitors}{recently}",
         "security": [{"bearer": scopes}, {"cookie": []}],
     }
 

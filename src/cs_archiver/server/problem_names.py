@@ -16,9 +16,11 @@ PROBLEMS = {
     "malformed-request": Kind(400, "This is no valid HTTP, or a header of a proxy cannot be read."),
     "login-failed": Kind(401, "The user name is unknown or the password is wrong."),
     "not-authenticated": Kind(401, "No token, or one that no longer counts: sign in again."),
+    "password-expired": Kind(401, "The password was given by somebody else, and not changed in time."),
     "admins-only": Kind(403, "Only an administrator may do this."),
     "cross-site-request": Kind(403, "With a cookie, only pages of this service may change something."),
     "password-change-required": Kind(403, "The first password must be changed before anything else."),
+    "reauthentication-required": Kind(403, "This needs a recent sign-in: sign in again, and do it with the new token."),
     "scope-too-narrow": Kind(403, "This needs a personal API token of a wider scope."),
     "token-not-accepted": Kind(403, "Personal API tokens may not do this."),
     "not-found": Kind(404, "There is nothing at this path."),
@@ -73,6 +75,7 @@ _OF_A_FORM = ("malformed-body", "body-too-large", "unsupported-media-type", "inv
 _OF_A_SIGN_IN = ("not-authenticated", "database-unhealthy")
 
 # What several routes can be refused for, in the API and on the pages.
+LOGIN = ("login-failed", "password-expired", "too-many-attempts", "cross-site-request", "database-unhealthy")
 SCAN = ("source-unavailable", "discovery-stopped")
 SUBMIT = (
     "folder-not-found", "already-archived", "nothing-to-archive", "folder-not-archivable", "already-queued",
@@ -99,6 +102,8 @@ def problems_of(route: Route) -> list[str]:
         names.add("token-not-accepted" if route.scope is None else "scope-too-narrow")
         if not route.is_safe or route.takes_token_in_query:
             names.add("cross-site-request")
+    if route.is_sensitive:
+        names.add("reauthentication-required")
     if route.who in {Who.USER, Who.ADMIN}:
         names.add("password-change-required")
     if route.who is Who.ADMIN:

@@ -105,6 +105,7 @@ class Route:
     answer: the type of the JSON in the answer; None for no content.
     problems: what this route can be refused for beyond what follows from `who`, `query` and `body`.
     deed: how the audit trail calls it, where that is not its operation id: a page does what the API does.
+    is_sensitive: whoever is signed in must have shown the password within the last minutes (services.accounts.RECENT).
     is_for_monitors: the addresses of [metrics] allowed_networks may call it without signing in.
     """
 
@@ -121,6 +122,7 @@ class Route:
     media: tuple[str, ...] = (JSON,)
     problems: tuple[str, ...] = ()
     deed: str = ""
+    is_sensitive: bool = False
     is_for_monitors: bool = False
 
     @property

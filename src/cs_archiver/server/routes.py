@@ -54,11 +54,10 @@ from cs_archiver.server.contract.users import NewUser, PasswordReset, UserLine
 from cs_archiver.server.handling import handler_of
 from cs_archiver.server.links import base_path
 from cs_archiver.server.pages.table import PAGES
-from cs_archiver.server.problem_names import CANCEL, PREVIEW, RETRY, SCAN, SUBMIT
+from cs_archiver.server.problem_names import CANCEL, LOGIN, PREVIEW, RETRY, SCAN, SUBMIT
 from cs_archiver.server.route import JSON, Route, Who
 
 _NO_JOB = ("job-not-found",)
-_LOGIN = ("login-failed", "too-many-attempts", "cross-site-request", "database-unhealthy")
 _NO_USER = ("user-not-found", "own-account")
 _HTML = ("text/html",)
 _NONE = None  # a personal API token may not call this
@@ -66,32 +65,36 @@ _NONE = None  # a personal API token may not call this
 # fmt: off
 API = (
     Route("POST", "/api/auth/login", auth.login, Who.ANYONE, _NONE, "Sign in",
-          body=Credentials, answer=Session, problems=_LOGIN),
+          body=Credentials, answer=Session, problems=LOGIN),
     Route("POST", "/api/auth/logout", auth.logout, Who.NEWCOMER, _NONE, "End this session", status=204),
     Route("GET", "/api/auth/me", auth.me, Who.NEWCOMER, Scope.READ, "Who the token stands for", answer=Account),
     Route("POST", "/api/auth/password", auth.change_password, Who.NEWCOMER, _NONE,
           "Change the password: every older session ends, and a new one begins",
-          body=PasswordChange, answer=Session, problems=("wrong-password", "weak-password", "too-many-attempts")),
+          body=PasswordChange, answer=Session,
+          problems=("wrong-password", "weak-password", "password-expired", "too-many-attempts")),
     Route("GET", "/api/auth/csrf", auth.csrf_token, Who.NEWCOMER, _NONE, "The form token of this session, for pages",
           answer=FormToken),
     Route("GET", "/api/auth/sessions", auth.sessions, Who.USER, _NONE, "Where you are signed in",
           answer=list[OwnSession]),
     Route("DELETE", "/api/auth/sessions/{session_id}", auth.end_session, Who.USER, _NONE, "End one of your sessions",
-          status=204, problems=("session-not-found",)),
+          status=204, problems=("session-not-found",), is_sensitive=True),
     Route("GET", "/api/auth/tokens", tokens.own, Who.USER, _NONE, "Your personal API tokens", answer=list[TokenShown]),
     Route("POST", "/api/auth/tokens", tokens.create, Who.USER, _NONE, "Make a personal API token; it is shown once",
-          body=TokenWish, answer=TokenCreated, status=201, problems=("admins-only", "too-many-tokens")),
+          body=TokenWish, answer=TokenCreated, status=201, problems=("admins-only", "too-many-tokens"),
+          is_sensitive=True),
     Route("DELETE", "/api/auth/tokens/{token_id}", tokens.revoke, Who.USER, _NONE, "Revoke one of your tokens",
           status=204, problems=("token-not-found",)),
 
     Route("GET", "/api/users", users.listed, Who.ADMIN, Scope.ADMIN, "The users", answer=list[UserLine]),
     Route("POST", "/api/users", users.add, Who.ADMIN, Scope.ADMIN, "Add a user",
-          body=NewUser, answer=Account, status=201, problems=("username-taken", "weak-password")),
+          body=NewUser, answer=Account, status=201, problems=("username-taken", "weak-password"), is_sensitive=True),
     Route("DELETE", "/api/users/{user_id}", users.remove, Who.ADMIN, Scope.ADMIN,
-          "Delete a user: sessions and tokens end at once", status=204, problems=(*_NO_USER, "last-admin")),
+          "Delete a user: sessions and tokens end at once", status=204, problems=(*_NO_USER, "last-admin"),
+          is_sensitive=True),
     Route("POST", "/api/users/{user_id}/password", users.reset_password, Who.ADMIN, Scope.ADMIN,
           "Give a user a new password, to be changed at the next sign-in: sessions and tokens end at once",
-          body=PasswordReset, status=204, problems=(*_NO_USER, "weak-password", "changed-meanwhile")),
+          body=PasswordReset, status=204, problems=(*_NO_USER, "weak-password", "changed-meanwhile"),
+          is_sensitive=True),
     Route("GET", "/api/audit", audit.page, Who.ADMIN, Scope.ADMIN, "Who did what, the newest first",
           query=AuditQuery, answer=list[AuditEntry]),
     Route("POST", "/api/notifications/test", notifications.test, Who.ADMIN, Scope.ADMIN,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from cs_archiver.bus import Bus
+from cs_archiver.clock import now_text
 from cs_archiver.db.accounts import Accounts, Begun, SessionLine, User
 from cs_archiver.domain.access import Scope
 from cs_archiver.domain.events import SessionEnded, UserEnded
@@ -20,19 +21,28 @@ FIRST_USERNAME = "admin"
 FIRST_PASSWORD = "changeme"  # noqa: S105  known to all, and so it must be changed before anything else
 _LONGEST_USER_AGENT = 200
 
+RECENT = timedelta(minutes=15)
+"""For so long after the password was shown, what concerns accounts may be changed without showing it again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who calls, and by what: `credential` is the `jti` of a session, or `token-` and the id of a personal token.
 
     expires_at: when that ends by itself, unless it is ended before.
+    begun_at: when its user showed who they are.
     scope: what a personal token may do; None for a session, which may do whatever its user may.
     """
 
     user: User
     credential: str
     expires_at: str
+    begun_at: str
     scope: Scope | None = None
+
+    @property
+    def is_recent(self) -> bool:
+        return self.begun_at > now_text(after=-RECENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +104,8 @@ class AccountService:
     async def login(self, username: str, password: str, origin: Origin) -> Session:
         """Raises NotAuthenticated, with the same words after the same time whether the name is known or not.
 
-        Raises TooManyAttempts when too many have failed.
+        So it does, with other words, for a password that was given by somebody else and is too old. Raises
+        TooManyAttempts when too many have failed.
         """
         self._throttle.begin(username, origin.address)
         user = await self._accounts.by_name(username)
@@ -102,9 +113,19 @@ class AccountService:
         if user is None or not fits:
             raise _login_refused()
         self._throttle.succeeded(username, origin.address)
+        _require_not_expired(user)
+        return await self._begin(user, password, origin)
+
+    async def reauthenticate(self, caller: Caller, password: str, origin: Origin) -> Session:
+        """A new session takes the place of the caller's. Raises as `change_password` does for the present password."""
+        await self._require_password(caller.user, password, origin, member="password")
+        return await self._begin(caller.user, password, origin, instead_of=caller.credential)
+
+    async def _begin(self, user: User, password: str, origin: Origin, *, instead_of: str | None = None) -> Session:
         new_hash = await self._passwords.rehashed(user.password_hash, password)
         ticket = self._signer.ticket(user.id)
-        ended = await self._accounts.begin_session(user, _begun(ticket, origin), new_hash=new_hash)
+        begun = _begun(ticket, origin)
+        ended = await self._accounts.begin_session(user, begun, new_hash=new_hash, instead_of=instead_of)
         if ended is None:
             raise _login_refused()
         for jti in ended:
@@ -118,7 +139,7 @@ class AccountService:
         found = await self._accounts.by_session(jti)
         if found is None or str(found.user.id) != claims["sub"] or self.use.is_idle(jti, found.last_used_at):
             raise token_refused()
-        return Caller(found.user, jti, found.expires_at)
+        return Caller(found.user, jti, found.expires_at, found.begun_at)
 
     async def sessions(self, user: User) -> list[SessionLine]:
         """Those that count, the newest first."""
@@ -139,17 +160,23 @@ class AccountService:
 
         Raises InvalidRequest when `current` is wrong or `new` is too weak, and TooManyAttempts as `login` does.
         """
-        self._throttle.begin(user.username, origin.address)
-        if not await self._passwords.fits(user.password_hash, current):
-            raise wrong_member("wrong-password", "current_password", "This is not your present password.")
-        self._throttle.succeeded(user.username, origin.address)
+        await self._require_password(user, current, origin, member="current_password")
+        _require_not_expired(user)
         await self._passwords.require_strong(new, username=user.username, current=current)
         new_hash = await self._passwords.hash(new)
         ticket = self._signer.ticket(user.id)
         if not await self._accounts.change_password(user, new_hash, _begun(ticket, origin)):
             raise token_refused()  # another change of the password ended this session
         self._bus.publish(UserEnded(user.id))
-        return self._session(ticket, replace(user, password_hash=new_hash, must_change_password=False))
+        return self._session(
+            ticket, replace(user, password_hash=new_hash, must_change_password=False, password_expires_at=None)
+        )
+
+    async def _require_password(self, user: User, password: str, origin: Origin, *, member: str) -> None:
+        self._throttle.begin(user.username, origin.address)
+        if not await self._passwords.fits(user.password_hash, password):
+            raise wrong_member("wrong-password", member, "This is not your present password.")
+        self._throttle.succeeded(user.username, origin.address)
 
     def form_token(self, credential: str) -> str:
         """What requests of this session show beside its cookie, where browsers do not say where they come from."""
@@ -161,6 +188,12 @@ class AccountService:
 
 def _begun(ticket: Ticket, origin: Origin) -> Begun:
     return Begun(ticket.jti, ticket.expires_at, origin.address, origin.user_agent[:_LONGEST_USER_AGENT])
+
+
+def _require_not_expired(user: User) -> None:
+    if user.password_expires_at is not None and user.password_expires_at <= now_text():
+        detail = "This first password counts no longer: ask an administrator for another one."
+        raise NotAuthenticated("password-expired", detail)
 
 
 def _login_refused() -> NotAuthenticated:

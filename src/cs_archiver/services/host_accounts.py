@@ -25,9 +25,9 @@ class HostAccounts:
         """In the order in which they were created."""
         return await self._users.listed()
 
-    async def add(self, username: str, password: str, *, is_admin: bool, must_change_password: bool) -> User:
+    async def add(self, username: str, password: str, *, is_admin: bool) -> User:
         """Raises as `UserService.add` does."""
-        work = self._users.add(username, password, is_admin=is_admin, must_change_password=must_change_password)
+        work = self._users.add(username, password, is_admin=is_admin)
         return await self._noted("users_add", username, work)
 
     async def reset_password(self, username: str, new: str) -> User:

@@ -8,11 +8,13 @@ import psutil
 
 from cs_archiver import config
 from cs_archiver.db import schema
-from cs_archiver.db.health import health_of
+from cs_archiver.db.health import hash_to_be_changed, health_of
 from cs_archiver.domain import checks
 from cs_archiver.domain.checks import DatabaseFacts, Finding, Verdict
+from cs_archiver.services.accounts import FIRST_PASSWORD, FIRST_USERNAME
 from cs_archiver.services.checks import Look, on_thread
 from cs_archiver.services.folder_checks import nas_look, space_look, storage_look
+from cs_archiver.services.passwords import matches
 from cs_archiver.settings import Settings
 from cs_archiver.tools.dd import Dd
 from cs_archiver.tools.disk import mount_of
@@ -41,6 +43,7 @@ class HostChecks:
             storage_look(settings),
             space_look(settings),
             Look("database", "Database", on_thread(self._database), "check the disk of [database] url"),
+            Look("first_account", "First account", on_thread(self._first_account), "check the disk of [database] url"),
         )
 
     def looks(self, *, is_thorough: bool) -> Sequence[Look]:
@@ -51,6 +54,9 @@ class HostChecks:
     def _configuration(self) -> Finding:
         config.check_globus(self._settings)
         config.check_files(self._settings)
+        found = config.open_file_of_secrets(self._settings)
+        if found is not None:
+            return Finding(Verdict.WARNING, f"others may read the secrets in {found}", "chmod o= on it")
         return Finding(Verdict.OK, f"complete ({self._settings.origin.file})")
 
     async def _seven_zip(self) -> Finding:
@@ -73,6 +79,15 @@ class HostChecks:
 
     def _is_shown(self, path: Path) -> bool:
         return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self._settings.storage.base_path))
+
+    def _first_account(self) -> Finding:
+        path = self._settings.database.path
+        if mount_of(path.parent).is_network:
+            return Finding(Verdict.UNKNOWN, "not checked, because the database lies on a network")
+        known = hash_to_be_changed(path, FIRST_USERNAME)
+        return checks.first_account(
+            FIRST_USERNAME, has_known_password=known is not None and matches(known, FIRST_PASSWORD)
+        )
 
 
 def _user() -> Finding:

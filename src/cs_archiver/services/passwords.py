@@ -45,13 +45,7 @@ class Passwords:
     async def fits(self, password_hash: str | None, password: str) -> bool:
         """Without a hash, of nobody's, it takes as long as with one, and no password fits."""
 
-        def verify() -> bool:
-            try:
-                return self._hasher.verify(password_hash or self._nobodys_hash, password)
-            except VerifyMismatchError:
-                return False
-
-        return await self._in_thread(verify)
+        return await self._in_thread(matches, password_hash or self._nobodys_hash, password)
 
     async def rehashed(self, password_hash: str, password: str) -> str | None:
         """A hash of the present cost, if this one was made at another."""
@@ -67,6 +61,14 @@ class Passwords:
 
     async def _in_thread(self, function: Callable[..., _T], *arguments: str) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+
+def matches(password_hash: str, password: str) -> bool:
+    """Blocks as long as the hash costs."""
+    try:
+        return PasswordHasher().verify(password_hash, password)
+    except VerifyMismatchError:
+        return False
 
 
 def wrong_member(problem: str, member: str, detail: str) -> InvalidRequest:

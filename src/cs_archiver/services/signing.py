@@ -15,6 +15,7 @@ import jwt
 
 from cs_archiver.clock import to_text
 from cs_archiver.errors import ConfigError, NotAuthenticated
+from cs_archiver.settings import CLOSED_FILE, mode_if_open
 
 _ALGORITHM = "HS256"
 _ISSUER = _AUDIENCE = "cs-archiver"
@@ -92,10 +93,17 @@ def load_or_create_secret(path: Path) -> str:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(descriptor, "r+b") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
+            _require_closed(path)
             found = stream.read().decode("ascii").strip()
             return found if len(found) >= _SHORTEST_SECRET_BYTES else _write_secret(stream.fileno(), path)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: expected a file for the key that signs the tokens: {error}") from error
+
+
+def _require_closed(path: Path) -> None:
+    mode = mode_if_open(path)
+    if mode is not None:
+        raise ConfigError(f"{path}: expected {CLOSED_FILE}, found the mode {mode}")
 
 
 def _write_secret(descriptor: int, path: Path) -> str:

@@ -68,7 +68,7 @@ class TokenService:
             await self._tokens.note_use(line)
         except NeedsOperator as error:  # reading goes on while nothing can be written
             _log.warning("the use of token %d of %s is not noted: %s", line.id, user.username, error)
-        return Caller(user, _credential(line.id), line.expires_at, line.scope)
+        return Caller(user, _credential(line.id), line.expires_at, line.created_at, line.scope)
 
 
 def _credential(token_id: int) -> str:

@@ -1,14 +1,19 @@
 """The accounts, as administrators manage them."""
 
 import re
+from datetime import timedelta
 
 from cs_archiver.bus import Bus
+from cs_archiver.clock import now_text
 from cs_archiver.db.accounts import User
 from cs_archiver.db.users import Users
 from cs_archiver.domain.access import USERNAME_PATTERN
 from cs_archiver.domain.events import UserEnded
 from cs_archiver.errors import Conflict, NotFound
 from cs_archiver.services.passwords import Passwords, wrong_member
+
+GIVEN_PASSWORD_LASTS = timedelta(days=7)
+"""For so long somebody can sign in with a password that another person gave, and must choose one of their own."""
 
 
 class UserService:
@@ -37,8 +42,11 @@ class UserService:
                 return user
         raise _no_such_user()
 
-    async def add(self, username: str, password: str, *, is_admin: bool, must_change_password: bool) -> User:
-        """Raises InvalidRequest for a name or password that is not taken, and Conflict "username-taken"."""
+    async def add(self, username: str, password: str, *, is_admin: bool) -> User:
+        """The password must be changed at the first sign-in, within GIVEN_PASSWORD_LASTS.
+
+        Raises InvalidRequest for a name or password that is not taken, and Conflict "username-taken".
+        """
         if not re.fullmatch(USERNAME_PATTERN, username, re.ASCII):
             detail = (
                 "A user name has 1 to 64 letters of ASCII, digits, or any of . _ @ - and begins with the first two."
@@ -46,9 +54,8 @@ class UserService:
             raise wrong_member("invalid-value", "username", detail)
         await self._passwords.require_strong(password, username=username, member="password")
         password_hash = await self._passwords.hash(password)
-        return await self._users.add(
-            username, password_hash, is_admin=is_admin, must_change_password=must_change_password
-        )
+        expires_at = now_text(after=GIVEN_PASSWORD_LASTS)
+        return await self._users.add(username, password_hash, is_admin=is_admin, expires_at=expires_at)
 
     async def remove(self, user: User, *, by: User) -> None:
         """Raises Conflict "own-account" and "last-admin", and NotFound when it is gone meanwhile."""
@@ -59,14 +66,15 @@ class UserService:
         self._bus.publish(UserEnded(user.id))
 
     async def reset_password(self, user: User, new: str, *, by: User | None) -> None:
-        """It must be changed at the next sign-in. `by` nobody who is signed in: from the host.
+        """It must be changed at the next sign-in, as after `add`. `by` nobody who is signed in: from the host.
 
         Raises InvalidRequest "weak-password", and Conflict "own-account" and "changed-meanwhile".
         """
         if by is not None and user.id == by.id:
             raise Conflict("own-account", "Change your own password at POST /api/auth/password, with the present one.")
         await self._passwords.require_strong(new, username=user.username)
-        if not await self._users.reset_password(user, await self._passwords.hash(new)):
+        new_hash = await self._passwords.hash(new)
+        if not await self._users.reset_password(user, new_hash, expires_at=now_text(after=GIVEN_PASSWORD_LASTS)):
             raise Conflict("changed-meanwhile", "The password was changed, or the account deleted, at this moment.")
         self._bus.publish(UserEnded(user.id))
 

@@ -18,12 +18,7 @@ async def listed(call: Bare) -> Reply:
 async def add(call: Call[Query, NewUser]) -> Reply:
     wish = call.body
     call.concerns(wish.username)
-    user = await call.service(USERS).add(
-        wish.username,
-        wish.password,
-        is_admin=wish.is_admin,
-        must_change_password=wish.must_change_password,
-    )
+    user = await call.service(USERS).add(wish.username, wish.password, is_admin=wish.is_admin)
     return Reply(Account.of(user), {hdrs.LOCATION: link(call.request.app, f"/api/users/{user.id}")})
 
 

@@ -20,9 +20,8 @@ class NewUser(Body):
     username: Annotated[
         str, Field(pattern=USERNAME_PATTERN, description="Told apart from others without regard to case.")
     ]
-    password: NewPassword
+    password: Annotated[NewPassword, Field(description="To be changed at the first sign-in, within 7 days.")]
     is_admin: bool = False
-    must_change_password: Annotated[bool, Field(description="Before anything else, at the first sign-in.")] = False
 
 
 class PasswordReset(Body):

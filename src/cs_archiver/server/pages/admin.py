@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from cs_archiver.clock import now_text
 from cs_archiver.errors import InvalidRequest, JobError
 from cs_archiver.server.contract.forms import Form, PageQuery
 from cs_archiver.server.keys import USERS
@@ -16,7 +17,6 @@ class NewUserForm(Form):
     username: str
     password: str
     is_admin: bool = False
-    must_change_password: bool = False
 
 
 class ResetForm(Form):
@@ -24,7 +24,9 @@ class ResetForm(Form):
 
 
 async def users(call: Call[PageQuery, None]) -> web.Response:
-    return await render(call.request, "admin_users.html", {"users": await call.service(USERS).listed()})
+    return await render(
+        call.request, "admin_users.html", {"users": await call.service(USERS).listed(), "now": now_text()}
+    )
 
 
 async def ask_for_user(call: Call[PageQuery, None]) -> web.Response:
@@ -35,16 +37,11 @@ async def add(call: Call[None, NewUserForm]) -> web.Response:
     wish = call.body
     call.concerns(wish.username)
     try:
-        user = await call.service(USERS).add(
-            wish.username,
-            wish.password,
-            is_admin=wish.is_admin,
-            must_change_password=wish.must_change_password,
-        )
+        user = await call.service(USERS).add(wish.username, wish.password, is_admin=wish.is_admin)
     except (InvalidRequest, JobError) as error:
         return await refused(call, error, _NEW, {"given": wish})
-    then = " and is asked to choose another password at first" if user.must_change_password else ""
-    return go_on(call, _USERS, f"{user.username} can sign in now{then}.")
+    text = f"{user.username} can sign in now, and must choose another password within 7 days."
+    return go_on(call, _USERS, text)
 
 
 async def ask_to_delete(call: Call[PageQuery, None]) -> web.Response:
@@ -74,5 +71,5 @@ async def reset_password(call: Call[None, ResetForm]) -> web.Response:
         await call.service(USERS).reset_password(user, call.body.new_password, by=call.user)
     except (InvalidRequest, JobError) as error:
         return await refused(call, error, _RESET, {"user": user})
-    text = f"{user.username} has a new password, and must choose another at the next sign-in. Tell it in person."
+    text = f"{user.username} has a new password, and must choose another within 7 days. Tell it in person."
     return go_on(call, _USERS, text)

@@ -3,6 +3,7 @@
 ACTIONS = {
     "auth_login": "Sign in",
     "auth_logout": "Sign out",
+    "auth_reauthenticate": "Show the password once more",
     "auth_change_password": "Change the password",
     "auth_end_session": "End a session",
     "tokens_create": "Make an API token",

@@ -21,6 +21,7 @@ from cs_archiver.server.pages import (
     job,
     job_log,
     queue,
+    reauthenticate,
     settings,
     settings_tokens,
     sign_in,
@@ -28,7 +29,7 @@ from cs_archiver.server.pages import (
     switches,
 )
 from cs_archiver.server.pages.history_query import HistoryQuery
-from cs_archiver.server.problem_names import CANCEL, PREVIEW, RETRY, SUBMIT
+from cs_archiver.server.problem_names import CANCEL, LOGIN, PREVIEW, RETRY, SUBMIT
 from cs_archiver.server.route import Handler, Route, Who
 
 
@@ -40,8 +41,10 @@ def page(
     *,
     query: type[Query] | None = PageQuery,
     problems: tuple[str, ...] = (),
+    is_sensitive: bool = False,
 ) -> Route:
-    return Route("GET", path, handler, who, None, summary, query=query, answer=str, media=(HTML,), problems=problems)
+    more: dict[str, Any] = {"query": query, "problems": problems, "is_sensitive": is_sensitive}
+    return Route("GET", path, handler, who, None, summary, answer=str, media=(HTML,), **more)
 
 
 def form(
@@ -53,8 +56,10 @@ def form(
     body: type[Form] = Form,
     deed: str,
     problems: tuple[str, ...] = (),
+    is_sensitive: bool = False,
 ) -> Route:
     more: dict[str, Any] = {"query": None, "status": 303, "problems": problems, "deed": deed}
+    more["is_sensitive"] = is_sensitive
     return Route("POST", path, handler, who, None, summary, body=body, **more)
 
 
@@ -68,12 +73,12 @@ PAGES = (
 
     page("/login", sign_in.form, Who.ANYONE, "Sign in", query=sign_in.NextQuery),
     form("/login", sign_in.login, Who.ANYONE, "Sign in", body=sign_in.SignInForm, deed="auth_login",
-         problems=("login-failed", "too-many-attempts", "cross-site-request", "database-unhealthy")),
+         problems=LOGIN),
     form("/logout", sign_in.logout, Who.NEWCOMER, "Sign out", deed="auth_logout"),
     page("/password", sign_in.password_form, Who.NEWCOMER, "Choose another password", query=sign_in.NextQuery),
     form("/password", sign_in.change_password, Who.NEWCOMER, "Change the password",
          body=sign_in.PasswordForm, deed="auth_change_password",
-         problems=("wrong-password", "weak-password", "too-many-attempts")),
+         problems=("wrong-password", "weak-password", "password-expired", "too-many-attempts")),
 
     page("/folders", folders.listed, Who.USER, "The folders that can be archived", query=folders.FolderPageQuery),
     page("/folders/left-out", folders.left_out, Who.USER, "The folders that cannot be archived, and why",
@@ -115,19 +120,25 @@ PAGES = (
     form("/history/clear", history.clear, Who.USER, "Clear the completed jobs from the list",
          body=history.ClearForm, deed="jobs_clear_completed"),
 
+    page("/reauthenticate", reauthenticate.ask, Who.USER, "The password once more", query=sign_in.NextQuery),
+    form("/reauthenticate", reauthenticate.confirm, Who.USER, "Show the password once more",
+         body=reauthenticate.ReauthenticateForm, deed="auth_reauthenticate",
+         problems=("wrong-password", "too-many-attempts")),
+
     page("/settings", settings.show, Who.USER, "What a person sets for themselves"),
     form("/settings/display", settings.display, Who.USER, "How this browser is shown things",
          body=settings.DisplayForm, deed="settings_display"),
     form("/settings/password", settings.change_password, Who.USER, "Change the password",
          body=sign_in.PasswordForm, deed="auth_change_password",
-         problems=("wrong-password", "weak-password", "too-many-attempts")),
+         problems=("wrong-password", "weak-password", "password-expired", "too-many-attempts")),
     form("/settings/sessions/{session_id}/end", settings.end_session, Who.USER, "End one of your sessions",
-         deed="auth_end_session", problems=("session-not-found",)),
+         deed="auth_end_session", problems=("session-not-found",), is_sensitive=True),
     form("/settings/sessions/end-others", settings.end_other_sessions, Who.USER, "End your other sessions",
-         deed="auth_end_session"),
-    page("/settings/tokens/new", settings_tokens.ask, Who.USER, "What a new API token is for"),
+         deed="auth_end_session", is_sensitive=True),
+    page("/settings/tokens/new", settings_tokens.ask, Who.USER, "What a new API token is for", is_sensitive=True),
     form("/settings/tokens", settings_tokens.create, Who.USER, "Make a personal API token",
-         body=settings_tokens.TokenForm, deed="tokens_create", problems=("admins-only", "too-many-tokens")),
+         body=settings_tokens.TokenForm, deed="tokens_create", problems=("admins-only", "too-many-tokens"),
+         is_sensitive=True),
     page("/settings/tokens/created", settings_tokens.created, Who.USER, "A new API token, shown once",
          query=settings_tokens.CreatedQuery),
     page("/settings/tokens/{token_id}/revoke", settings_tokens.ask_to_revoke, Who.USER, "Whether to revoke a token",
@@ -136,18 +147,18 @@ PAGES = (
          deed="tokens_revoke", problems=("token-not-found",)),
 
     page("/admin/users", admin.users, Who.ADMIN, "The users"),
-    page("/admin/users/new", admin.ask_for_user, Who.ADMIN, "Who is to be added"),
+    page("/admin/users/new", admin.ask_for_user, Who.ADMIN, "Who is to be added", is_sensitive=True),
     form("/admin/users", admin.add, Who.ADMIN, "Add a user",
-         body=admin.NewUserForm, deed="users_add", problems=("username-taken", "weak-password")),
+         body=admin.NewUserForm, deed="users_add", problems=("username-taken", "weak-password"), is_sensitive=True),
     page("/admin/users/{user_id}/delete", admin.ask_to_delete, Who.ADMIN, "Whether to delete a user",
-         problems=("user-not-found",)),
+         problems=("user-not-found",), is_sensitive=True),
     form("/admin/users/{user_id}/delete", admin.delete, Who.ADMIN, "Delete a user",
-         deed="users_remove", problems=("user-not-found", "own-account", "last-admin")),
+         deed="users_remove", problems=("user-not-found", "own-account", "last-admin"), is_sensitive=True),
     page("/admin/users/{user_id}/password", admin.ask_to_reset, Who.ADMIN, "A new password for a user",
-         problems=("user-not-found",)),
+         problems=("user-not-found",), is_sensitive=True),
     form("/admin/users/{user_id}/password", admin.reset_password, Who.ADMIN, "Give a user a new password",
          body=admin.ResetForm, deed="users_reset_password",
-         problems=("user-not-found", "own-account", "weak-password", "changed-meanwhile")),
+         problems=("user-not-found", "own-account", "weak-password", "changed-meanwhile"), is_sensitive=True),
     page("/admin/notifications", admin_notifications.show, Who.ADMIN, "What is told to people, and where"),
     form("/admin/notifications/test", admin_notifications.test, Who.ADMIN, "Send a test to every place",
          deed="notifications_test", problems=("notifications-off",)),
