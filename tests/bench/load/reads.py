@@ -99,8 +99,8 @@ class Reader:
         orders = [
             random.Random(number).sample(range(len(asks)), len(asks)) * times for number in range(len(self._askers))
         ]
-        rounds = min(rounds, len(asks) * times)
         each = -(-len(asks) * times // rounds)
+        rounds = -(-len(asks) * times // each)  # fewer where there are too few addresses
         took: list[list[float]] = [[] for _ in asks]
         parts = iter(range(rounds)), iter(range(rounds))
 
