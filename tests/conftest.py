@@ -2,7 +2,7 @@
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.support.tally"]
+pytest_plugins = ["tests.support.tally", "tests.support.worlds"]
 
 # Machines are shared: how long an example takes says nothing of the product.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

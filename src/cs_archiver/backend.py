@@ -13,7 +13,6 @@ from cs_archiver.db.folders import Folders
 from cs_archiver.db.tokens import Tokens
 from cs_archiver.db.users import Users
 from cs_archiver.domain.folders import Patterns
-from cs_archiver.domain.space import GIB
 from cs_archiver.errors import JobError
 from cs_archiver.pipeline import Parts, access_of, places_of
 from cs_archiver.server.application import Services
@@ -32,7 +31,7 @@ from cs_archiver.services.metrics import Elsewhere, Metrics
 from cs_archiver.services.notify.life import notifications_of, telling
 from cs_archiver.services.passwords import HashCost, Passwords
 from cs_archiver.services.preview import Previews, PreviewSettings, WhyTaken
-from cs_archiver.services.readiness import Needs, Readiness
+from cs_archiver.services.readiness import Readiness, quick_looks
 from cs_archiver.services.signing import Signer, load_or_create_secret
 from cs_archiver.services.status import StatusService
 from cs_archiver.services.switches import SwitchService
@@ -105,9 +104,7 @@ async def build_services(parts: Parts, stack: AsyncExitStack, notices: Sequence[
 
 
 def _readiness(parts: Parts, stack: AsyncExitStack) -> Readiness:
-    settings = parts.settings
-    needs = Needs(settings.qnap.base_path, settings.storage.base_path, settings.disk_space.min_free_gb * GIB)
-    readiness = Readiness(parts.database, needs, are_workers_there=parts.pulse.is_beating)
+    readiness = Readiness(quick_looks(parts.settings, parts.database, are_workers_there=parts.pulse.is_beating))
     stack.callback(readiness.close)
     return readiness
 

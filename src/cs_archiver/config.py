@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -11,13 +12,14 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from cs_archiver.errors import ConfigError
+from cs_archiver.errors import ConfigError, NeedsOperator
 from cs_archiver.sections.section import Section
 from cs_archiver.setting_types import Confidential, KeyMismatch
 from cs_archiver.settings import SECTIONS, Origin, Settings, variable_of
 from cs_archiver.tls import tls_context
 
 DEFAULT_FILE = Path("/etc/cs-archiver/config.toml")
+_AS_THE_SERVICE = "run this as the user of the service (sudo -u cs-archiver ...)"
 
 
 def load(config_file: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -175,11 +177,19 @@ def _shown(value: object) -> str:
 
 
 def existing_database(settings: Settings) -> Path:
-    """Where it lies. Raises ConfigError when no service has made it yet."""
+    """Where it lies. Raises ConfigError when no service has made it yet, NeedsOperator when it is another user's."""
     path = settings.database.path
-    if not path.is_file():
+    try:
+        is_there = stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        is_there = False
+    except OSError as error:
+        raise NeedsOperator(f"cannot use the database {path}: {error.strerror}: {_AS_THE_SERVICE}") from error
+    if not is_there:
         expected = "the database of a service that was started once"
         raise settings.origin.wrong("database", "url", expected, f"none at {path}")
+    if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+        raise NeedsOperator(f"cannot use the database {path}: it belongs to another user: {_AS_THE_SERVICE}")
     return path
 
 
@@ -252,7 +262,14 @@ def _check_file(settings: Settings, section: str, key: str, file: Path) -> None:
 
 
 def _check_folder(origin: Origin, section: str, key: str, folder: Path, access: int) -> None:
-    if not os.path.isdir(folder):
+    try:
+        is_folder = stat.S_ISDIR(folder.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        is_folder = False
+    except OSError as error:  # not that it is missing: it may not be looked at, or what is mounted there is broken
+        found = f"{_shown(str(folder))}: {error.strerror}"
+        raise origin.wrong(section, key, "a folder that can be looked at", found) from error
+    if not is_folder:
         raise origin.wrong(section, key, "an existing folder", f"none at {_shown(str(folder))}")
     if not os.access(folder, access, effective_ids=True):
         verb = "write to" if access & os.W_OK else "read"

@@ -15,11 +15,6 @@ from tests.support.service import NOWHERE, Place, environment, free_port, sandbo
 PROGRAM = [sys.executable, "-m", "cs_archiver"]
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path).make()
-
-
 def run(*arguments: str, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     whole = {"PATH": os.environ["PATH"], **env}
     return subprocess.run([*PROGRAM, *arguments], env=whole, capture_output=True, text=True, timeout=60, check=False)

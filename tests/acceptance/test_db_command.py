@@ -10,13 +10,8 @@ import pytest
 
 from cs_archiver.db import schema
 from tests.acceptance.test_command_line import Started, run
-from tests.support.databases import of_version_1, rows_of, tables_of, version_of
+from tests.support.databases import of_version_1, paused_in, rows_of, tables_of, version_of
 from tests.support.service import NOWHERE, Place, environment
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path).make()
 
 
 @pytest.fixture
@@ -67,22 +62,35 @@ def test_the_running_service_is_backed_up_and_checked_but_not_restored(
     assert started.process.poll() is None
 
 
-def test_a_backup_takes_the_place_of_a_damaged_database_and_the_next_start_upgrades_it(
+def test_where_no_service_was_started_yet_each_command_says_so_in_one_line(env: dict[str, str]) -> None:
+    for arguments in (["check"], ["backup"]):
+        ended = run("db", *arguments, env=env)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert "expected the database of a service that was started once, found none at" in ended.stderr
+        assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_backup_takes_the_place_of_a_damaged_database_upgraded_and_with_everything_paused(
     env: dict[str, str], place: Place, tmp_path: Path
 ) -> None:
     backup = of_version_1(tmp_path / "backup.db")
     place.database.write_bytes(backup.read_bytes()[:4096] + b"\xa5" * 8192)
     assert "is damaged" in refused(env, "check")
     told = done(env, "restore", str(backup))
+    assert "Everything is paused now, all deletions too" in told
+    assert "`cs-archiver resume all`" in told
     assert f"Restored from {backup}: schema version 1, 11 jobs, 3 archives in the catalogue.\n" in told
     kept = Path(re.findall("The database before it is kept: (.*)", told)[0])
     assert kept.read_bytes().endswith(b"\xa5" * 8192)
     service = Started(env, "serve")
     code, errors = service.stop(signal.SIGTERM)
     assert code == 0, errors
-    assert "upgraded from schema version 1" in errors
     assert version_of(place.database) == schema.VERSION
     assert len(rows_of(place.database, "jobs")) == 11
+    assert paused_in(place.database) == {"local_paused", "transfer_paused", "deletions_paused"}
+    resumed = run("resume", "all", env=env)
+    assert (resumed.returncode, len(resumed.stdout.splitlines())) == (0, 3), resumed
+    assert paused_in(place.database) == set()
 
 
 def test_a_restore_that_was_interrupted_is_finished_by_the_next_start(

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from tests.support.service import (
     Place,
     environment,
     running_service,
-    sandbox_settings,
     service_in,
 )
 
@@ -32,17 +31,9 @@ SECRETS = {
 }
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    place = Place(tmp_path).make()
+@pytest.fixture(autouse=True)
+def _a_production(place: Place) -> None:
     place.folder()
-    return place
-
-
-@pytest.fixture
-async def sandbox(place: Place) -> AsyncIterator[Sandbox]:
-    async with Sandbox(sandbox_settings(place)) as running:
-        yield running
 
 
 async def ran(*arguments: str, env: Mapping[str, str]) -> tuple[int, str, str]:
@@ -149,7 +140,7 @@ def test_config_show_says_where_each_value_comes_from(place: Place) -> None:
     assert told["globus.client_secret"] == ("(set)", "secret_file", str(secret))
     assert told["globus.client_secret_file"] == (str(secret), "file", str(file))
     assert told["jwt.secret_key"] == ("(not set)", "default", "")
-    assert told["database.url"][0] == "sqlite:////storage/cs_archiver.db"
+    assert told["database.url"][0] == "sqlite:////var/lib/cs-archiver/cs_archiver.db"
     assert settings["log.level"]["variable"] == "LOG_LEVEL"
 
 

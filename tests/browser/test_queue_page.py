@@ -33,7 +33,7 @@ async def test_numbers_move_without_a_new_page(desk: Desk) -> None:
     await service.submit(folder)
     lane = page.get_by_role("region", name="Archiving")
     await expect(lane.locator("[data-step]")).to_have_text("Step 2/3: Compressing")
-    await expect(lane.locator("[data-bytes]")).to_contain_text("of 40.0 MB")
+    await expect(lane.locator("[data-bytes]")).to_contain_text("of 38.1 MiB")
     await expect(lane.locator("[data-rate]")).to_contain_text("B/s")
     await expect(lane.locator("progress")).not_to_have_js_property("value", 0)
     await expect(lane.get_by_role("img", name="Throughput")).to_be_visible()

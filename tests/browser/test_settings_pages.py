@@ -37,12 +37,12 @@ async def test_theme_is_shown_at_once_and_kept(desk: Desk) -> None:
     page = await desk.page("/settings")
     await page.get_by_label("Dark").check()
     await expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
-    await page.get_by_label("Powers of two").check()
+    await page.get_by_label("Thousands").check()
     await page.get_by_role("button", name="Save").click()
     await expect(page.locator("#flash")).to_contain_text("Kept for this browser.")
     await page.goto("/folders")
     await expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
-    await expect(page.locator("html")).to_have_attribute("data-units", "1024")
+    await expect(page.locator("html")).to_have_attribute("data-units", "1000")
 
 
 async def test_single_keys_do_nothing_once_they_are_switched_off(desk: Desk) -> None:

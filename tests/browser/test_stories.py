@@ -80,7 +80,7 @@ async def _archive(page: Page, name: str) -> None:
     await page.get_by_role("link", name=f"Archive {name}").click()
     question = page.get_by_role("dialog", name=f"Archive {name}?")
     await expect(question).to_contain_text(f"/Production/2024/{name}.tar.7z")
-    await expect(question).to_contain_text("1 file, 100 kB")
+    await expect(question).to_contain_text("1 file, 97.7 KiB")
     await _fits(page)
     await question.get_by_role("button", name="Archive it").click()
     await expect(page.get_by_role("heading", name="Queue", exact=True)).to_be_visible()

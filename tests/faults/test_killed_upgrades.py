@@ -15,11 +15,20 @@ import pytest
 
 from cs_archiver.db import schema
 from cs_archiver.db.backups import Backups
+from cs_archiver.db.pauses import NAMES
 from cs_archiver.db.restore import finish, is_pending
 from cs_archiver.db.upgrade import upgrade
 from tests.faults.conftest import Count
 from tests.faults.scale import pick
-from tests.support.databases import layout_of, of_version_1, sequence_of, tables_of, version_of
+from tests.support.databases import (
+    but_for_the_restore,
+    layout_of,
+    of_version_1,
+    paused_in,
+    sequence_of,
+    tables_of,
+    version_of,
+)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -122,10 +131,12 @@ def test_a_killed_restore_leaves_the_one_database_or_the_other_whole(root: Path,
     (root / "template").mkdir()
     backup = of_version_1(root / "backup.db")
     template = of_version_1(root / "template" / "cs.db")
-    before = tables_of(backup)
-    # What the service wrote last stands in the -wal file alone, as after a crash.
+    before = but_for_the_restore(tables_of(backup))
+    upgrade(template, Backups(template, str(root / "backups")), schema.MIGRATIONS)
+    # What the service wrote last, a pause of all deletions too, stands in the -wal file alone, as after a crash.
     connection = sqlite3.connect(template)
     connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute("INSERT INTO switches VALUES ('deletions_paused', '2026-01-01T00:00:00.000Z', 'kim')")
     connection.execute("UPDATE jobs SET current_operation = 'written after the backup'")
     connection.execute("UPDATE sqlite_sequence SET seq = 1000 WHERE name = 'uploads'")
     connection.commit()
@@ -150,10 +161,13 @@ def test_a_killed_restore_leaves_the_one_database_or_the_other_whole(root: Path,
             ends.add("interrupted")
             finish(database)
         found = tables_of(database)
-        ends.add("old" if found == present else "new")
-        assert found in (present, before)
-        assert sequence_of(database) == (1000 if found == present else sequence_of(backup))
-        if found == before:
+        is_old = found == present
+        ends.add("old" if is_old else "new")
+        assert is_old or but_for_the_restore(found) == before
+        paused = {"deletions_paused"} if is_old else set(NAMES.values())
+        assert paused_in(database) == paused, "no pause is ever lifted"
+        assert sequence_of(database) == (1000 if is_old else sequence_of(backup))
+        if not is_old:
             (kept,) = database.parent.glob("cs.replaced.*.db")
             assert tables_of(kept) == present, "the database before it is kept, with all that was committed"
         with closing(sqlite3.connect(database)) as check:

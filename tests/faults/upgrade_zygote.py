@@ -70,7 +70,7 @@ def _live(plan: dict[str, Any]) -> None:
     _instrument(Countdown(plan["kill"]), plan["steps"])
     database = Path(plan["database"])
     if plan["what"] == "restore":
-        restore(database, Path(plan["backup"]), Work())
+        restore(database, Path(plan["backup"]), Work(), by="ann")
         return
     migrations = [Migration(int(version), Path(script)) for version, script in plan["migrations"]]
     upgrade(database, Backups(database, ""), migrations)

@@ -26,19 +26,17 @@ NIGHT = datetime(2026, 3, 5, 2, 0, 1, tzinfo=ZONE)
 
 
 class House:
-    def __init__(self, folder: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, database: Database) -> None:
         self.path = folder / "cs.db"
         self.folder = folder / "backups"
         self.database = database
         self.backups = Backups(self.path, "")
-        self._monkeypatch = monkeypatch
 
     def nightly(self, *, hour: int = 2, keep: int = 3) -> NightlyBackups:
         return NightlyBackups(self.database, self.backups, hour=hour, keep=keep)
 
     async def look(self, now: datetime, *, is_first_start: bool = False, keep: int = 3) -> list[str]:
         """The moments in the names of what is there then."""
-        self._monkeypatch.setattr("cs_archiver.db.backups.name_of_moment", lambda moment: name_of_moment(now))
         await self.nightly(keep=keep).look(now, is_first_start=is_first_start)
         return self.moments()
 
@@ -60,9 +58,9 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+async def house(tmp_path: Path) -> AsyncIterator[House]:
     database = await Database.open(tmp_path / "cs.db", read_connections=2)
-    yield House(tmp_path, database, monkeypatch)
+    yield House(tmp_path, database)
     await database.close()
 
 
@@ -110,6 +108,33 @@ async def test_the_newest_are_kept_and_what_was_made_by_hand_stays(house: House)
     assert by_hand.exists()
 
 
+async def test_backups_that_a_wrong_clock_dated_ahead_hold_up_no_new_one_and_are_told(
+    house: House,
+) -> None:
+    ahead = NIGHT + timedelta(days=400)
+    for day in range(3):
+        await house.look(ahead + timedelta(days=day), keep=3)
+    wrong = house.moments()
+    nights = [NIGHT + timedelta(days=day) for day in range(5)]
+    for night in nights:
+        assert name_of_moment(night) in await house.look(night, keep=3)
+    assert house.moments() == [*(name_of_moment(night) for night in nights[2:]), *wrong]
+    (warning,) = await house.told()
+    assert warning.startswith("The clock of this machine is wrong, or was: 3 nightly backups of the database bear a ")
+    assert wrong[-1] in warning
+    for path in house.folder.iterdir():
+        if path.name.split(".")[3] in wrong:
+            path.unlink()
+    assert len(await house.look(nights[-1] + timedelta(hours=1), keep=3)) == 3
+    assert await house.told() == []
+
+
+async def test_a_clock_set_back_a_little_makes_no_second_backup(house: House) -> None:
+    await house.look(NIGHT)
+    assert len(await house.look(NIGHT - timedelta(seconds=1))) == 1
+    assert await house.told() == []
+
+
 async def test_jobs_are_stored_while_a_backup_is_made(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
     real = copy
@@ -141,7 +166,7 @@ async def test_a_backup_for_which_there_is_no_room_is_told_and_the_next_one_ends
         await asyncio.wait({running})
     (warning,) = await house.told()
     assert warning.startswith("No backup of the database: no room for a copy of the database in ")
-    assert warning.endswith(" MB.")
+    assert warning.endswith(" MiB.")
     assert len(os.listdir(house.folder)) == 1, "nothing is left of the attempt, and nothing was removed for it"
     await house.look(NIGHT)
     assert await house.told() == []

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from email.utils import formatdate
 from pathlib import Path
@@ -29,17 +29,9 @@ NAMES = [
 OF_GLOBUS = NAMES[9:]
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    place = Place(tmp_path).make()
+@pytest.fixture(autouse=True)
+def _a_production(place: Place) -> None:
     place.folder()
-    return place
-
-
-@pytest.fixture
-async def sandbox(place: Place) -> AsyncIterator[Sandbox]:
-    async with Sandbox(sandbox_settings(place)) as running:
-        yield running
 
 
 async def found(place: Place, sandbox: Sandbox, **overrides: str) -> dict[str, Finding]:
@@ -254,6 +246,31 @@ async def test_database_of_a_newer_program_fails(place: Place, sandbox: Sandbox)
         connection.execute("PRAGMA user_version = 999")
     verdict, what, advice = (await found(place, sandbox))["database"]
     assert (verdict, "999" in what, "newer program" in advice) == (Verdict.FAILED, True, True)
+
+
+async def test_database_that_others_may_read_or_that_globus_shows_is_warned_of(place: Place, sandbox: Sandbox) -> None:
+    await (await Database.open(place.database, read_connections=1)).close()
+    place.database.chmod(0o640)
+    verdict, what, advice = (await found(place, sandbox))["database"]
+    assert (verdict, "others than its owner" in what, "chmod 0600" in advice) == (Verdict.WARNING, True, True)
+    shown = f"sqlite:///{place.storage}/state/cs.db"
+    (place.storage / "state").mkdir()
+    verdict, what, advice = (await found(place, sandbox, DATABASE_URL=shown))["database"]
+    assert (verdict, "the source collection shows" in what, "[database] url" in advice) == (Verdict.WARNING, True, True)
+
+
+async def test_database_that_this_user_may_not_read_is_not_called_damaged(open_place: Place) -> None:
+    place = open_place
+    await (await Database.open(place.database, read_connections=1)).close()
+    for look_at in (place.database, place.database.parent):
+        async with Sandbox(sandbox_settings(place)) as sandbox:
+            settings = settings_of(place, sandbox.url)
+            look_at.chmod(0o600)
+            with as_nobody():
+                checked = await app.checked_on_host(settings)
+        verdict, what, advice = {check.name: check.finding for check in checked}["database"]
+        assert (verdict, what) == (Verdict.FAILED, f"{place.database}: Permission denied")
+        assert "run this as the user of the service" in advice
 
 
 async def test_looking_at_the_database_of_a_stopped_service_leaves_nothing(place: Place, sandbox: Sandbox) -> None:

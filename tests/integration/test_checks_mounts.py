@@ -1,8 +1,6 @@
 """The checks of folders on real mounts: a NAS that is not there, read-only or hangs, and a disk without room."""
 
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -16,18 +14,10 @@ from tests.faults.mounts import bind, make_read_only, mount, need_mounts, served
 from tests.support.service import Place, sandbox_settings, settings_of
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
+@pytest.fixture(autouse=True)
+def _a_share(place: Place) -> None:
     need_mounts()
-    place = Place(tmp_path).make()
-    (tmp_path / "share" / "Production" / "2024" / "Alpha").mkdir(parents=True)
-    return place
-
-
-@pytest.fixture
-async def sandbox(place: Place) -> AsyncIterator[Sandbox]:
-    async with Sandbox(sandbox_settings(place)) as running:
-        yield running
+    (place.root / "share" / "Production" / "2024" / "Alpha").mkdir(parents=True)
 
 
 async def found(place: Place, sandbox: Sandbox, **overrides: str) -> dict[str, Finding]:
@@ -82,7 +72,7 @@ async def test_disk_without_room_for_any_job_fails(place: Place) -> None:
         async with Sandbox(sandbox_settings(place)) as sandbox:
             findings = await found(place, sandbox)
     assert findings["space"].verdict is Verdict.FAILED
-    assert "no job starts with less than 10.7 MB" in findings["space"].found
+    assert "no job starts with less than 10.2 MiB" in findings["space"].found
 
 
 async def test_folders_of_storage_on_two_file_systems_fail(place: Place, sandbox: Sandbox) -> None:

@@ -246,7 +246,7 @@ async def test_with_a_limit_what_dd_would_copy_is_copied_by_threads_that_keep_it
     write(world.source, b"large", b"x" * 3_000_000)
     heard = Heard()
     await world.copier(Strategy.DD, limit=2_000_000).run(world.job(), heard)
-    assert heard.lines[0].endswith("by parallel threads, at most 2.00 MB/s")
+    assert heard.lines[0].endswith("by parallel threads, at most 1.91 MiB/s")
     assert compare(world.source, world.copy) == []
 
 
@@ -533,8 +533,8 @@ async def test_auto_stores_what_would_not_shrink_and_says_so(world: World, verif
     size = advance.changes["archive_size_bytes"]
     assert "Trying on samples what is worth compressing" in heard.operations
     assert re.fullmatch(
-        r"INFO Compression complete \(.* MB, 6\d\.\d% of the folder, in \d+\.\d s; \d+ files, .* MB compressed; "
-        r"\d+ files, .* MB stored, as they would not shrink\)",
+        r"INFO Compression complete \(.* MiB, 6\d\.\d% of the folder, in \d+\.\d s; \d+ files, .* MiB compressed; "
+        r"\d+ files, .* MiB stored, as they would not shrink\)",
         heard.lines[-1],
     )
     assert size < 3_000_000 + 2_500_000 * 2 + 100_000

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from cs_archiver import config
 from cs_archiver.db import tables, tallies
 from cs_archiver.domain.access import Scope
 from cs_archiver.domain.events import Retried
@@ -19,8 +20,10 @@ from cs_archiver.domain.retry import Operation
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.services import readiness
+from cs_archiver.services.host_checks import HostChecks
 from cs_archiver.tools.globus_threads import Tally
-from tests.support.api import PASSWORD, Api, refusal_of, running_api
+from cs_archiver.tools.process import Processes
+from tests.support.api import PASSWORD, Api, refusal_of, running_api, settings_of_api
 from tests.support.live import listening
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -201,35 +204,53 @@ async def test_counting_the_states_reads_nothing_but_an_index(api: Api) -> None:
                 assert not re.match(r"SCAN (?!.*COVERING INDEX)", step), (statement, step)
 
 
-async def checks(api: Api, **options: Any) -> dict[str, tuple[str, str | None]]:
-    """What /api/ready says of each check, whether it is ready or not."""
+async def checks(api: Api, **options: Any) -> dict[str, tuple[str, str | None, str | None]]:
+    """What /api/ready says of each check: the verdict, what was found, and what to do."""
     response = await api.call("GET", "/api/ready", **options)
     document = await response.json(content_type=None)
-    found = {check["name"]: (check["status"], check["detail"]) for check in document["checks"]}
-    failing = {name for name, (status, _) in found.items() if status == "failing"}
-    assert response.status == (503 if failing else 200)
-    if failing:
+    found = {check["name"]: (check["verdict"], check["found"], check["advice"]) for check in document["checks"]}
+    troubles = {name for name, (verdict, *_) in found.items() if verdict in {"failed", "unknown"}}
+    assert response.status == (503 if troubles else 200)
+    if troubles:
         assert document["type"] == "/problems/not-ready"
-        assert all(name in document["detail"] for name in failing)
+        assert all(name in document["detail"] for name in troubles)
     return found
 
 
-async def test_all_is_well(api: Api) -> None:
+async def test_all_is_well_and_what_was_found_is_told_to_users_alone(api: Api) -> None:
     found = await checks(api, token="")
-    assert set(found) == {"database", "storage", "nas", "held_jobs", "workers", "7z"}
-    assert set(found.values()) == {("ok", None)}
+    assert set(found) == {"database", "workers", "storage", "space", "nas", "seven_zip", "held_jobs"}
+    assert {verdict for verdict, *_ in found.values()} <= {"ok", "warning"}
+    assert {told for _, *details in found.values() for told in details} == {None}
+    found = await checks(api)
+    assert found["database"] == ("ok", "it can be written", "")
+    assert all(what for _, what, _ in found.values())
 
 
-async def test_an_empty_or_missing_nas_folder_is_failing_and_only_users_read_why(api: Api) -> None:
+async def test_it_speaks_as_the_checks_of_the_whole_installation_do(api: Api, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "storage")
+    settings = settings_of_api(tmp_path, api.nas, tmp_path / "storage")
+    whole = {look.name: await look.checked(20) for look in HostChecks(settings, Processes()).looks(is_thorough=False)}
+    found = await checks(api)
+    shared = set(whole) & set(found)
+    assert shared == {"database", "storage", "space", "nas", "seven_zip"}
+    for name in ("storage", "space", "nas"):
+        assert found[name] == whole[name].finding, "the same words, and the same judgement"
+    assert (found["storage"][0], found["nas"][0]) == ("failed", "warning")
+
+
+async def test_an_empty_or_missing_nas_folder_fails_and_only_users_read_why(api: Api) -> None:
     shutil.rmtree(api.nas)
-    assert (await checks(api, token=""))["nas"] == ("failing", None)
-    assert (await checks(api, username="new"))["nas"] == ("failing", None)
-    assert (await checks(api, token="garbage"))["nas"] == ("failing", None)
-    status, detail = (await checks(api))["nas"]
-    assert status == "failing"
-    assert str(api.nas) in str(detail)
+    for somebody in ({"token": ""}, {"username": "new"}, {"token": "garbage"}):
+        assert (await checks(api, **somebody))["nas"] == ("failed", None, None)
+    verdict, what, _ = (await checks(api))["nas"]
+    assert verdict == "failed"
+    assert str(api.nas) in str(what)
     api.nas.mkdir()
-    assert "is the NAS mounted there?" in str((await checks(api))["nas"][1])
+    verdict, what, advice = (await checks(api))["nas"]
+    assert verdict == "failed"
+    assert "the folder is empty" in str(what)
+    assert "mount the NAS there" in str(advice)
 
 
 async def test_monitors_read_why_without_signing_in(tmp_path: Path) -> None:
@@ -241,55 +262,51 @@ async def test_a_held_job_is_told_but_the_service_is_ready(api: Api) -> None:
     job_id = (await api.submit("Alpha"))["job_id"]
     await move(api, job_id, JobStatus.COPYING, current_operation="Held: Globus is out of reach")
     found = await checks(api)
-    assert found["held_jobs"] == ("warning", "Alpha: Held: Globus is out of reach")
+    assert found["held_jobs"][:2] == ("warning", "Alpha: Held: Globus is out of reach")
 
 
-async def test_a_database_that_cannot_be_written_is_failing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_that_cannot_be_written_fails(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuse() -> None:
         raise NeedsOperator("the disk is read-only")
 
     monkeypatch.setattr(api.database, "require_writable", refuse)
-    assert (await checks(api))["database"] == ("failing", "the disk is read-only")
+    assert (await checks(api))["database"] == ("failed", "the disk is read-only", "check the disk of [database] url")
 
 
-async def test_a_replaced_database_is_failing(api: Api, tmp_path: Path) -> None:
+async def test_a_replaced_database_fails(api: Api, tmp_path: Path) -> None:
     (tmp_path / "archiver.db").rename(tmp_path / "moved.db")
-    assert (await checks(api, token=""))["database"] == ("failing", None)
+    assert (await checks(api, token=""))["database"][0] == "failed"
     (tmp_path / "moved.db").rename(tmp_path / "archiver.db")
-    assert (await checks(api, token=""))["database"] == ("ok", None)
+    assert (await checks(api, token=""))["database"][0] == "ok"
 
 
 async def test_without_7z_it_is_not_ready(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert (await checks(api))["7z"][0] == "failing"
+    assert (await checks(api))["seven_zip"][0] == "failed"
 
 
 async def test_a_nas_that_hangs_holds_up_nobody_and_one_thread(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     answer, asked = threading.Event(), []
 
-    def hang(base: Path) -> str:
-        asked.append(base)
+    def hang(*_: object) -> None:
+        asked.append(1)
         answer.wait(30)
-        return ""
 
     monkeypatch.setattr(readiness, "_PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(readiness, "_nas_trouble", hang)
+    monkeypatch.setattr(config, "check_nas", hang)
     try:
         for _ in range(3):
-            assert (await checks(api))["nas"] == ("failing", "no answer within 0.05 s")
+            verdict, what, advice = (await checks(api))["nas"]
+            assert (verdict, what) == ("unknown", "no answer within 0.05 s")
+            assert "the mount" in str(advice)
         assert len(asked) == 1
     finally:
         answer.set()
 
 
 async def test_many_who_ask_at_once_make_it_look_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[Path] = []
-
-    def look(base: Path) -> str:
-        looks.append(base)
-        return ""
-
+    looks: list[object] = []
     monkeypatch.setattr(readiness, "_FRESH_SECONDS", 60.0)
-    monkeypatch.setattr(readiness, "_nas_trouble", look)
+    monkeypatch.setattr(config, "check_nas", looks.append)
     await asyncio.gather(*(checks(api, token="") for _ in range(5)))
     assert len(looks) == 1

@@ -189,7 +189,7 @@ async def test_full_disk_is_told_once_and_once_when_it_is_over(
         monkeypatch.setattr(status_module, "_disk_space", lambda path: roomy)
         await quiet(service.place, inbox, 2)
         assert str(service.place.storage) in inbox.messages[0]["message"]
-    assert "100 GB of 1.00 TB are free" in inbox.messages[0]["message"]
+    assert "93.1 GiB of 931 GiB are free" in inbox.messages[0]["message"]
     assert inbox.subjects == [
         "CS Archiver: the disk is getting full",
         "CS Archiver: over: the disk is getting full",

@@ -118,11 +118,6 @@ def _run(place: Place, command: str, **more: str) -> Result:
     return CliRunner().invoke(main, [command, "--config", str(config)], env=env)
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path).make()
-
-
 async def test_command_sends_a_test_to_every_place(place: Place, inbox: Inbox) -> None:
     result = await asyncio.to_thread(_run, place, "notify-test", NOTIFY_URLS=f"{inbox.url} {inbox.url}/second")
     assert (result.exit_code, result.output) == (0, "1 (json): sent\n2 (json): sent\n")

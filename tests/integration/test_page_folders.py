@@ -114,7 +114,7 @@ async def test_empty_list_says_what_to_do(api: Api, monkeypatch: pytest.MonkeyPa
 
 async def test_plan_says_what_would_happen_and_does_nothing(api: Api) -> None:
     text = " ".join((await parsed(api, "/folders/archive", params={"path": api.folder("Alpha")})).text.split())
-    for said in ("2 files in 1 sub-folder,", "1.54 kB", "/Archive/Production/2024/Alpha.tar.7z", "only after"):
+    for said in ("2 files in 1 sub-folder,", "1.50 KiB", "/Archive/Production/2024/Alpha.tar.7z", "only after"):
         assert said in text
     assert "Alpha-ARCHIVED-TO-GLOBUS.txt" in text
     assert "nothing was archived before" in text
@@ -186,7 +186,7 @@ async def test_many_are_shown_as_the_last_scan_found_them(api: Api) -> None:
     await _scan(api)
     paths = [("path", str(api.nas / "Many" / "2025" / f"Folder {number:02}")) for number in range(12)]
     text = " ".join(Parsed(await (await send(api, "/folders/plan", paths)).text()).text.split())
-    assert "12 folders, 12 files, 12.0 kB" in text
+    assert "12 folders, 12 files, 11.7 KiB" in text
     assert "Numbers are of the last scan" in text
     assert "To /Archive/Many/2025/Folder 11.tar.7z" in text
     assert "needed for the largest" in text

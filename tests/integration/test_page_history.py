@@ -46,10 +46,10 @@ async def test_list_shows_what_has_ended_the_last_first(api: Api, ann: Visitor) 
     assert page.texts("#history-table .state") == ["Failed", "Completed", "Cancelled"]
     row = page.texts("#history-table tbody tr")[1]
     on_a_phone = "2026-01-02 11:23, 1 h 23 min, by kim"
-    columns = "Completed kim 2026-01-02 11:23 1 h 23 min 2.00 GB 1.50 GB 75\u202f%"
+    columns = "Completed kim 2026-01-02 11:23 1 h 23 min 1.86 GiB 1.40 GiB 75\u202f%"
     assert row == f"Done Production / 2024 {on_a_phone} {columns}"
     assert page.texts(".why") == ["7z ended with 2"]
-    assert "3 jobs · 2.00 GB freed, 1.50 GB at Globus (75\u202f%)" in page.text
+    assert "3 jobs · 1.86 GiB freed, 1.40 GiB at Globus (75\u202f%)" in page.text
     assert page.texts(".choices a") == ["All 3", "Completed 1", "Failed 1", "Cancelled 1"]
 
 
@@ -157,7 +157,7 @@ async def test_totals_of_all_time_outlive_the_list(api: Api, ann: Visitor) -> No
                 )
             )  # fmt: skip
     figures = (await ann.get("/history")).texts("#figures dd")
-    assert figures == ["2", "8.00 kB", "2.00 kB", "25\u202f%"]  # the third was not deleted yet
+    assert figures == ["2", "7.81 KiB", "1.95 KiB", "25\u202f%"]  # the third was not deleted yet
 
 
 async def test_without_jobs_it_is_told_what_will_stand_there(ann: Visitor) -> None:

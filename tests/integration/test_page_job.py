@@ -123,8 +123,8 @@ async def test_log_is_filtered_by_level_and_words_and_downloaded_whole(api: Api,
 @pytest.mark.parametrize(
     ("archive", "told"),
     [
-        (5000, "5.00 kB (62.5 % of the folder: 3.00 kB gained in under 1 s of packing)"),
-        (8032, "8.03 kB (100.4 % of the folder: nothing gained in under 1 s of packing)"),
+        (5000, "4.88 KiB (62.5 % of the folder: 2.93 KiB gained in under 1 s of packing)"),
+        (8032, "7.84 KiB (100.4 % of the folder: nothing gained in under 1 s of packing)"),
     ],
 )
 async def test_facts_tell_what_packing_gained_and_how_long_it_took(

@@ -59,8 +59,8 @@ async def test_progress_of_the_step_is_shown_as_last_heard(api: Api, ann: Visito
     page = await ann.get("/queue")
     assert page.values("#lanes progress", "value") == ["25.0"]
     assert page.texts("[data-step]") == ["Step 1/3: Copying"]
-    assert page.texts("[data-bytes]") == ["500 kB of 2.00 MB"]
-    assert page.texts("[data-rate]") == ["100 kB/s"]
+    assert page.texts("[data-bytes]") == ["488 KiB of 1.91 MiB"]
+    assert page.texts("[data-rate]") == ["97.7 KiB/s"]
     assert page.texts("[data-left]") == ["15 s"]
     assert page.texts("[data-whole]") == ["8 %"]
     assert page.texts("[data-operation]") == ["Copying clip.mov"]

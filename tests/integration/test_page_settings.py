@@ -17,26 +17,26 @@ async def _status(api: Api, token: str) -> int:
 
 async def test_display_is_kept_by_the_browser_and_shown_from_then_on(ann: Visitor) -> None:
     page = await ann.get("/settings")
-    wish = {"theme": "dark", "units": "1024", "zone": "utc", "keys": "off"}
+    wish = {"theme": "dark", "units": "1000", "zone": "utc", "keys": "off"}
     fields = {"csrf": page.form("/settings/display")[0].get("value", ""), **wish}
     response = await ann.response("POST", "/settings/display", data=fields)
     assert response.status == 303
     kept = {name: morsel.value for name, morsel in response.cookies.items()}
-    assert kept == {"csa_theme": "dark", "csa_units": "1024", "csa_zone": "utc", "csa_keys": "off"}
+    assert kept == {"csa_theme": "dark", "csa_units": "1000", "csa_zone": "utc", "csa_keys": "off"}
     assert all(morsel["max-age"] == "31536000" for morsel in response.cookies.values())
     page = await ann.get(response.headers["Location"], cookies={**kept, "csa_browser_zone": "Europe/Berlin"})
     assert "Kept for this browser." in page.text
     assert 'data-bs-theme="dark"' in page.html
-    assert 'data-units="1024" data-zone="UTC" data-single-keys="off"' in page.html
+    assert 'data-units="1000" data-zone="UTC" data-single-keys="off"' in page.html
     assert " UTC." in page.texts("#display .form-text")[0]
-    assert page.values("#display input[checked]", "value") == ["dark", "1024", "utc", "off"]
+    assert page.values("#display input[checked]", "value") == ["dark", "1000", "utc", "off"]
 
 
 @pytest.mark.parametrize(
     "wish", [{"theme": "pink"}, {"units": "1001"}, {"zone": ""}, {"keys": "some"}, {"colour": "red"}]
 )
 async def test_display_that_is_not_known_is_refused(ann: Visitor, wish: dict[str, str]) -> None:
-    fields = {"theme": "dark", "units": "1024", "zone": "utc", "keys": "on", **wish}
+    fields = {"theme": "dark", "units": "1000", "zone": "utc", "keys": "on", **wish}
     response = await ann.response("POST", "/settings/display", data=fields)
     assert (response.status, dict(response.cookies)) == (422, {})
 

@@ -285,13 +285,13 @@ async def test_failed_jobs_are_counted_in_the_header_until_they_were_seen(api: A
 
 
 async def test_looks_are_as_the_cookies_say_and_nonsense_counts_for_nothing(api: Api) -> None:
-    chosen = "csa_theme=dark; csa_units=1024; csa_zone=utc; csa_browser_zone=Europe/Berlin"
+    chosen = "csa_theme=dark; csa_units=1000; csa_zone=utc; csa_browser_zone=Europe/Berlin"
     root = (await parsed(api, "/folders", headers={"Cookie": chosen})).tags[0][1]
-    assert (root["data-bs-theme"], root["data-units"], root["data-zone"]) == ("dark", "1024", "UTC")
+    assert (root["data-bs-theme"], root["data-units"], root["data-zone"]) == ("dark", "1000", "UTC")
     nonsense = 'csa_theme="><b>; csa_units=7; csa_zone=mars; csa_browser_zone=../../etc/passwd'
     root = (await parsed(api, "/folders", headers={"Cookie": nonsense})).tags[0][1]
     assert (root["data-theme"], root.get("data-bs-theme"), root["data-units"], root["data-zone"]) == (
-        "system", None, "1000", "",
+        "system", None, "1024", "",
     )  # fmt: skip
 
 

@@ -2,19 +2,22 @@
 
 import os
 import sqlite3
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from cs_archiver.db import schema
-from cs_archiver.db.copies import CopyFailed
+from cs_archiver.db.copies import CopyFailed, Unsuitable, inspect
 from cs_archiver.db.database import Database
 from cs_archiver.db.restore import restore
 from cs_archiver.db.schema import DatabaseUnusable
+from cs_archiver.db.upgrade import UpgradeFailed, upgrade_copy
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.tools.threads import Work
-from tests.support.databases import of_version_1, tables_of
+from tests.support.databases import but_for_the_restore, of_version_1, rows_of, tables_of, version_of
+from tests.support.nobody import as_nobody
 
 
 @pytest.fixture
@@ -67,7 +70,7 @@ def test_what_is_no_sound_backup_is_refused_and_the_database_stays(
     before = tables_of(database)
     spoil(backup, how)
     with pytest.raises(NeedsOperator, match=why):
-        restore(database, backup, Work())
+        restore(database, backup, Work(), by="ann")
     assert tables_of(database) == before
     assert os.listdir(database.parent) == ["cs.db"]
 
@@ -80,19 +83,19 @@ def test_the_database_is_no_backup_of_itself(database: Path, tmp_path: Path, lin
     elif link:
         named.symlink_to(database)
     with pytest.raises(NeedsOperator, match="is the database itself"):
-        restore(database, named, Work())
+        restore(database, named, Work(), by="ann")
 
 
 def test_what_was_there_is_kept_with_all_that_stood_in_its_wal(database: Path, backup: Path) -> None:
-    wanted = tables_of(backup)
+    wanted = but_for_the_restore(tables_of(backup))
     crashed = sqlite3.connect(database)
     crashed.execute("PRAGMA wal_autocheckpoint = 0")
     crashed.execute("UPDATE jobs SET current_operation = 'committed last'")
     crashed.commit()
     before = tables_of(database)
-    _facts, kept = restore(database, backup, Work())
+    kept = restore(database, backup, Work(), by="ann").kept
     assert kept is not None
-    assert tables_of(database) == wanted, "nothing of the old -wal was played into it"
+    assert but_for_the_restore(tables_of(database)) == wanted, "nothing of the old -wal was played into it"
     assert tables_of(kept) == before != wanted
     assert database.stat().st_mode & 0o777 == 0o600
     crashed.close()
@@ -100,37 +103,83 @@ def test_what_was_there_is_kept_with_all_that_stood_in_its_wal(database: Path, b
 
 def test_two_restores_keep_what_each_replaced(database: Path, backup: Path) -> None:
     before = tables_of(database)
-    first, second = (restore(database, backup, Work())[1] for _ in range(2))
+    first, second = (restore(database, backup, Work(), by="ann").kept for _ in range(2))
     assert first is not None
     assert second is not None
-    assert (tables_of(first), tables_of(second)) == (before, tables_of(backup))
-    restore(database, first, Work())
-    assert tables_of(database) == before, "and any of them can be put back"
+    assert tables_of(first) == before
+    assert but_for_the_restore(tables_of(second)) == but_for_the_restore(tables_of(backup))
+    restore(database, first, Work(), by="ann")
+    assert but_for_the_restore(tables_of(database)) == but_for_the_restore(before), "and any of them can be put back"
 
 
 def test_a_link_to_the_database_stays_a_link(database: Path, backup: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.db"
     link.symlink_to(database)
-    restore(link, backup, Work())
+    restore(link, backup, Work(), by="ann")
     assert link.is_symlink()
-    assert tables_of(database) == tables_of(backup)
+    assert but_for_the_restore(tables_of(database)) == but_for_the_restore(tables_of(backup))
 
 
 def test_where_no_database_was_the_backup_becomes_it(database: Path, backup: Path) -> None:
     database.unlink()
-    assert restore(database, backup, Work())[1] is None
-    assert tables_of(database) == tables_of(backup)
+    assert restore(database, backup, Work(), by="ann").kept is None
+    assert but_for_the_restore(tables_of(database)) == but_for_the_restore(tables_of(backup))
 
 
 def test_without_room_nothing_is_changed(database: Path, backup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cs_archiver.db.copies.free_bytes", lambda path: 1000)
     before = tables_of(database)
     with pytest.raises(CopyFailed, match="no room"):
-        restore(database, backup, Work())
+        restore(database, backup, Work(), by="ann")
     assert tables_of(database) == before
+
+
+@pytest.mark.parametrize("present", ["paused", "older", "damaged", "missing"])
+def test_whatever_was_there_everything_is_paused_after_a_restore(database: Path, backup: Path, present: str) -> None:
+    upgrade_copy(backup, schema.MIGRATIONS)
+    with closing(sqlite3.connect(backup)) as connection, connection:
+        connection.execute("INSERT INTO switches VALUES ('transfer_paused', '2026-01-01T00:00:00.000Z', 'bob')")
+    if present == "paused":
+        upgrade_copy(database, schema.MIGRATIONS)
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("INSERT INTO switches VALUES ('deletions_paused', '2026-01-02T00:00:00.000Z', 'kim')")
+    elif present == "damaged":
+        database.write_bytes(b"\xa5" * 8192)
+    elif present == "missing":
+        database.unlink()
+    restore(database, backup, Work(), by="ann")
+    assert version_of(database) == schema.VERSION
+    said = {(name, by) for name, _, by in rows_of(database, "switches")}
+    assert said == {("local_paused", "ann"), ("transfer_paused", "bob"), ("deletions_paused", "ann")}
+    assert rows_of(database, "audit")[-1][3:6] == ("database_restore", str(backup), "by ann")
+
+
+def test_a_backup_that_cannot_be_upgraded_is_refused_and_the_database_stays(
+    database: Path, backup: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    step = tmp_path / "0002_step.sql"
+    step.write_text("no SQL;\n")
+    monkeypatch.setattr(schema, "MIGRATIONS", [schema.Migration(2, step)])
+    before = tables_of(database)
+    with pytest.raises(UpgradeFailed, match="cannot be upgraded to schema version 2"):
+        restore(database, backup, Work(), by="ann")
+    assert tables_of(database) == before
+    assert os.listdir(database.parent) == ["cs.db"]
 
 
 async def test_nobody_works_on_the_database_before_an_interrupted_restore_is_finished(database: Path) -> None:
     of_version_1(database.with_name(".cs.db.restored"))
     with pytest.raises(DatabaseUnusable, match="a backup is about to take its place"):
         await Database.open(database, read_connections=1)
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_this_user_may_not_read_is_not_called_damaged(what: str) -> None:
+    with tempfile.TemporaryDirectory() as parent:
+        Path(parent).chmod(0o755)
+        (folder := Path(parent) / "state").mkdir(mode=0o755)
+        file = of_version_1(folder / "cs.db")
+        (file if what == "file" else folder).chmod(0o600)
+        with as_nobody(), pytest.raises(Unsuitable, match=r"cs\.db: Permission denied; run this as the user") as caught:
+            inspect(file, Work())
+    assert "damaged" not in str(caught.value)

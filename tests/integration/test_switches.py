@@ -15,8 +15,8 @@ from cs_archiver.db.switches import Switches
 from cs_archiver.domain.access import Scope
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.domain.switches import DELETIONS_PAUSED, WORKER_PAUSED, Switch
-from cs_archiver.resources import resource
 from tests.support.api import Api, refusal_of, running_api
+from tests.support.databases import of_today
 from tests.support.service import Place, environment
 from tests.support.visitor import Visitor
 
@@ -130,11 +130,9 @@ async def test_lanes_say_what_a_paused_worker_is_at(api: Api) -> None:
         assert "Paused by ann" in page.text
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    place = Place(tmp_path).make()
-    with closing(sqlite3.connect(place.database)) as connection:
-        connection.executescript(resource("schema.sql").read_text())
+@pytest.fixture(name="place")
+def _place(place: Place) -> Place:
+    of_today(place.database)
     return place
 
 

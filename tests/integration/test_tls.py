@@ -24,11 +24,6 @@ CREDENTIALS = {"username": "admin", "password": PASSWORD, "cookie": True}
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path).make()
-
-
-@pytest.fixture
 def pair(tmp_path: Path) -> Pair:
     return planted(tmp_path / "tls")
 

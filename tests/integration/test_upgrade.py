@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -144,15 +145,32 @@ def test_rebuilding_a_table_takes_no_rows_of_others_along(old: Path, script: Scr
     assert rows_of(old, "job_logs") == logs != []
 
 
-def test_an_upgrade_that_fails_at_every_start_does_not_fill_the_disk(
+def test_an_upgrade_that_fails_at_every_start_fills_no_disk_and_keeps_what_was_there_before_it(
     old: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stamps = iter(f"20260115T0230{second:02}Z" for second in range(60))
     monkeypatch.setattr("cs_archiver.db.backups.name_of_moment", lambda moment: next(stamps))
+    good = tables_of(old)
     for _ in range(8):
         with pytest.raises(UpgradeFailed):
+            upgrade(old, Backups(old, ""), [script(2, "CREATE TABLE two (a TEXT);\n"), script(3, "no SQL;\n")])
+    # Version 1 once, before the step that went well, and version 2 at each of the starts after it.
+    assert [path.name[3:] for path in backups_beside(old)] == [
+        "upgrade.v1.20260115T023000Z.db", "upgrade.v2.20260115T023001Z.db", "upgrade.v2.20260115T023007Z.db",
+    ]  # fmt: skip
+    assert tables_of(backups_beside(old)[0]) == good
+
+
+def test_a_wrong_clock_does_not_take_the_backup_that_was_just_made(
+    old: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamps = iter(["20260115T023000Z", "20990101T000000Z", "20260115T024000Z"])
+    monkeypatch.setattr("cs_archiver.db.backups.name_of_moment", lambda moment: next(stamps))
+    for _ in range(3):
+        with pytest.raises(UpgradeFailed):
             upgrade(old, Backups(old, ""), [script(2, "no SQL;\n")])
-    assert [path.name[-7:-3] for path in backups_beside(old)] == ["003Z", "004Z", "005Z", "006Z", "007Z"]
+    made = [path.name.split(".")[3][:8] for path in backups_beside(old)]
+    assert made == ["20260115", "20260115", "20990101"]
 
 
 def test_the_migrations_are_numbered_one_after_the_other_and_end_at_the_schema() -> None:
@@ -160,15 +178,14 @@ def test_the_migrations_are_numbered_one_after_the_other_and_end_at_the_schema()
     assert resource("schema.sql").read_text().rstrip().endswith(f"PRAGMA user_version = {schema.VERSION};")
 
 
-def test_the_newest_backup_of_a_kind_is_found_by_its_name_and_others_are_left_alone(old: Path) -> None:
-    backups = Backups(old, "")
-    assert backups.newest(Kind.NIGHTLY) is None
+def test_backups_are_told_apart_by_their_names_and_others_are_left_alone(old: Path) -> None:
+    backups, now = Backups(old, ""), datetime.now(UTC)
+    assert backups.nights(now) == ([], [])
     made = [backups.make(kind, Work()) for kind in (Kind.NIGHTLY, Kind.MANUAL)]
     foreign = [made[0].with_name(name) for name in ("cs.nightly.db", "other.nightly.v1.20260101T000000Z.db", "notes")]
     for path in foreign:
         path.touch()
-    newest = backups.newest(Kind.NIGHTLY)
-    assert newest is not None
-    assert newest.path == made[0]
-    assert backups.keep_newest(Kind.NIGHTLY, 0) == [made[0]]
+    (found,) = backups.nights(now).past
+    assert (found.path, found.version) == (made[0], 1)
+    backups.remove([found])
     assert sorted(made[0].parent.iterdir()) == sorted([made[1], *foreign])

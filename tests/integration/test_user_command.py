@@ -10,17 +10,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cs_archiver.cli import main
-from cs_archiver.resources import resource
+from tests.support.databases import of_today
 from tests.support.service import NOWHERE, PASSWORD, Place, environment, running_service
 
 NEW_PASSWORD = "seven lamps in the harbour"
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    place = Place(tmp_path).make()
-    with closing(sqlite3.connect(place.database)) as connection:
-        connection.executescript(resource("schema.sql").read_text())
+@pytest.fixture(name="place")
+def _place(place: Place) -> Place:
+    of_today(place.database)
     return place
 
 

@@ -31,6 +31,7 @@ from cs_archiver.domain.folders import Patterns
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.notices import Kind
 from cs_archiver.errors import ConnectionTrouble
+from cs_archiver.sections import access, operation, places
 from cs_archiver.server.application import Services, build
 from cs_archiver.server.listening import Runner
 from cs_archiver.server.live_hub import Limits, Live
@@ -54,12 +55,13 @@ from cs_archiver.services.notify.state import StateFile
 from cs_archiver.services.notify.texts import Texts
 from cs_archiver.services.passwords import HashCost, Passwords
 from cs_archiver.services.preview import Previews, PreviewSettings
-from cs_archiver.services.readiness import Needs, Readiness
+from cs_archiver.services.readiness import Readiness, quick_looks
 from cs_archiver.services.signing import Signer
 from cs_archiver.services.status import StatusService
 from cs_archiver.services.switches import SwitchService
 from cs_archiver.services.tokens import TokenService
 from cs_archiver.services.users import UserService
+from cs_archiver.settings import Settings
 from cs_archiver.tools.discovery import Discovery
 from cs_archiver.tools.globus_threads import Tally
 
@@ -305,6 +307,7 @@ async def running_api(
     users = UserService(Users(database), bus, passwords)
     personal_tokens = TokenService(Tokens(database), bus)
     live = Live(bus, jobs, limits)
+    settings = settings_of_api(tmp_path, nas, storage)
     services = Services(
         accounts=accounts,
         users=users,
@@ -319,7 +322,7 @@ async def running_api(
         previews=Previews(database, folders, _preview_settings(tmp_path), why_taken=destination.why_taken),
         status=status,
         switches=SwitchService(switches, bus),
-        readiness=Readiness(database, Needs(nas, storage or tmp_path, 1.0), are_workers_there=lambda: True),
+        readiness=Readiness(quick_looks(settings, database, are_workers_there=lambda: True)),
         metrics=await Metrics.open(database, bus, Elsewhere(lambda: live.count, status.disk, Tally())),
         live=live,
         notifications=notifications,
@@ -357,6 +360,19 @@ async def running_api(
         await folders.close()
         await checks.close()
         await database.close()
+
+
+def settings_of_api(root: Path, nas: Path, storage: Path | None) -> Settings:
+    """What the checks of readiness look at; a storage folder of its own unless one is named."""
+    if storage is None:
+        (storage := root / "storage").mkdir(exist_ok=True)
+    return Settings(
+        database=access.Database(url=f"sqlite:///{root}/archiver.db"),
+        qnap=places.Qnap(base_path=nas),
+        storage=places.Storage(base_path=storage),
+        disk_space=places.DiskSpace(min_free_gb=0.01),
+        log=operation.Log(file=""),
+    )
 
 
 def _preview_settings(storage: Path) -> PreviewSettings:

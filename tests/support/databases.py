@@ -6,6 +6,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from cs_archiver.resources import resource
+
 _FROZEN = Path(__file__).parent.parent / "data" / "version_1.sql"
 
 
@@ -15,6 +17,12 @@ def of_version_1(path: Path) -> Path:
         connection.executescript(_FROZEN.read_text("utf-8"))
         connection.execute("PRAGMA journal_mode = WAL")
     return path
+
+
+def of_today(path: Path) -> None:
+    """As a service leaves it that was started once and asked for nothing."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(resource("schema.sql").read_text("utf-8"))
 
 
 def layout_of(path: Path) -> set[tuple[str, ...]]:
@@ -38,6 +46,19 @@ def tables_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     with closing(sqlite3.connect(path)) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     return {name: rows_of(path, name) for name in names}
+
+
+def paused_in(path: Path) -> set[str]:
+    """The names of the switches under which something is paused."""
+    return {name for name, *_ in rows_of(path, "switches")}
+
+
+def but_for_the_restore(found: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:
+    """Tables without what a restore adds: the pauses, and a line of the audit trail with its number."""
+    kept = {name: rows for name, rows in found.items() if name != "switches"}
+    kept["audit"] = [line for line in kept["audit"] if "database_restore" not in line]
+    kept["sqlite_sequence"] = [row for row in kept["sqlite_sequence"] if row[0] != "audit"]
+    return kept
 
 
 def version_of(path: Path) -> int:

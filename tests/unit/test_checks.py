@@ -3,11 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from cs_archiver.domain import checks
-from cs_archiver.domain.checks import Checked, Finding, Mount, NasFacts, Verdict
+from cs_archiver.domain.checks import Checked, DatabaseFacts, Finding, Mount, NasFacts, Verdict
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.services.checks import Checks, Look, on_thread
 
@@ -107,22 +108,28 @@ def test_too_little_space_for_any_job_fails_and_little_is_warned_of(free: int, o
 
 
 @pytest.mark.parametrize(
-    ("version", "damage", "mount", "verdict"),
+    ("differs", "verdict", "said"),
     [
-        (1, None, DISK, Verdict.OK),
-        (None, None, DISK, Verdict.OK),
-        (2, None, DISK, Verdict.FAILED),
-        (1, "row 3 missing from index", DISK, Verdict.FAILED),
-        (1, None, SHARE, Verdict.FAILED),
-        (1, None, Mount("/mnt", "cifs", is_read_only=False), Verdict.FAILED),
+        ({}, Verdict.OK, "it answers, schema version 1"),
+        ({"is_whole": True}, Verdict.OK, "sound"),
+        ({"known": 2}, Verdict.OK, "2 after the next start"),
+        ({"version": None}, Verdict.OK, "none yet"),
+        ({"version": 2}, Verdict.FAILED, "this program knows 1"),
+        ({"damage": "row 3 missing from index"}, Verdict.FAILED, "row 3 missing"),
+        ({"mount": SHARE}, Verdict.FAILED, "it lies on"),
+        ({"mount": Mount("/mnt", "cifs", is_read_only=False)}, Verdict.FAILED, "cifs"),
+        ({"is_private": False}, Verdict.WARNING, "others than its owner may read it"),
+        ({"is_shown": True}, Verdict.WARNING, "the source collection shows"),
+        ({"is_shown": True, "version": None}, Verdict.WARNING, "the source collection shows"),
+        ({"is_private": False, "version": 2}, Verdict.FAILED, "this program knows 1"),
     ],
 )
-def test_database_that_is_damaged_too_new_or_on_a_network_fails(
-    version: int | None, damage: str | None, mount: Mount, verdict: Verdict
+def test_database_is_judged_by_where_it_lies_what_it_is_and_who_may_read_it(
+    differs: dict[str, Any], verdict: Verdict, said: str
 ) -> None:
-    finding = checks.database(version, known=1, damage=damage, is_whole=True, mount=mount)
-    assert finding.verdict is verdict
-    assert bool(finding.advice) is (verdict is Verdict.FAILED)
+    finding = checks.database(DatabaseFacts(DISK, 1, version=1)._replace(**differs))
+    assert (finding.verdict, said in finding.found) == (verdict, True), finding
+    assert bool(finding.advice) is (verdict is not Verdict.OK)
 
 
 @pytest.mark.parametrize(

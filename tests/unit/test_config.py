@@ -11,8 +11,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from cs_archiver import config
-from cs_archiver.config import check_folders, load
-from cs_archiver.errors import ConfigError
+from cs_archiver.config import check_folders, existing_database, load
+from cs_archiver.errors import ConfigError, NeedsOperator
 from cs_archiver.sections.access import Database, Jwt
 from cs_archiver.sections.packing import Copy
 from cs_archiver.sections.places import Storage
@@ -484,6 +484,27 @@ def test_a_folder_that_cannot_be_written_to_is_named(
         pytest.raises(ConfigError, match=rf"a folder this user may write to, .*\(from {variable}\)$"),
     ):
         check_folders(settings)
+
+
+def test_a_folder_that_may_not_be_looked_at_is_not_called_missing(
+    closed_folder: Path, environment: dict[str, str]
+) -> None:
+    closed_folder.chmod(0o600)
+    settings = load(None, environment | {"QNAP_BASE_PATH": f"{closed_folder}/nas"})
+    with an_ordinary_user(), pytest.raises(ConfigError, match=r'nas": Permission denied \(from QNAP_BASE_PATH\)$'):
+        check_folders(settings)
+
+
+@pytest.mark.parametrize("closed", ["folder", "file"])
+def test_the_database_of_another_user_is_not_called_missing(
+    closed: str, closed_folder: Path, environment: dict[str, str]
+) -> None:
+    database = closed_folder / "a.db"
+    database.touch(mode=0o600 if closed == "file" else 0o666)
+    closed_folder.chmod(0o755 if closed == "file" else 0o600)
+    settings = load(None, environment | {"DATABASE_URL": f"sqlite:///{database}"})
+    with an_ordinary_user(), pytest.raises(NeedsOperator, match="run this as the user of the service"):
+        existing_database(settings)
 
 
 def test_a_nas_folder_that_cannot_be_read_is_named(closed_folder: Path, environment: dict[str, str]) -> None:

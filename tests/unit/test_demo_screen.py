@@ -38,7 +38,7 @@ def test_the_panel_shows_both_workers_with_step_amount_and_rate() -> None:
 
     assert lines == [
         "Copy/Compress: Events/Open Day/Take 01 - Step 2/3: Compressing",
-        "  ███████████████░░░░░░░░░  66 %  3.00 MB of 4.00 MB  2.00 MB/s",
+        "  ███████████████░░░░░░░░░  66 %  2.86 MiB of 3.81 MiB  1.91 MiB/s",
         "Upload:",
         "  idle",
         "0 of 2",
@@ -48,7 +48,7 @@ def test_the_panel_shows_both_workers_with_step_amount_and_rate() -> None:
 def test_the_panel_leaves_out_what_is_not_known_and_fits_the_terminal() -> None:
     lines = workers_panel(Workers(None, progress(None, None)), {"1": "第" * 80}, summary="s" * 80, tick=0, width=40)
 
-    assert lines[3] == "  ██████░░░░░░░░░░░░░░░░░░ 3.00 MB of …"
+    assert lines[3] == "  ██████░░░░░░░░░░░░░░░░░░ 2.86 MiB of…"
     assert all(display_width(line) < 40 for line in lines)
 
 

@@ -13,9 +13,13 @@ from globus_sdk import (
     NetworkError,
     TransferAPIError,
 )
+from urllib3 import HTTPConnectionPool
+from urllib3.exceptions import MaxRetryError
 
 from cs_archiver.errors import ConnectionTrouble, JobError, NeedsOperator, Permanent, Temporary
 from cs_archiver.tools.globus_errors import UnexpectedAnswer, is_definitely_absent, one_line, translated
+
+NESTED = MaxRetryError(HTTPConnectionPool("auth.globus.org"), "/token", OSError("no route"))
 
 
 def answer(status: int, body: object, *, kind: type[GlobusAPIError] = TransferAPIError) -> GlobusAPIError:
@@ -105,6 +109,7 @@ def test_only_a_refusal_of_globus_auth_is_about_the_credentials(status: int, exp
     ("error", "text"),
     [
         (GlobusConnectionError("no way", OSError("Connection refused")), "no way: Connection refused"),
+        (GlobusConnectionError("no way", requests.ConnectionError(NESTED)), "no way: no route"),
         (GlobusTimeoutError("too late", TimeoutError("read\ntimed out")), "too late: read timed out"),
         (NetworkError("odd", ValueError("Bearer abc")), "the connection failed: odd (ValueError)"),
         (UnexpectedAnswer("it holds\nno list"), "unexpected answer: it holds no list"),

@@ -143,7 +143,7 @@ def test_failure_of_a_job_that_is_tried_again_already_gives_no_wrong_reason() ->
 def test_digest_names_what_waits_for_a_person() -> None:
     held = a_job(JobStatus.UPLOADING, current_operation="Held: mount it", error_problem="nas-unreachable")
     message = Texts("").digest(Period(2, 0, 5 * 10**9), "2026-01-15T07:00:00.000Z", [held, a_job()], None)
-    assert "- completed: 2 jobs, 5.00 GB freed on the NAS" in message.body
+    assert "- completed: 2 jobs, 4.66 GiB freed on the NAS" in message.body
     assert "- in hand: 1 job; waiting: 1 job" in message.body
     assert "- Project_Alpha: Held: mount it" in message.body
     assert "local disk: cannot be read" in message.body

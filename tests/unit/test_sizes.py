@@ -26,8 +26,8 @@ from cs_archiver.domain.space import GIB, required_bytes
     ],
 )
 def test_a_size_is_told_in_the_unit_that_fits(size: int, decimal: str, binary: str) -> None:
-    assert human_size(size) == decimal
-    assert human_size(size, 1024) == binary
+    assert human_size(size) == binary
+    assert human_size(size, 1000) == decimal
 
 
 @given(st.integers(0, 999 * 10**15), st.sampled_from([1000, 1024]))

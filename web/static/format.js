@@ -5,7 +5,7 @@ const BINARY = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
 const rounded = (value, digits) => Number(value.toFixed(digits));
 
-/** `1.23 GB`, in the units of the reader. */
+/** `1.15 GiB`, in the units of the reader. */
 export function size(bytes, factor = Number(root.dataset.units)) {
   const names = factor === 1000 ? DECIMAL : BINARY;
   let value = bytes;

@@ -1,5 +1,6 @@
 """`cs-archiver db`: the database, from the host."""
 
+import getpass
 import os
 import pwd
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from cs_archiver import config
 from cs_archiver.commands.common import config_option, read_settings, run
 from cs_archiver.db.backups import Backups, Kind
 from cs_archiver.db.copies import Facts, copy, inspect
-from cs_archiver.db.restore import restore
+from cs_archiver.db.restore import Restored, restore
 from cs_archiver.domain.sizes import counted
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.tools.lock import lock_database, lock_storage
@@ -52,8 +53,13 @@ def backup(config_file: Path | None, file: Path | None) -> None:
 def check(config_file: Path | None, file: Path | None) -> None:
     """Read all of the database, or of the backup FILE, and say whether it is sound; also while the service runs."""
     settings = read_settings(config_file)
-    path = file or config.existing_database(settings)
-    click.echo(f"{path} is sound: {_told(_in_thread(lambda work: inspect(path, work)))}.")
+
+    def look(work: Work) -> tuple[Path, Facts]:
+        path = file or config.existing_database(settings)
+        return path, inspect(path, work)
+
+    path, facts = _in_thread(look)
+    click.echo(f"{path} is sound: {_told(facts)}.")
 
 
 @db.command("restore")
@@ -62,26 +68,27 @@ def check(config_file: Path | None, file: Path | None) -> None:
 def restore_from(config_file: Path | None, file: Path) -> None:
     """Put a copy of the backup FILE in the place of the database, while the service is stopped.
 
-    The database that was there is kept beside it.
+    The database that was there is kept beside it. Everything is paused then, until somebody resumes.
     """
     settings = read_settings(config_file)
 
-    def put(work: Work) -> tuple[Facts, Path | None]:
+    def put(work: Work) -> Restored:
         path = settings.database.path
         _require_owner(path)
         with ExitStack() as stack:
             stack.callback(lock_storage(settings.storage.base_path).release)
             stack.callback(lock_database(path).release)
-            return restore(path, file, work)
+            return restore(path, file, work, by=f"{getpass.getuser()} (db restore, on the host)")
 
     facts, kept = _in_thread(put)
     click.echo(f"Restored from {file}: {_told(facts)}.")
     if kept is not None:
         click.echo(f"The database before it is kept: {kept}")
     click.echo(
-        "Start the service: it notices what the backup does not know of, and overwrites no archive. "
-        "Accounts, passwords, tokens and pauses are as they were when the backup was made: to keep deletions from "
-        "going on, run `cs-archiver pause deletions` before that."
+        "Everything is paused now, all deletions too: the backup knows nothing of what was done, and paused, after it "
+        "was made. Start the service, look at the queue, and then let it go on: on the queue page, or with "
+        "`cs-archiver resume all`. No archive is ever overwritten. Accounts, passwords and tokens are as they were "
+        "when the backup was made."
     )
 
 
@@ -96,8 +103,11 @@ def _told(facts: Facts) -> str:
 
 def _require_owner(path: Path) -> None:
     """What root makes, the service could neither read nor remove."""
-    there = path if path.exists() else path.parent
-    owner = there.stat().st_uid
+    there = path if os.path.lexists(path) else path.parent
+    try:
+        owner = there.stat().st_uid
+    except OSError as error:
+        raise NeedsOperator(f"cannot use {there}: {error.strerror}: check [database] url") from error
     if owner != os.geteuid():
         raise NeedsOperator(f"{there} belongs to another user: run this as that one (sudo -u {_name_of(owner)} ...)")
 

@@ -3,7 +3,8 @@
 import os
 import re
 import sqlite3
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from cs_archiver.db.copies import CopyFailed, copy, to_read, version_in
 from cs_archiver.tools.removal import remove_file
 from cs_archiver.tools.threads import Work
 
+_CLOCK_SLACK = timedelta(hours=1)  # by so much a clock may be set back without any harm
+
 
 def name_of_moment(moment: datetime) -> str:
     """As the names of backups have it: UTC, and later ones sort after earlier ones."""
@@ -19,7 +22,7 @@ def name_of_moment(moment: datetime) -> str:
 
 
 class Kind(StrEnum):
-    """Why a backup was made; only those of the first two are ever removed, each by its own count."""
+    """Why a backup was made; only those of the first two are ever removed, each by a rule of its own."""
 
     NIGHTLY = "nightly"
     UPGRADE = "upgrade"
@@ -27,11 +30,19 @@ class Kind(StrEnum):
 
 
 class Backup(NamedTuple):
-    """`made_at` is the moment in the name of the file, as `name_of_moment` writes it."""
+    """As its name tells: `version` is that of the schema, `made_at` the moment as `name_of_moment` writes it."""
 
     path: Path
     kind: Kind
+    version: int
     made_at: str
+
+
+class Nights(NamedTuple):
+    """The newest first. Those of the `future` were made while the clock was wrong, or it is wrong now."""
+
+    past: Sequence[Backup]
+    future: Sequence[Backup]
 
 
 class Backups:
@@ -41,10 +52,10 @@ class Backups:
         """`folder` empty: "backups" beside the database."""
         self._database = database
         self._folder = Path(folder) if folder else database.parent / "backups"
-        self._name = re.compile(re.escape(database.stem) + r"\.(nightly|upgrade|manual)\.v\d+\.(\d{8}T\d{6}Z)\.db")
+        self._name = re.compile(re.escape(database.stem) + r"\.(nightly|upgrade|manual)\.v(\d+)\.(\d{8}T\d{6}Z)\.db")
 
-    def make(self, kind: Kind, work: Work, *, leave_bytes: int = 0) -> Path:
-        """A new one, checked, in the folder, which is made where only it is missing."""
+    def make(self, kind: Kind, work: Work, *, at: datetime | None = None, leave_bytes: int = 0) -> Path:
+        """A new one, checked, in the folder, which is made where only it is missing; its name says `at`, or now."""
         try:
             if not self._folder.is_dir():
                 os.mkdir(self._folder, 0o700)
@@ -54,24 +65,36 @@ class Backups:
             raise _unusable(self._folder, error) from error
         except sqlite3.Error as error:
             raise CopyFailed(f"cannot read {self._database}: {error}") from error
-        name = f"{self._database.stem}.{kind}.v{version}.{name_of_moment(datetime.now(UTC))}.db"
+        name = f"{self._database.stem}.{kind}.v{version}.{name_of_moment(at or datetime.now(UTC))}.db"
         # Nightly ones and those before upgrades are made by one service at a time: the next finds what a crash left.
         partial = None if kind is Kind.MANUAL else self._folder / f".{self._database.stem}.{kind}.partial"
         copy(self._database, self._folder / name, work, partial=partial, leave_bytes=leave_bytes)
         return self._folder / name
 
-    def newest(self, kind: Kind) -> Backup | None:
-        return next(iter(self._found(kind)), None)
+    def nights(self, now: datetime) -> Nights:
+        """Those of every night."""
+        latest = name_of_moment(now + _CLOCK_SLACK)
+        found = self._found(Kind.NIGHTLY)
+        past = [backup for backup in found if backup.made_at <= latest]
+        return Nights(past, [backup for backup in found if backup.made_at > latest])
 
-    def keep_newest(self, kind: Kind, count: int) -> list[Path]:
-        """Remove all others of this kind; gives back which."""
-        surplus = [backup.path for backup in self._found(kind)[count:]]
+    def remove(self, backups: Iterable[Backup]) -> None:
         try:
-            for path in surplus:
-                remove_file(os.fsencode(path))
+            for backup in backups:
+                remove_file(os.fsencode(backup.path))
         except OSError as error:
             raise _unusable(self._folder, error) from error
-        return surplus
+
+    def tidy_upgrades(self, made: Path) -> None:
+        """Of those made before upgrades keep the first and the newest of each version, and the one `made` just now.
+
+        So an upgrade that fails at every start fills no disk, and never pushes out what was there before it.
+        """
+        by_version: dict[int, list[Backup]] = {}
+        for backup in self._found(Kind.UPGRADE):
+            by_version.setdefault(backup.version, []).append(backup)
+        between = (backup for backups in by_version.values() for backup in backups[1:-1])
+        self.remove(backup for backup in between if backup.path != made)
 
     def _found(self, kind: Kind) -> list[Backup]:
         """The newest first; what has another name was not made here, and is nobody's to remove."""
@@ -82,7 +105,7 @@ class Backups:
         except OSError as error:
             raise _unusable(self._folder, error) from error
         matches = (match for name in names if (match := self._name.fullmatch(name)))
-        found = [Backup(self._folder / match[0], Kind(match[1]), match[2]) for match in matches]
+        found = [Backup(self._folder / match[0], Kind(match[1]), int(match[2]), match[3]) for match in matches]
         mine = (backup for backup in found if backup.kind is kind)
         return sorted(mine, key=lambda backup: backup.made_at, reverse=True)
 

@@ -2,11 +2,13 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from cs_archiver.db.troubles import advice_on, require_readable, unreadable
+from cs_archiver.domain.sizes import human_size
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.tools.disk import free_bytes, sync_file
 from cs_archiver.tools.removal import move_without_overwriting, remove_file
@@ -21,7 +23,7 @@ class CopyFailed(NeedsOperator):
 
 
 class Unsuitable(NeedsOperator):
-    """The file is damaged, or no database of CS Archiver."""
+    """The file cannot be read, is damaged, or is no database of CS Archiver; the message says which."""
 
 
 class Facts(NamedTuple):
@@ -53,7 +55,7 @@ def _is_stopped(work: Work) -> bool:
 def inspect(path: Path, work: Work) -> Facts:
     """Read all of it and check it. Raises Unsuitable with what is wrong."""
     try:
-        os.stat(path)
+        require_readable(path)
         with to_read(path, work) as connection:
             (answer,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             if answer != "ok":
@@ -65,7 +67,11 @@ def inspect(path: Path, work: Work) -> Facts:
                 )
             return _facts(path, connection)
     except OSError as error:
-        raise Unsuitable(f"{path}: {error.strerror}") from error
+        raise Unsuitable(unreadable(path, error)) from error
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # a table that is not there
+            raise Unsuitable(f"{path} is no database of CS Archiver ({error})") from error
+        raise Unsuitable(f"{path} cannot be read ({error}); {advice_on(error)}") from error
     except sqlite3.Error as error:
         raise Unsuitable(f"{path} is damaged, or no database of CS Archiver ({error})") from error
 
@@ -83,11 +89,20 @@ def version_in(connection: sqlite3.Connection) -> int:
     return int(version)
 
 
-def copy(database: Path, target: Path, work: Work, *, partial: Path | None = None, leave_bytes: int = 0) -> None:
+def copy(
+    database: Path,
+    target: Path,
+    work: Work,
+    *,
+    partial: Path | None = None,
+    leave_bytes: int = 0,
+    amend: Callable[[Path], None] | None = None,
+) -> None:
     """A sound copy under a name that is free, durably, for its owner alone; whoever writes meanwhile is not held up.
 
     It is written as `partial` first, where one that a crash left there is given up; by default a name made of the
-    target's. On the disk of the copy `leave_bytes` stay free. Raises CopyFailed, also when what was copied is damaged.
+    target's. There `amend` may change it. On the disk of the copy `leave_bytes` stay free. Raises CopyFailed, also when
+    what was copied is damaged.
     """
     partial = partial or target.with_name(f".{target.name}.partial")
     try:
@@ -96,7 +111,7 @@ def copy(database: Path, target: Path, work: Work, *, partial: Path | None = Non
         _remove(partial)
         try:
             _require_room(database, target.parent, work, leave_bytes)
-            _write(database, partial, work)
+            _write(database, partial, work, amend)
             move_without_overwriting(os.fsencode(partial), os.fsencode(target))
         except BaseException:
             _remove(partial)
@@ -109,11 +124,13 @@ def copy(database: Path, target: Path, work: Work, *, partial: Path | None = Non
         raise CopyFailed(f"the copy of {database} is not sound: {error}: check the database and its disk") from error
 
 
-def _write(database: Path, partial: Path, work: Work) -> None:
+def _write(database: Path, partial: Path, work: Work, amend: Callable[[Path], None] | None) -> None:
     # VACUUM INTO takes an empty file, so nobody else can read the copy at any moment.
     os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     with to_read(database, work) as connection:
         connection.execute("VACUUM INTO ?", (str(partial),))
+    if amend is not None:
+        amend(partial)
     sync_file(os.fsencode(partial))
     inspect(partial, work)
 
@@ -123,7 +140,7 @@ def _require_room(database: Path, folder: Path, work: Work, leave_bytes: int) ->
         ((pages,), (page,)) = (connection.execute(f"PRAGMA page_{what}").fetchone() for what in ("count", "size"))
     missing = pages * page + leave_bytes - free_bytes(str(folder))
     if missing > 0:
-        raise CopyFailed(f"no room for a copy of the database in {folder}: free another {missing / 1024**2:.1f} MB")
+        raise CopyFailed(f"no room for a copy of the database in {folder}: free another {human_size(missing)}")
 
 
 def _remove(partial: Path) -> None:

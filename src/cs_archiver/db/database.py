@@ -1,5 +1,6 @@
 """The one SQLite file: a single writer connection, query-only readers, and the transactions on both."""
 
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -43,7 +44,7 @@ class Database:
 
     def __init__(self, path: Path, writer: Pool, readers: Pool) -> None:
         self.trouble: str | None = None  # why the last attempt to write failed, for people
-        self.backup_trouble: str | None = None  # why there is no backup of last night, for people
+        self.backup_trouble: str | None = None  # of the nightly backups, for people: a sentence without its end
         self._path = path
         self._writer = writer
         self._readers = readers
@@ -60,6 +61,7 @@ class Database:
         """
         if restore.is_pending(path):
             raise schema.DatabaseUnusable(f"{path}: a backup is about to take its place: start the service first")
+        _make_private(path)
         # Beside a service that runs, only that one's connection checkpoints, for the reason above.
         pragmas = _WRITER_PRAGMAS if backups is not None else (*_WRITER_PRAGMAS, "wal_autocheckpoint = 0")
         writer = _pool(path, connections=1, pragmas=pragmas, begin="BEGIN IMMEDIATE")
@@ -154,6 +156,16 @@ class Database:
             await soundness.close()
         await self._readers.close()
         await self._writer.close()
+
+
+def _make_private(path: Path) -> None:
+    """Make a new file before SQLite does, for its owner alone; what SQLite puts beside it is made as the file is."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise schema.DatabaseUnusable(f"cannot make the database {path}: {error.strerror}: check its folder") from error
 
 
 async def _upgrade(path: Path, found: int, backups: Backups | None) -> None:

@@ -1,11 +1,23 @@
-"""Puts a backup in the place of the database, so that a crash at any moment leaves the one or the other whole."""
+"""Puts a backup in the place of the database, so that a crash at any moment leaves the one or the other whole.
+
+The backup knows nothing of a pause that was set since. So what takes the place of the database has everything paused
+before it is complete, whatever became of the one before it, and only a person ends that.
+"""
 
 import os
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+from cs_archiver.clock import now_text
 from cs_archiver.db import schema
 from cs_archiver.db.copies import Facts, copy, inspect
+from cs_archiver.db.pauses import pause_everything
+from cs_archiver.db.upgrade import upgrade_copy
+from cs_archiver.domain.manifest import shown
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.tools.disk import local_error, sync_folder
 from cs_archiver.tools.removal import remove_file
@@ -16,11 +28,18 @@ class RestoreRefused(NeedsOperator):
     """The backup is not taken; the database is as it was."""
 
 
-def restore(database: Path, backup: Path, work: Work) -> tuple[Facts, Path | None]:
-    """Put a sound copy of the backup there; what was there is kept beside it: gives back what is there now, and that.
+class Restored(NamedTuple):
+    """What the backup held, and where the database before it is kept; None where there was none."""
+
+    facts: Facts
+    kept: Path | None
+
+
+def restore(database: Path, backup: Path, work: Work, *, by: str) -> Restored:
+    """Put a sound copy of the backup there, of the present schema, with everything paused as asked for `by` a person.
 
     Only for whoever holds the lock of the database. Raises RestoreRefused, CopyFailed, Unsuitable, and
-    DatabaseUnusable for the backup of a newer program.
+    DatabaseUnusable for the backup of a newer program, or one that cannot be upgraded.
     """
     real = _real(database)
     if not backup.is_file():
@@ -31,8 +50,18 @@ def restore(database: Path, backup: Path, work: Work) -> tuple[Facts, Path | Non
     schema.require_known(facts.version, str(backup))
     if is_pending(database):
         finish(database)
-    copy(backup, _waiting(real), work)
-    return facts, finish(database)
+    copy(backup, _waiting(real), work, amend=partial(_amend, backup, by))
+    return Restored(facts, finish(database))
+
+
+def _amend(backup: Path, by: str, copied: Path) -> None:
+    upgrade_copy(copied, schema.MIGRATIONS)
+    with closing(sqlite3.connect(copied)) as connection, connection:
+        pause_everything(connection, by=by)
+        connection.execute(
+            "INSERT INTO audit (at, action, target, detail, result) VALUES (?, 'database_restore', ?, ?, 'ok')",
+            (now_text(), shown(os.fsencode(backup)), f"by {by}"),
+        )
 
 
 def is_pending(database: Path) -> bool:

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DatabaseError
 
 from cs_archiver.db.connection import Connection
 from cs_archiver.db.pool import Pool
+from cs_archiver.db.troubles import advice_on
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.resources import resource
 
@@ -53,7 +54,8 @@ async def prepare(writer: Pool, path: Path) -> int:
                 await _check_integrity(connection)
             return found
     except DatabaseError as error:
-        raise DatabaseUnusable(f"{path}: {error.orig}: check the disk, then restore the last backup") from error
+        what = f"the database {path} cannot be used ({error.orig})"
+        raise DatabaseUnusable(f"{what}: {advice_on(error.orig)}") from error
 
 
 def require_known(version: int, database: str) -> None:

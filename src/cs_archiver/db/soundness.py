@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from cs_archiver.db.schema import DatabaseUnusable
+from cs_archiver.db.troubles import advice_on
 from cs_archiver.tools.threads import begin
 
 
@@ -33,6 +34,6 @@ class Soundness:
         try:
             (answer,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
         except sqlite3.DatabaseError as error:
-            raise DatabaseUnusable(f"{self._path}: {error}: check the disk, then restore the last backup") from error
+            raise DatabaseUnusable(f"the database {self._path} cannot be used ({error}): {advice_on(error)}") from error
         if answer != "ok":
             raise DatabaseUnusable(f"the database is damaged ({answer}): restore the last backup")

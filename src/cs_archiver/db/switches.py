@@ -12,15 +12,11 @@ from cs_archiver.clock import now_text
 from cs_archiver.db import tables
 from cs_archiver.db.connection import Connection
 from cs_archiver.db.database import Database
+from cs_archiver.db.pauses import NAMES
 from cs_archiver.domain.switches import Pause, Pauses, Switch, halted
 from cs_archiver.errors import NeedsOperator
 
 _SWITCHES = tables.switches
-_NAMES = {
-    Switch.LOCAL: "local_paused",
-    Switch.TRANSFER: "transfer_paused",
-    Switch.DELETIONS: "deletions_paused",
-}
 _QUERY = select(_SWITCHES.c.name, _SWITCHES.c.changed_at, _SWITCHES.c.changed_by)
 _LOOK_SECONDS = 1.0  # another process, on the command line, may change them as well
 
@@ -56,7 +52,7 @@ class Switches:
 
     async def pause(self, switch: Switch, *, by: str) -> Pause:
         """Gives back the pause as it stands: who paused first is remembered. Raises DatabaseUnhealthy."""
-        row = {"name": _NAMES[switch], "changed_at": now_text(), "changed_by": by}
+        row = {"name": NAMES[switch], "changed_at": now_text(), "changed_by": by}
         async with self._turn:
             async with self._database.write() as connection:
                 await connection.execute(insert(_SWITCHES).values(row).on_conflict_do_nothing())
@@ -68,7 +64,7 @@ class Switches:
         """Raises DatabaseUnhealthy."""
         async with self._turn:
             async with self._database.write() as connection:
-                await connection.execute(_SWITCHES.delete().where(_SWITCHES.c.name == _NAMES[switch]))
+                await connection.execute(_SWITCHES.delete().where(_SWITCHES.c.name == NAMES[switch]))
                 found = await _read_in(connection)
             self.paused = found
 
@@ -111,4 +107,4 @@ async def _read_in(connection: Connection) -> Pauses:
 
 
 def _pauses(found: dict[str, Pause]) -> Pauses:
-    return MappingProxyType({switch: found[name] for switch, name in _NAMES.items() if name in found})
+    return MappingProxyType({switch: found[name] for switch, name in NAMES.items() if name in found})

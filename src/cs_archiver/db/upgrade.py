@@ -12,8 +12,6 @@ from cs_archiver.db.schema import DatabaseUnusable, Migration, statements
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.tools.threads import Work
 
-_KEPT = 5  # of the backups before upgrades: an upgrade that fails at every start must not fill the disk
-
 _log = logging.getLogger(__name__)
 
 
@@ -27,22 +25,53 @@ def upgrade(database: Path, backups: Backups, migrations: Sequence[Migration]) -
     A step is stored with its version or not at all: whatever ends it, the next start goes on there. Raises
     UpgradeFailed, and CopyFailed when there is no backup, before anything is changed.
     """
+    with _opened(database) as connection:
+        found = version_in(connection)
+        missing = _missing(connection, migrations)
+        if not missing:
+            return
+        kept = backups.make(Kind.UPGRADE, Work())
+        backups.tidy_upgrades(kept)
+        _log.warning("the database is upgraded from schema version %d; a backup of it is %s", found, kept)
+        try:
+            _make_steps(connection, missing)
+        except UpgradeFailed as error:
+            raise UpgradeFailed(
+                f"{error}: nothing of this step is stored; mend that and start again, or start the older program with "
+                f"the backup {kept}"
+            ) from error
+        _log.warning("the database has schema version %d", missing[-1].version)
+
+
+def upgrade_copy(copy: Path, migrations: Sequence[Migration]) -> None:
+    """The same for a copy that nobody else works on, and of which there is the original. Raises UpgradeFailed."""
+    with _opened(copy) as connection:
+        _make_steps(connection, _missing(connection, migrations))
+
+
+@contextmanager
+def _opened(database: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         # A table is rebuilt by dropping it, which must take no rows of others along; the check follows.
         # Only the service's own connection checkpoints (database.py says why).
         for pragma in ("foreign_keys = OFF", "synchronous = FULL", "wal_autocheckpoint = 0", "trusted_schema = OFF"):
             connection.execute(f"PRAGMA {pragma}")
-        found = version_in(connection)
-        missing = [migration for migration in migrations if migration.version > found]
-        if not missing:
-            return
-        kept = backups.make(Kind.UPGRADE, Work())
-        backups.keep_newest(Kind.UPGRADE, _KEPT)
-        _log.warning("the database is upgraded from schema version %d; a backup of it is %s", found, kept)
-        for migration in missing:
-            with _failing_as_one(migration, kept):
-                _step(connection, migration)
-            _log.warning("the database has schema version %d", migration.version)
+        yield connection
+
+
+def _missing(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> list[Migration]:
+    found = version_in(connection)
+    return [migration for migration in migrations if migration.version > found]
+
+
+def _make_steps(connection: sqlite3.Connection, missing: Sequence[Migration]) -> None:
+    for migration in missing:
+        try:
+            _step(connection, migration)
+        except (sqlite3.Error, OSError, NeedsOperator) as error:
+            raise UpgradeFailed(
+                f"the database cannot be upgraded to schema version {migration.version} ({error})"
+            ) from error
 
 
 def _step(connection: sqlite3.Connection, migration: Migration) -> None:
@@ -63,14 +92,3 @@ def _require_whole(connection: sqlite3.Connection) -> None:
     dangling = connection.execute("PRAGMA foreign_key_check").fetchone()
     if dangling is not None:
         raise NeedsOperator(f"a row of {dangling[0]} would refer to one of {dangling[2]} that is gone")
-
-
-@contextmanager
-def _failing_as_one(migration: Migration, kept: Path) -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError, NeedsOperator) as error:
-        raise UpgradeFailed(
-            f"the database cannot be upgraded to schema version {migration.version} ({error}): nothing of this step is "
-            f"stored; mend that and start again, or start the older program with the backup {kept}"
-        ) from error

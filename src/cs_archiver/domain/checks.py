@@ -88,6 +88,22 @@ class NasFacts(NamedTuple):
     closed: Sequence[str]
 
 
+class DatabaseFacts(NamedTuple):
+    """`version` of the schema, None where there is no database yet; `known` is that of this program.
+
+    `is_whole`: every page of it was looked at. `is_private`: nobody but its owner may read it. `is_shown`: it lies
+    where the source collection shows it.
+    """
+
+    mount: Mount
+    known: int
+    version: int | None = None
+    damage: str | None = None
+    is_whole: bool = False
+    is_private: bool = True
+    is_shown: bool = False
+
+
 def all_is_well(checks: Sequence[Checked]) -> bool:
     """Whether nothing failed and nothing stayed unknown; warnings are not that bad."""
     return all(check.finding.verdict in (Verdict.OK, Verdict.WARNING) for check in checks)
@@ -172,20 +188,36 @@ def space(*, free_bytes: int, total_bytes: int, min_free_gb: float, others: Sequ
     return Finding(Verdict.OK, f"{free} free of {human_size(total_bytes)}")
 
 
-def database(version: int | None, *, known: int, damage: str | None, is_whole: bool, mount: Mount) -> Finding:
-    """`version` of the schema, None where there is no database yet; `is_whole`: every page of it was looked at."""
-    if mount.is_network:
-        return Finding(Verdict.FAILED, f"it lies on {mount}", "move it to a local disk: SQLite breaks on a network's")
-    if version is None:
-        return Finding(Verdict.OK, "none yet: the first start makes it")
-    if damage is not None:
-        return Finding(Verdict.FAILED, f"it is damaged ({damage})", "check the disk, then restore the last backup")
-    if version > known:
+def database(facts: DatabaseFacts) -> Finding:
+    version, known = facts.version, facts.known
+    if facts.mount.is_network:
+        found = f"it lies on {facts.mount}"
+        return Finding(Verdict.FAILED, found, "move it to a local disk: SQLite breaks on a network's")
+    if facts.damage is not None:
+        found = f"it is damaged ({facts.damage})"
+        return Finding(Verdict.FAILED, found, "check the disk, then restore the last backup")
+    if version is not None and version > known:
         found = f"schema version {version}, and this program knows {known}"
         return Finding(Verdict.FAILED, found, "start the newer program, or restore a backup from before the upgrade")
-    looked = "sound" if is_whole else "it answers"
-    older = f", {known} after the next start" if version < known else ""
-    return Finding(Verdict.OK, f"{looked}, schema version {version}{older} ({mount})")
+    return _exposed(facts) or Finding(Verdict.OK, _database_in_words(facts))
+
+
+def _exposed(facts: DatabaseFacts) -> Finding | None:
+    if facts.is_shown:
+        advice = "put it elsewhere: stop the service, move all of its files, and set [database] url"
+        return Finding(Verdict.WARNING, "it lies in the storage folder, which the source collection shows", advice)
+    if not facts.is_private:
+        found = "others than its owner may read it, and it holds the hashes of passwords"
+        return Finding(Verdict.WARNING, found, "chmod 0600 the file, and those of its name with -wal and -shm")
+    return None
+
+
+def _database_in_words(facts: DatabaseFacts) -> str:
+    if facts.version is None:
+        return "none yet: the first start makes it"
+    looked = "sound" if facts.is_whole else "it answers"
+    older = f", {facts.known} after the next start" if facts.version < facts.known else ""
+    return f"{looked}, schema version {facts.version}{older} ({facts.mount})"
 
 
 def clock(*, asked_at: float, answered_at: float, globus: float | None) -> Finding:

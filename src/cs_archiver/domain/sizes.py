@@ -1,11 +1,14 @@
-"""Sizes and counts for people: the one way in which logs, pages and the terminal write sizes, as static/format.js."""
+"""Sizes and counts for people: the one way in which logs, pages and the terminal write sizes, as static/format.js.
+
+Powers of 1024, as in the settings, and named so; who looks at pages may prefer thousands there.
+"""
 
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB")
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
-def human_size(size_bytes: float, unit: int = 1000) -> str:
-    """Three digits that count, as in `1.23 GB`, or `1.15 GiB` for a `unit` of 1024; whole bytes as they are."""
+def human_size(size_bytes: float, unit: int = 1024) -> str:
+    """Three digits that count, as in `1.15 GiB`, or `1.23 GB` for a `unit` of 1000; whole bytes as they are."""
     names = _DECIMAL if unit == 1000 else _BINARY
     value, power = float(size_bytes), 0
     while round(value, 2) >= unit and power < len(names) - 1:

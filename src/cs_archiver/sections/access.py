@@ -38,7 +38,7 @@ class Server(Section):
 
 
 class Database(Section):
-    url: SqliteUrl = "sqlite:////storage/cs_archiver.db"
+    url: SqliteUrl = "sqlite:////var/lib/cs-archiver/cs_archiver.db"
     pool_size: Annotated[int, Field(ge=1, le=100)] = 10
 
     @property

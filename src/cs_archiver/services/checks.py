@@ -36,7 +36,8 @@ class Look:
             found, _, advice = str(error).rpartition("; ")
             finding = Finding(Verdict.FAILED, found or advice, advice if found else self.advice)
         except OSError as error:
-            finding = Finding(Verdict.FAILED, str(error), self.advice)
+            what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+            finding = Finding(Verdict.FAILED, what, self.advice)
         except Exception as error:  # noqa: BLE001  (one defect must not hide what the other checks find)
             _log.exception("the check %r is defective", self.name)
             finding = Finding(Verdict.UNKNOWN, f"the check itself failed ({type(error).__name__})", "see the log")
@@ -48,7 +49,11 @@ class Look:
 
 def on_thread(function: Callable[[], Finding]) -> Callable[[], Awaitable[Finding]]:
     """As `make` of a look: a function that may hang for good, on a thread; only one of it hangs."""
-    question = OneAtATime(lambda: begin(function))
+    return asked(OneAtATime(lambda: begin(function)))
+
+
+def asked(question: OneAtATime[Finding]) -> Callable[[], Awaitable[Finding]]:
+    """As `make` of a look: it goes on being answered when the time of the look is over."""
 
     async def make() -> Finding:
         return await asyncio.shield(question.answer())

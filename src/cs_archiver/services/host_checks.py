@@ -1,7 +1,8 @@
 """The checks of this machine: configuration, tools, folders, space and database."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
 import psutil
 
@@ -9,16 +10,17 @@ from cs_archiver import config
 from cs_archiver.db import schema
 from cs_archiver.db.health import health_of
 from cs_archiver.domain import checks
-from cs_archiver.domain.checks import Finding, Verdict
+from cs_archiver.domain.checks import DatabaseFacts, Finding, Verdict
 from cs_archiver.services.checks import Look, on_thread
+from cs_archiver.services.folder_checks import nas_look, space_look, storage_look
 from cs_archiver.settings import Settings
 from cs_archiver.tools.dd import Dd
-from cs_archiver.tools.disk import free_bytes, mount_of
-from cs_archiver.tools.nas import nas_facts
+from cs_archiver.tools.disk import mount_of
 from cs_archiver.tools.process import Processes
 from cs_archiver.tools.rsync import Rsync
 from cs_archiver.tools.sevenzip import SevenZip
 
+_SAMPLED_FOLDERS = 20
 _CONFIGURATION = "correct the configuration file or the environment variable"
 
 
@@ -30,24 +32,21 @@ class HostChecks:
         self._processes = processes
         self._is_thorough = True
         self._looks = (
-            self._on_thread("configuration", "Configuration", self._configuration, _CONFIGURATION),
-            self._on_thread("user", "User", _user, "run it as the user of the service"),
+            Look("configuration", "Configuration", on_thread(self._configuration), _CONFIGURATION),
+            Look("user", "User", on_thread(_user), "run it as the user of the service"),
             Look("seven_zip", "7-Zip", self._seven_zip, "install the package 7zip, 25.01 or newer"),
             Look("rsync", "rsync", self._rsync, "install the package rsync, 3.4.1 or newer"),
             Look("dd", "dd", self._dd, "install the package coreutils"),
-            self._on_thread("nas", "NAS folder", self._nas, "check the NAS, the network and the mount"),
-            self._on_thread("storage", "Storage folder", self._storage, "check the disk of [storage] base_path"),
-            self._on_thread("space", "Disk space", self._space, "check the disk of [storage] base_path"),
-            self._on_thread("database", "Database", self._database, "check the disk of [database] url"),
+            nas_look(settings, sampled_folders=_SAMPLED_FOLDERS),
+            storage_look(settings),
+            space_look(settings),
+            Look("database", "Database", on_thread(self._database), "check the disk of [database] url"),
         )
 
     def looks(self, *, is_thorough: bool) -> Sequence[Look]:
         """`is_thorough`: with a look at every page of the database."""
         self._is_thorough = is_thorough
         return self._looks
-
-    def _on_thread(self, name: str, title: str, function: Callable[[], Finding], advice: str) -> Look:
-        return Look(name, title, on_thread(function), advice)
 
     def _configuration(self) -> Finding:
         config.check_globus(self._settings)
@@ -63,34 +62,17 @@ class HostChecks:
     async def _dd(self) -> Finding:
         return checks.dd(await Dd(self._processes).version())
 
-    def _nas(self) -> Finding:
-        config.check_nas(self._settings)
-        return checks.nas(nas_facts(self._settings.qnap.base_path, self._settings.storage.base_path))
-
-    def _storage(self) -> Finding:
-        config.check_storage(self._settings)
-        return checks.storage(mount_of(self._settings.storage.base_path))
-
-    def _space(self) -> Finding:
-        storage, log = self._settings.storage.base_path, self._settings.log.path
-        usage = psutil.disk_usage(os.fspath(storage))
-        others = [("the database", self._settings.database.path.parent), *([("the log", log.parent)] if log else [])]
-        return checks.space(
-            free_bytes=usage.free,
-            total_bytes=usage.free + usage.used,
-            min_free_gb=self._settings.disk_space.min_free_gb,
-            others=[(what, free_bytes(os.fspath(folder))) for what, folder in others],
-        )
-
     def _database(self) -> Finding:
-        path, is_whole = self._settings.database.path, self._is_thorough
+        path = self._settings.database.path
         mount = mount_of(path.parent)
-        if mount.is_network:  # nothing is read there that may hang or lie
-            return checks.database(None, known=schema.VERSION, damage=None, is_whole=is_whole, mount=mount)
-        health = health_of(path, is_whole=is_whole)
-        return checks.database(
-            health.version, known=schema.VERSION, damage=health.damage, is_whole=is_whole, mount=mount
-        )
+        facts = DatabaseFacts(mount, schema.VERSION, is_whole=self._is_thorough, is_shown=self._is_shown(path))
+        if not mount.is_network:  # nothing is read there that may hang or lie
+            health = health_of(path, is_whole=self._is_thorough)
+            facts = facts._replace(version=health.version, damage=health.damage, is_private=health.is_private)
+        return checks.database(facts)
+
+    def _is_shown(self, path: Path) -> bool:
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self._settings.storage.base_path))
 
 
 def _user() -> Finding:

@@ -76,7 +76,7 @@ class StatusService:
         trouble = self._database.trouble
         of_database = [f"Database unhealthy: {trouble}."] if trouble else []
         if self._database.backup_trouble is not None:
-            of_database.append(f"No backup of the database: {self._database.backup_trouble}.")
+            of_database.append(f"{self._database.backup_trouble}.")
         troubles = [*self._notices, *of_database, *of_disk, *self._of_notifications()]
         paused = [f"{said_of(switch, pause)}." for switch, pause in self._switches.paused.items()]
         active = await self._jobs.in_line(ACTIVE)

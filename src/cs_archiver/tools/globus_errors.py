@@ -82,7 +82,7 @@ def description(error: BaseException) -> str:
     if isinstance(error, GlobusAPIError):
         return _answer(error)
     if isinstance(error, GlobusConnectionError | GlobusTimeoutError):
-        return one_line(f"{error.message}: {error.underlying_exception}")
+        return one_line(f"{error.message}: {_reason_of(error.underlying_exception)}")
     if isinstance(error, NetworkError):
         # What lies below may be a complaint about a header, and quote it.
         return f"the connection failed: {error.message} ({type(error.underlying_exception).__name__})"
@@ -164,6 +164,13 @@ def _answer(error: GlobusAPIError) -> str:
     parts = [f"HTTP {error.http_status}", *([one_line(str(code))] if code else [])]
     text = f"{' '.join(parts)}: {one_line(error.message or error.http_reason or 'no reason given')}"
     return f"{text} (request {one_line(error.request_id)})" if error.request_id else text
+
+
+def _reason_of(error: BaseException | None) -> BaseException | None:
+    """What lies at the bottom of it; above that stands only that it was tried, and at which address."""
+    tried = error.args[0] if error is not None and error.args else None
+    reason = getattr(tried, "reason", None)
+    return reason if isinstance(reason, BaseException) else error
 
 
 def _last_part(error: GlobusAPIError) -> str:

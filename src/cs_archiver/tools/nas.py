@@ -13,8 +13,6 @@ from cs_archiver.errors import NeedsOperator
 from cs_archiver.tools.disk import mount_of
 from cs_archiver.tools.threads import OneAtATime, begin
 
-_SAMPLED_FOLDERS = 20
-
 
 class NasProbe:
     """Asks for a sign of life. A NAS that hangs holds one thread, however often it is asked."""
@@ -42,9 +40,9 @@ def _ask(base: Path) -> None:
             next(entries, None)
 
 
-def nas_facts(base: Path, storage: Path) -> NasFacts:
+def nas_facts(base: Path, storage: Path, sampled_folders: int) -> NasFacts:
     """What can be seen of the NAS. Raises OSError; a NAS that hangs makes this hang."""
-    sample = list(islice(_project_folders(os.fspath(base)), _SAMPLED_FOLDERS))
+    sample = list(islice(_project_folders(os.fspath(base)), sampled_folders))
     with os.scandir(base) as entries:
         is_empty = next(entries, None) is None
     closed = [shown(os.fsencode(folder)) for folder in sample if not _may(folder, os.R_OK | os.W_OK | os.X_OK)]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import stat
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple
@@ -22,6 +23,7 @@ from cs_archiver.tools.threads import in_thread
 OLDEST_VERSION: Final = (23, 1)
 PERCENT: Final = re.compile(rb"\x08\s*(100|\d{1,2})%")
 
+_EXECUTABLE: Final = "7z"
 _VERSION: Final = re.compile(rb"^7-Zip (?:[\[(][^\])]*[\])] )*(\d+)\.(\d+)", re.MULTILINE)
 _PHYSICAL_SIZE: Final = re.compile(rb"^Physical Size = (\d+)$", re.MULTILINE)
 _SOUND: Final = re.compile(rb"^Everything is Ok$", re.MULTILINE)
@@ -49,10 +51,15 @@ class Listed(NamedTuple):
     crc32: int | None
 
 
+def is_there() -> bool:
+    """Whether there is a program of its name to run: quicker than asking it."""
+    return shutil.which(_EXECUTABLE) is not None
+
+
 class SevenZip:
     """Every path handed in must be absolute (ValueError otherwise)."""
 
-    def __init__(self, processes: Processes, *, executable: str = "7z") -> None:
+    def __init__(self, processes: Processes, *, executable: str = _EXECUTABLE) -> None:
         self._processes = processes
         self._executable = executable
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from cs_archiver.db.backups import Backups, Kind, name_of_moment
+from cs_archiver.db.backups import Backup, Backups, Kind, name_of_moment
 from cs_archiver.db.database import Database
+from cs_archiver.domain.sizes import counted, plural
 from cs_archiver.errors import JobError
 from cs_archiver.tools.threads import in_thread
 
@@ -32,8 +34,8 @@ class NightlyBackups:
             try:
                 await self.look(datetime.now().astimezone(), is_first_start=is_first_start)
             except (JobError, TimeoutError) as error:
-                self._database.backup_trouble = str(error) or f"it did not end within {_LONGEST_SECONDS / 3600:g} hours"
-                _log.warning("no backup of the database: %s", self._database.backup_trouble)
+                why = str(error) or f"it did not end within {_LONGEST_SECONDS / 3600:g} hours"
+                self._tell(f"No backup of the database: {why}")
             is_first_start = False
             now = datetime.now().astimezone()
             to_the_hour = last_hour(now, self._hour) + timedelta(days=1) - now
@@ -41,16 +43,36 @@ class NightlyBackups:
 
     async def look(self, now: datetime, *, is_first_start: bool = False) -> None:
         """Make the backup that is due, if one is, and remove those of more than enough nights ago."""
-        newest = await in_thread(lambda _work: self._backups.newest(Kind.NIGHTLY))
-        if newest is None and is_first_start:
-            return
-        if newest is not None and newest.made_at >= name_of_moment(last_hour(now, self._hour)):
-            return
+        nights = await in_thread(lambda _work: self._backups.nights(now))
+        due_since = name_of_moment(last_hour(now, self._hour))
+        is_made = any(backup.made_at >= due_since for backup in nights.past)
+        is_new_here = is_first_start and not nights.past and not nights.future
+        if not is_made and not is_new_here:
+            await self._make(now, surplus=nights.past[self._keep - 1 :])
+        self._tell(_words_for(nights.future))
+
+    async def _make(self, now: datetime, surplus: Sequence[Backup]) -> None:
         async with asyncio.timeout(_LONGEST_SECONDS):
-            path = await in_thread(lambda work: self._backups.make(Kind.NIGHTLY, work, leave_bytes=_LEAVE_BYTES))
+            path = await in_thread(
+                lambda work: self._backups.make(Kind.NIGHTLY, work, at=now, leave_bytes=_LEAVE_BYTES)
+            )
         _log.info("backup of the database: %s", path)
-        await in_thread(lambda _work: self._backups.keep_newest(Kind.NIGHTLY, self._keep))
-        self._database.backup_trouble = None
+        await in_thread(lambda _work: self._backups.remove(surplus))
+
+    def _tell(self, trouble: str | None) -> None:
+        if trouble is not None and trouble != self._database.backup_trouble:
+            _log.warning("%s", trouble)
+        self._database.backup_trouble = trouble
+
+
+def _words_for(future: Sequence[Backup]) -> str | None:
+    if not future:
+        return None
+    bear = f"{counted(len(future), 'nightly backup')} of the database {plural(len(future), 'bears', 'bear')}"
+    return (
+        f"The clock of this machine is wrong, or was: {bear} a time that is still to come, such as {future[0].path}. "
+        "Such a backup does not count, and is not removed: set the clock right, and delete those dated ahead even then"
+    )
 
 
 def last_hour(now: datetime, hour: int) -> datetime:

@@ -7,16 +7,15 @@ from cs_archiver.server.contract.monitoring import CheckLine, Ready
 from cs_archiver.server.keys import METRICS, READINESS
 from cs_archiver.server.problems import NotReady
 from cs_archiver.server.route import Bare, Call, Reply
-from cs_archiver.services.readiness import Verdict
 
 
 async def ready(call: Bare) -> Reply:
     checks = await call.service(READINESS).checks()
     with_details = await may_see_details(call.request)
-    lines = [CheckLine.of(check, with_detail=with_details) for check in checks]
-    failing = [check.name for check in checks if check.verdict is Verdict.FAILING]
-    if failing:
-        detail = f"The service cannot do its work: {', '.join(failing)}."
+    lines = [CheckLine.of(check, with_details=with_details) for check in checks]
+    troubles = [check.name for check in checks if check.is_trouble]
+    if troubles:
+        detail = f"The service cannot do its work: {', '.join(troubles)}."
         raise NotReady("not-ready", detail, checks=[line.model_dump() for line in lines])
     return Reply(Ready(status="ready", checks=lines))
 

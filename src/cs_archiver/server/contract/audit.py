@@ -45,7 +45,7 @@ class AuditEntry(Answer):
         str,
         Field(
             description="The `operationId` of what was called, or `source_deletion_begun`, `source_deleted`, "
-            "`source_deletion_stopped`.",
+            "`source_deletion_stopped`, `database_restore`.",
             examples=["users_remove"],
         ),
     ]

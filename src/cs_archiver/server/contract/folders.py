@@ -29,7 +29,10 @@ class Folder(Answer):
     level2: str
     size_bytes: ByteCount
     size_human: Annotated[
-        str, Field(examples=["1.00 GB"], description="In units of 1024: 1.00 GB are 1,073,741,824 bytes.")
+        str,
+        Field(
+            examples=["1.00 GB"], description="Powers of 1024 by their older names: 1.00 GB are 1,073,741,824 bytes."
+        ),
     ]
     modified_at: Annotated[Moment | None, Field(description="The newest change of a file in it.")]
     file_count: int
@@ -107,7 +110,7 @@ class LeftOutFolder(Answer):
 
 
 def _size_human(size_bytes: int) -> str:
-    """As the requirements give it to programs, names and all; people read domain.sizes."""
+    """As the requirements give it to programs, names and all; people read domain.sizes, which names them anew."""
     size, unit = float(size_bytes), 0
     while round(size, 2) >= 1024 and unit < len(_UNITS) - 1:
         size, unit = size / 1024, unit + 1

@@ -4,24 +4,27 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
+from cs_archiver.domain.checks import Checked, Verdict
 from cs_archiver.server.contract.base import Answer
-from cs_archiver.services.readiness import Check
 
 
 class CheckLine(Answer):
-    name: Literal["database", "storage", "nas", "held_jobs", "workers", "7z"]
-    status: Annotated[
-        Literal["ok", "warning", "failing"],
-        Field(description="`warning`: a person is needed, but the service goes on."),
+    """A quick check, named and judged as in `checks` of the system's status where it is one of those."""
+
+    name: Literal["database", "workers", "storage", "space", "nas", "seven_zip", "held_jobs"]
+    verdict: Annotated[
+        Verdict, Field(description="`warning`: the service goes on. `unknown`: nothing answered, and it cannot work.")
     ]
-    detail: Annotated[
-        str | None, Field(description="What is wrong; told to users, and to the addresses that may read the metrics.")
+    found: Annotated[
+        str | None, Field(description="Told to users, and to the addresses that may read the metrics; null for others.")
     ]
+    advice: Annotated[str | None, Field(description="What to do; told to the same, and empty where there is nothing.")]
 
     @classmethod
-    def of(cls, check: Check, *, with_detail: bool) -> Self:
-        detail = check.detail if with_detail and check.detail else None
-        return cls.model_validate({"name": check.name, "status": str(check.verdict), "detail": detail})
+    def of(cls, check: Checked, *, with_details: bool) -> Self:
+        verdict, found, advice = check.finding
+        details = {"found": found, "advice": advice} if with_details else {"found": None, "advice": None}
+        return cls.model_validate({"name": check.name, "verdict": verdict, **details})
 
 
 class Ready(Answer):

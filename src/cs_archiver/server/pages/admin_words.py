@@ -25,5 +25,6 @@ ACTIONS = {
     "source_deletion_begun": "Deletion of a source begins",
     "source_deleted": "Source deleted",
     "source_deletion_stopped": "Deletion of a source stopped",
+    "database_restore": "Restore of the database",
 }
 """For each action that there can be; a test holds them against the URL table."""

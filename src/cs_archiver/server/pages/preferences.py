@@ -24,8 +24,8 @@ class Theme(StrEnum):
 class Units(StrEnum):
     """By how much a kilobyte is more than a byte."""
 
-    DECIMAL = "1000"
     BINARY = "1024"
+    DECIMAL = "1000"
 
 
 class Zone(StrEnum):
@@ -70,7 +70,7 @@ def preferences_of(request: web.Request) -> Preferences:
     given = cookies.get(BROWSER_ZONE, "")
     return Preferences(
         theme=Theme(theme) if theme in set(Theme) else Theme.SYSTEM,
-        units=Units(units) if units in set(Units) else Units.DECIMAL,
+        units=Units(units) if units in set(Units) else Units.BINARY,
         zone=Zone(zone) if zone in set(Zone) else Zone.BROWSER,
         browser_zone=given if _zone_of(given) else "",
         keys=Keys(keys) if keys in set(Keys) else Keys.ON,
