@@ -21,7 +21,7 @@ from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.threads import in_thread
 
 _FIRST_PAUSE_SECONDS = 0.1
-_PAUSES_GROW = 1.25
+_PAUSES_GROW = 1.15
 _UNFINISHED_OR_FAILED = ("ACTIVE", "INACTIVE", "FAILED")
 _DESTINATION_FULL = ("QUOTA_EXCEEDED", "NO_SPACE_LEFT")
 
@@ -229,7 +229,7 @@ class Transfers:
 
 
 class _Pauses:
-    """Between two looks at a task: short at first, then each a quarter longer, up to `longest`.
+    """Between two looks at a task: short at first, then each a little longer, up to `longest`.
 
     So the end of a task is seen soon after it, by the time it took: a small archive does not wait for its proof.
     """

@@ -47,11 +47,12 @@ async def _figures(order: Order, scale: _Scale, root: Path) -> report.Figures:
         wanted = [ask for ask in every if ask.is_read_often and order.only in ask.name]
         async with working(service), Generator() as generator:
             reader = Reader(service, generator, bare, askers)
-            in_turn = await reader.in_turn(wanted, times=scale.times)
             alone: list[Alone] = []
             for ask in wanted:
                 alone.append(await reader.alone(ask, seconds=scale.seconds, rounds=order.rounds))
                 order.tell(report.short(alone[-1]))
+            lengths = [line.length for line in alone]
+            in_turn = await reader.in_turn(wanted, lengths, times=scale.times, rounds=order.rounds)
             after_reads = service.peak_mb
             seconds = scale.live_seconds / order.rounds
             heard = await live.hear(service, bare, askers, folders, rounds=order.rounds, seconds=seconds)

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from statistics import median
 
 from tests.bench.frame.rounds import Ratio, in_turns, percentiles, ratio
 from tests.bench.load.asks import Ask, Asker
@@ -44,6 +45,16 @@ class Alone:
     length: int
 
 
+@dataclass(frozen=True, slots=True)
+class InTurn:
+    """Each address as it is read among all others; and the p99 of all of them together, of either side."""
+
+    of_each: list[Spread]
+    p99_ms: float
+    bare_p99_ms: float
+    ratio: Ratio
+
+
 class Reader:
     """A hundred connections of the generator, each of a user of its own."""
 
@@ -80,22 +91,47 @@ class Reader:
             length,
         )
 
-    async def in_turn(self, asks: list[Ask], *, times: int) -> list[Spread]:
-        """Of each address while all connections ask for all of them, each in an order of its own, so often."""
-        orders = [random.Random(number).sample(range(len(asks)), len(asks)) for number in range(len(self._askers))]
-        requests = [
-            [asks[which].request(number, asker) for which in order]
-            for (number, asker), order in zip(enumerate(self._askers), orders, strict=True)
+    async def in_turn(self, asks: list[Ask], lengths: list[int], *, times: int, rounds: int) -> InTurn:
+        """All connections ask for all addresses so often, each in an order of its own, a part of it in each round.
+
+        `lengths` are those of the answers, which the bare handler gives too.
+        """
+        orders = [
+            random.Random(number).sample(range(len(asks)), len(asks)) * times for number in range(len(self._askers))
         ]
-        statuses = [[asks[which].status for which in order] for order in orders]
-        seconds = times * len(asks) / _PER_SECOND
-        outcome = await self._generator.run(
-            self._service.port, requests, statuses, seconds=seconds, per_second=_PER_SECOND
-        )
+        each = -(-len(asks) * times // rounds)
+        rounds = -(-len(asks) * times // each)  # fewer where there are too few addresses
         took: list[list[float]] = [[] for _ in asks]
-        for connection, place, milliseconds in outcome.took:
-            took[orders[connection][place]].append(milliseconds)
-        return [Spread.of(of_one) for of_one in took]
+        parts = iter(range(rounds)), iter(range(rounds))
+
+        def part_of(number: int) -> list[list[int]]:
+            return [order[number * each : (number + 1) * each] for order in orders]
+
+        async def of_service() -> Spread:
+            part = part_of(next(parts[0]))
+            requests = [
+                [asks[which].request(number, self._askers[number]) for which in of_one]
+                for number, of_one in enumerate(part)
+            ]
+            statuses = [[asks[which].status for which in of_one] for of_one in part]
+            outcome = await self._in_time(self._service.port, requests, statuses)
+            for connection, place, milliseconds in outcome.took:
+                took[part[connection][place]].append(milliseconds)
+            return _spread([outcome])
+
+        async def of_bare() -> Spread:
+            part = part_of(next(parts[1]))
+            requests = [[_bare_request(lengths[which]) for which in of_one] for of_one in part]
+            statuses = [[200] * len(of_one) for of_one in part]
+            return _spread([await self._in_time(self._bare_port, requests, statuses)])
+
+        found = await in_turns(rounds, {"service": of_service, "bare": of_bare})
+        mine, bare = ([spread.p99_ms for spread in found[side]] for side in ("service", "bare"))
+        return InTurn([Spread.of(of_one) for of_one in took], median(mine), median(bare), ratio(mine, bare))
+
+    async def _in_time(self, port: int, requests: list[list[bytes]], statuses: list[list[int]]) -> Outcome:
+        seconds = len(requests[0]) / _PER_SECOND
+        return await self._generator.run(port, requests, statuses, seconds=seconds, per_second=_PER_SECOND)
 
     async def _run(self, ask: Ask, *, seconds: float) -> Outcome:
         requests = [
@@ -106,11 +142,13 @@ class Reader:
         return await self._generator.run(self._service.port, requests, statuses, seconds=seconds)
 
     async def _of_bare(self, length: int, seconds: float) -> Outcome:
-        request = f"GET /{length} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
         connections = len(self._askers)
-        return await self._generator.run(
-            self._bare_port, [[request]] * connections, [[200]] * connections, seconds=seconds
-        )
+        requests = [[_bare_request(length)]] * connections
+        return await self._generator.run(self._bare_port, requests, [[200]] * connections, seconds=seconds)
+
+
+def _bare_request(length: int) -> bytes:
+    return f"GET /{length} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
 
 def _spread(outcomes: list[Outcome]) -> Spread:
