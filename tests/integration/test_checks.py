@@ -320,21 +320,6 @@ async def test_password_that_an_administrator_gave_is_not_the_one_that_everybody
     assert (await found(place, sandbox))["first_account"].verdict is Verdict.OK
 
 
-async def test_database_is_made_for_its_owner_and_group_and_warned_of_once_others_reach_it(sandbox: Sandbox) -> None:
-    with tempfile.TemporaryDirectory() as root:
-        place = Place(Path(root)).make()
-        place.folder()
-        async with app.running(settings_of(place, sandbox.url)):
-            for path in place.database.parent.glob("cs_archiver.db*"):
-                assert path.stat().st_mode & 0o007 == 0, path
-        assert (await found(place, sandbox))["database"].verdict is Verdict.OK
-        place.database.chmod(0o644)
-        assert (await found(place, sandbox))["database"].verdict is Verdict.OK, "its folder is closed"
-        Path(root).chmod(0o755)
-        finding = (await found(place, sandbox))["database"]
-        assert (finding.verdict, "mode 644" in finding.found) == (Verdict.WARNING, True)
-
-
 async def test_secrets_in_a_configuration_file_that_others_may_read_are_warned_of(
     place: Place, sandbox: Sandbox
 ) -> None:
