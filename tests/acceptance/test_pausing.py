@@ -183,7 +183,7 @@ async def test_a_pause_at_the_last_moment_before_the_move_leaves_the_job_where_i
         await asyncio.to_thread(
             _make,
             service.place,
-            "CREATE TRIGGER a_pause_just_now AFTER INSERT ON job_logs WHEN NEW.message LIKE '%deletion authorised' "
+            "CREATE TRIGGER a_pause_just_now BEFORE UPDATE OF status ON jobs WHEN NEW.status = 'deleting_source' "
             "BEGIN INSERT OR IGNORE INTO switches VALUES ('deletions_paused', 'now', 'somebody'); END",
         )
     job = await until_said(service, job_id, "All deletions are paused by somebody")

@@ -107,6 +107,8 @@ async def test_what_cannot_be_archived_is_named_and_the_job_would_be_refused(api
 async def _previews_of(nas: Path) -> AsyncIterator[tuple[Previews, FolderService]]:
     """The service alone, over a folder that nobody, too, can enter."""
     database = await Database.open(nas.parent / "archiver.db", read_connections=2)
+    for path in nas.parent.glob("archiver.db*"):  # they are made for their owner alone
+        path.chmod(0o666)
     folders = FolderService(Discovery(bytes(nas), Patterns((), ()), threads=2), Folders(database))
     settings = PreviewSettings(nas.parent, "/", min_free_gb=0.01, size_estimate_ratio=0.7, threads=2)
     try:
@@ -207,7 +209,9 @@ async def test_plan_has_no_effect(api: Api, tmp_path: Path) -> None:
         assert events.qsize() == 0
     assert state() == before
     assert await api.get("/api/jobs") == []
-    assert not {path.name for path in tmp_path.iterdir()} - {"nas", "archiver.db", "archiver.db-wal", "archiver.db-shm"}
+    there = {"nas", "storage", "archiver.db", "archiver.db-wal", "archiver.db-shm"}
+    assert not {path.name for path in tmp_path.iterdir()} - there
+    assert not list((tmp_path / "storage").iterdir())
 
 
 @pytest.mark.parametrize(

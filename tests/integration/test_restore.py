@@ -1,10 +1,12 @@
 """A backup in the place of the database: only a sound one, all of it, and nothing of what was there is lost."""
 
 import os
+import shutil
 import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,13 @@ def backup(tmp_path: Path) -> Path:
         connection.execute("UPDATE jobs SET current_operation = 'as in the backup'")
         connection.commit()
     return path
+
+
+def as_restored(backup: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """All that a restore of it brings: a backup of an older version is upgraded."""
+    upgraded = Path(shutil.copy(backup, backup.with_name("upgraded.db")))
+    upgrade_copy(upgraded, schema.MIGRATIONS)
+    return but_for_the_restore(tables_of(upgraded))
 
 
 def spoil(backup: Path, how: str) -> None:
@@ -87,7 +96,7 @@ def test_the_database_is_no_backup_of_itself(database: Path, tmp_path: Path, lin
 
 
 def test_what_was_there_is_kept_with_all_that_stood_in_its_wal(database: Path, backup: Path) -> None:
-    wanted = but_for_the_restore(tables_of(backup))
+    wanted = as_restored(backup)
     crashed = sqlite3.connect(database)
     crashed.execute("PRAGMA wal_autocheckpoint = 0")
     crashed.execute("UPDATE jobs SET current_operation = 'committed last'")
@@ -107,9 +116,9 @@ def test_two_restores_keep_what_each_replaced(database: Path, backup: Path) -> N
     assert first is not None
     assert second is not None
     assert tables_of(first) == before
-    assert but_for_the_restore(tables_of(second)) == but_for_the_restore(tables_of(backup))
+    assert but_for_the_restore(tables_of(second)) == as_restored(backup)
     restore(database, first, Work(), by="ann")
-    assert but_for_the_restore(tables_of(database)) == but_for_the_restore(before), "and any of them can be put back"
+    assert but_for_the_restore(tables_of(database)) == as_restored(first), "and any of them can be put back"
 
 
 def test_a_link_to_the_database_stays_a_link(database: Path, backup: Path, tmp_path: Path) -> None:
@@ -117,13 +126,13 @@ def test_a_link_to_the_database_stays_a_link(database: Path, backup: Path, tmp_p
     link.symlink_to(database)
     restore(link, backup, Work(), by="ann")
     assert link.is_symlink()
-    assert but_for_the_restore(tables_of(database)) == but_for_the_restore(tables_of(backup))
+    assert but_for_the_restore(tables_of(database)) == as_restored(backup)
 
 
 def test_where_no_database_was_the_backup_becomes_it(database: Path, backup: Path) -> None:
     database.unlink()
     assert restore(database, backup, Work(), by="ann").kept is None
-    assert but_for_the_restore(tables_of(database)) == but_for_the_restore(tables_of(backup))
+    assert but_for_the_restore(tables_of(database)) == as_restored(backup)
 
 
 def test_without_room_nothing_is_changed(database: Path, backup: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cs_archiver.clock import now_text
 from cs_archiver.db.backups import Backups
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
@@ -70,6 +71,8 @@ async def test_what_ended_lately_stays(database: Database, path: Path) -> None:
         old = {"moment": "2020-01-01T00:00:00.000Z", "job": job.id}
         statement = "UPDATE jobs SET completed_at = '{moment}' WHERE status = 'completed' AND id <> '{job}'"
         await connection.exec_driver_sql(statement.format(**old))
+        lately = "UPDATE jobs SET completed_at = ? WHERE status IN ('failed', 'cancelled')"
+        await connection.exec_driver_sql(lately, (now_text(),))
     await look(database, completed=DAY, logs=DAY)
     assert [found.id for found in await Jobs(database).in_line([JobStatus.COMPLETED])] == [job.id]
     assert len(tables_of(path)["job_logs"]) == 10
