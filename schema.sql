@@ -8,8 +8,17 @@ CREATE TABLE users (
     must_change_password INTEGER NOT NULL DEFAULT 0 CHECK (must_change_password IN (0, 1)),
     created_at           TEXT NOT NULL,
     last_login           TEXT,
-    password_expires_at  TEXT                                 -- of one that somebody else gave
+    password_expires_at  TEXT,                                -- of one that somebody else gave
+    totp_secret          TEXT,                                -- of the second factor; null: there is none
+    totp_last_step       INTEGER NOT NULL DEFAULT 0           -- of which a code was accepted: each counts once
 ) STRICT;
+
+-- For who has lost the second factor: each counts once; the codes themselves are shown once, and kept nowhere.
+CREATE TABLE recovery_codes (
+    sha256  BLOB PRIMARY KEY,
+    user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX recovery_codes_by_user ON recovery_codes (user_id);
 
 -- One row a token, so that logging out really ends it.
 CREATE TABLE sessions (

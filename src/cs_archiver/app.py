@@ -22,6 +22,7 @@ from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
+from cs_archiver.db.second_factors import SecondFactors
 from cs_archiver.db.switches import Switches
 from cs_archiver.db.users import Users
 from cs_archiver.domain.checks import Checked
@@ -35,6 +36,7 @@ from cs_archiver.services.all_checks import round_of
 from cs_archiver.services.audit import AuditService
 from cs_archiver.services.host_accounts import HostAccounts
 from cs_archiver.services.host_switches import HostSwitches
+from cs_archiver.services.second_factor import SecondFactorService
 from cs_archiver.services.users import UserService
 from cs_archiver.settings import Settings
 from cs_archiver.stages.set_aside import SetAside
@@ -216,7 +218,8 @@ async def accounts_on_host(settings: Settings) -> AsyncIterator[HostAccounts]:
         passwords = passwords_of(settings)
         stack.callback(passwords.close)
         users = UserService(Users(database), Bus(), passwords)
-        yield HostAccounts(users, AuditService(Audit(database)), login=getpass.getuser())
+        factors = SecondFactorService(SecondFactors(database), Bus())
+        yield HostAccounts(users, factors, AuditService(Audit(database)), login=getpass.getuser())
 
 
 async def checked_on_host(settings: Settings) -> Sequence[Checked]:

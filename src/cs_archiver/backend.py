@@ -10,6 +10,7 @@ from cs_archiver.db.accounts import Accounts
 from cs_archiver.db.audit import Audit
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.folders import Folders
+from cs_archiver.db.second_factors import SecondFactors
 from cs_archiver.db.tokens import Tokens
 from cs_archiver.db.users import Users
 from cs_archiver.domain.folders import Patterns
@@ -32,6 +33,7 @@ from cs_archiver.services.notify.life import notifications_of, telling
 from cs_archiver.services.passwords import HashCost, Passwords
 from cs_archiver.services.preview import Previews, PreviewSettings, WhyTaken
 from cs_archiver.services.readiness import Readiness, quick_looks
+from cs_archiver.services.second_factor import SecondFactorService
 from cs_archiver.services.signing import Signer, load_or_create_secret
 from cs_archiver.services.status import StatusService
 from cs_archiver.services.switches import SwitchService
@@ -83,11 +85,15 @@ async def build_services(parts: Parts, stack: AsyncExitStack, notices: Sequence[
     await stack.enter_async_context(telling(notifications, settings, database, parts.bus, status))
     users = UserService(Users(database), parts.bus, passwords)
     tokens = TokenService(Tokens(database), parts.bus)
+    factors = SecondFactorService(
+        SecondFactors(database), parts.bus, admins_need_one=settings.security.admins_need_second_factor
+    )
     live = Live(parts.bus, jobs, Limits())
     elsewhere = Elsewhere(lambda: live.count, status.disk, parts.globus.tally)
     return Services(
         accounts,
         users,
+        factors,
         tokens,
         AuditService(Audit(database)),
         folders,

@@ -36,6 +36,8 @@ IDLE = {
     "notifications": "/admin/notifications",
     "not-found": "/nothing",
     "password": "/password",
+    "reauthenticate": "/reauthenticate",
+    "second-factor": "/second-factor",
 }
 AT_WORK = {
     "folders-busy": "/folders",

@@ -196,6 +196,18 @@ async def test_each_route_admits_exactly_those_the_table_names(api: Api, route: 
             assert response.headers.get("WWW-Authenticate") == ("Bearer" if refused == 401 else None), caller
 
 
+async def test_administrator_without_the_second_factor_that_is_needed_is_admitted_nowhere_else(tmp_path: Path) -> None:
+    async with running_api(tmp_path, admins_need_factor=True) as api:
+        token, personal = await api.token_of("root"), await api.personal_token_of("root", Scope.ADMIN)
+        for route in [route for route in CLOSED_ROUTES if route.who in {Who.USER, Who.ADMIN}]:
+            for shown in (token, personal):
+                response = await api.call(route.method, address_of(route), token=shown)
+                await refusal_of(response, 403, "second-factor-needed")
+        for route in [route for route in CLOSED_ROUTES if route.who is Who.ENROLLING]:
+            response = await api.call(route.method, address_of(route), token=token)
+            assert response.status not in {401, 403}, _name(route)
+
+
 @pytest.mark.parametrize("route", CLOSED_ROUTES, ids=_name)
 async def test_each_route_admits_by_cookie_exactly_those_it_admits_by_token(api: Api, route: Route) -> None:
     for caller, (token_for, expected) in CALLERS.items():

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
+import pyotp
 import pytest
 from click.testing import CliRunner
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
@@ -256,6 +257,19 @@ async def test_real_answers_of_every_route_are_as_described(api: Api) -> None:
     assert api.answered >= {route.operation_id for route in API}
 
 
+async def _call_what_concerns_second_factors(api: Api) -> None:
+    await api.add_user("kim")
+    path, token = "/api/auth/second-factor", await api.token_of("kim")
+    kim = await api.get("/api/auth/me", token=token)
+    for off, by in ((path, token), (f"/api/users/{kim['id']}/second-factor", await api.token_of("root"))):
+        begun = await (await api.call("POST", path, token=token)).json()
+        body = {"code": pyotp.TOTP(begun["secret"]).now()}
+        assert (await api.call("POST", f"{path}/confirm", token=token, json=body)).status == 200
+        assert (await api.call("POST", f"{path}/recovery-codes", token=token)).status == 200
+        assert (await api.get(path, token=token))["enabled"]
+        assert (await api.call("DELETE", off, token=by)).status == 204
+
+
 async def _call_what_concerns_accounts(api: Api, token: str) -> None:
     await api.get("/api/auth/csrf", token=token)
     sessions = await api.get("/api/auth/sessions", token=token)
@@ -269,6 +283,7 @@ async def _call_what_concerns_accounts(api: Api, token: str) -> None:
     added = await api.call("POST", "/api/users", username="root", json=wish)
     assert added.status == 201
     user = added.headers["Location"]
+    await _call_what_concerns_second_factors(api)
     body = {"new_password": "eight lamps in the harbour"}
     assert (await api.call("POST", f"{user}/password", username="root", json=body)).status == 204
     assert await api.get("/api/users", username="root")
@@ -305,6 +320,10 @@ async def test_page_has_every_operation_and_nothing_that_runs_or_comes_from_else
         assert (await api.call("GET", link, token="")).status == 200
 
 
+# What a sound request can be refused for when the values of its example are not those of this server.
+_OF_EXAMPLES = {"login-failed", "wrong-password", "second-factor-off", "second-factor-not-begun", "invalid-value"}
+
+
 async def test_every_curl_line_on_the_page_is_understood_by_the_server(api: Api) -> None:
     for operation in operations(DOCUMENT):
         words = shlex.split(operation.curl)
@@ -317,7 +336,8 @@ async def test_every_curl_line_on_the_page_is_understood_by_the_server(api: Api)
         response = await api.call(method, address, token=await api.token_of("root"), headers=headers, data=body)
         if not response.ok:
             problem = (await response.json(content_type=None))["type"].removeprefix("/problems/")
-            assert problem.endswith("-not-found") or problem in {"login-failed", "wrong-password"}, operation.curl
+            assert problem.endswith("-not-found") or problem in _OF_EXAMPLES, operation.curl
+            assert problem != "invalid-value" or "second-factor/confirm" in operation.curl
 
 
 async def test_only_the_files_of_the_pages_are_served(api: Api) -> None:

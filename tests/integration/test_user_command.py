@@ -91,6 +91,22 @@ def test_password_is_asked_for_twice_at_a_terminal(place: Place, monkeypatch: py
     assert NEW_PASSWORD not in differing.output
 
 
+def test_second_factor_of_who_lost_it_is_removed_and_noted(place: Place) -> None:
+    assert _user(place, "add", "ann", stdin=f"{NEW_PASSWORD}\n").exit_code == 0
+    none = _user(place, "remove-second-factor", "ann")
+    assert (none.exit_code, none.output) == (1, "cs-archiver: This account has no second factor.\n")
+    with closing(sqlite3.connect(place.database)) as connection, connection:
+        connection.execute("UPDATE users SET totp_secret = 'x', must_change_password = 0")
+        connection.execute("INSERT INTO recovery_codes SELECT x'00', id FROM users")
+    assert _user(place, "list").output.rstrip().endswith("second factor")
+    removed = _user(place, "remove-second-factor", "ANN")
+    assert (removed.exit_code, removed.output) == (0, "ann signs in with the password alone now.\n")
+    assert _rows(place, "SELECT totp_secret FROM users") == [(None,)]
+    assert _rows(place, "SELECT * FROM recovery_codes") == []
+    query = "SELECT result, target FROM audit WHERE action = 'users_remove_second_factor' ORDER BY id"
+    assert _rows(place, query) == [("second-factor-off", "ann"), ("ok", "ann")]
+
+
 async def test_users_are_managed_while_the_service_runs(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
         added = await asyncio.to_thread(_user, service.place, "add", "ann", stdin=f"{NEW_PASSWORD}\n")

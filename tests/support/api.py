@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from cs_archiver.db.audit import Audit
 from cs_archiver.db.database import Database
 from cs_archiver.db.folders import Folders
 from cs_archiver.db.queue import Queue
+from cs_archiver.db.second_factors import SecondFactors
 from cs_archiver.db.switches import Switches
 from cs_archiver.db.tokens import Tokens
 from cs_archiver.db.users import Users
@@ -56,6 +58,7 @@ from cs_archiver.services.notify.texts import Texts
 from cs_archiver.services.passwords import HashCost, Passwords
 from cs_archiver.services.preview import Previews, PreviewSettings
 from cs_archiver.services.readiness import Readiness, quick_looks
+from cs_archiver.services.second_factor import SecondFactorService
 from cs_archiver.services.signing import Signer
 from cs_archiver.services.status import StatusService
 from cs_archiver.services.switches import SwitchService
@@ -269,6 +272,8 @@ async def running_api(
     limits: Limits = ROOMY,
     lifetime: timedelta = LIFETIME,
     idle: timedelta | None = None,
+    admins_need_factor: bool = False,
+    clock: Callable[[], float] = time.time,
     notifiers: Sequence[Notifier] = (),
 ) -> AsyncIterator[Api]:
     """Four users: `ann`, the administrator `root`, and the newcomers `new` and `newadmin`."""
@@ -278,7 +283,7 @@ async def running_api(
     bus = Bus()
     destination = Destination()
     passwords = Passwords(CHEAP)
-    accounts = AccountService(Accounts(database), bus, passwords, Signer(SECRET, lifetime), idle=idle)
+    accounts = AccountService(Accounts(database), bus, passwords, Signer(SECRET, lifetime), idle=idle, clock=clock)
     discovery = Discovery(bytes(nas), Patterns(("*-ARCHIVED-TO-GLOBUS.txt",), (".DS_Store",)), threads=2)
     folders = FolderService(discovery, Folders(database))
     await folders.listed(refresh=True)
@@ -309,9 +314,11 @@ async def running_api(
     personal_tokens = TokenService(Tokens(database), bus)
     live = Live(bus, jobs, limits)
     settings = settings_of_api(tmp_path, nas, storage)
+    factors = SecondFactorService(SecondFactors(database), bus, admins_need_one=admins_need_factor, clock=clock)
     services = Services(
         accounts=accounts,
         users=users,
+        second_factors=factors,
         tokens=personal_tokens,
         audit=AuditService(Audit(database)),
         folders=folders,

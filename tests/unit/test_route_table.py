@@ -18,6 +18,7 @@ def test_only_these_need_no_sign_in() -> None:
         "GET /static/{name:.+}",
         "GET /login",
         "POST /login",
+        "POST /login/code",
         "POST /api/auth/login",
         "GET /api/health",
         "GET /api/ready",
@@ -38,6 +39,19 @@ def test_a_newcomer_may_only_look_at_the_account_and_change_its_password() -> No
     }
 
 
+def test_an_administrator_without_the_second_factor_that_is_needed_may_only_switch_one_on() -> None:
+    assert {_name(route) for route in ROUTES if route.who is Who.ENROLLING} == {
+        "GET /reauthenticate",
+        "POST /reauthenticate",
+        "GET /second-factor",
+        "POST /second-factor",
+        "POST /second-factor/confirm",
+        "GET /api/auth/second-factor",
+        "POST /api/auth/second-factor",
+        "POST /api/auth/second-factor/confirm",
+    }
+
+
 def test_only_these_are_closed_to_personal_tokens() -> None:
     assert {_name(route) for route in API if route.scope is None and route.who is not Who.ANYONE} == {
         "POST /api/auth/logout",
@@ -48,6 +62,11 @@ def test_only_these_are_closed_to_personal_tokens() -> None:
         "GET /api/auth/tokens",
         "POST /api/auth/tokens",
         "DELETE /api/auth/tokens/{token_id}",
+        "GET /api/auth/second-factor",
+        "POST /api/auth/second-factor",
+        "POST /api/auth/second-factor/confirm",
+        "POST /api/auth/second-factor/recovery-codes",
+        "DELETE /api/auth/second-factor",
     }
 
 
@@ -57,6 +76,7 @@ def test_whatever_changes_accounts_or_sessions_needs_a_recent_sign_in() -> None:
         _name(route) for route in ROUTES if not route.is_safe and not route.is_sensitive and _is_of_accounts(route)
     } == {
         "POST /login",
+        "POST /login/code",
         "POST /logout",
         "POST /password",
         "POST /reauthenticate",
@@ -69,15 +89,27 @@ def test_whatever_changes_accounts_or_sessions_needs_a_recent_sign_in() -> None:
         "DELETE /api/auth/tokens/{token_id}",
     }
     assert {_name(route) for route in ROUTES if route.is_safe and route.is_sensitive} == {
+        "GET /second-factor",
+        "GET /second-factor/off",
         "GET /settings/tokens/new",
         "GET /admin/users/new",
         "GET /admin/users/{user_id}/delete",
         "GET /admin/users/{user_id}/password",
+        "GET /admin/users/{user_id}/second-factor",
     }
 
 
 def _is_of_accounts(route: Route) -> bool:
-    places = ("/api/auth/", "/api/users", "/admin/users", "/settings", "/log", "/password", "/reauthenticate")
+    places = (
+        "/api/auth/",
+        "/api/users",
+        "/admin/users",
+        "/settings",
+        "/log",
+        "/password",
+        "/reauthenticate",
+        "/second-factor",
+    )
     return route.path.startswith(places)
 
 

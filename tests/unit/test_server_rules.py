@@ -10,31 +10,39 @@ from cs_archiver.services.jobs import destination_of
 
 
 def _user(*, is_admin: bool, must_change: bool) -> User:
-    return User(1, "ann", "hash", is_admin, must_change, "2026-01-01T00:00:00.000Z", None, None)
+    return User(1, "ann", "hash", is_admin, must_change, "2026-01-01T00:00:00.000Z", None, None, "a secret")
 
 
 @pytest.mark.parametrize(
-    ("who", "is_admin", "must_change", "problem"),
+    ("who", "is_admin", "must_change", "lacks_factor", "problem"),
     [
-        (Who.NEWCOMER, False, True, None),
-        (Who.NEWCOMER, True, False, None),
-        (Who.USER, False, False, None),
-        (Who.USER, True, False, None),
-        (Who.USER, True, True, "password-change-required"),
-        (Who.ADMIN, True, False, None),
-        (Who.ADMIN, False, False, "admins-only"),
-        (Who.ADMIN, True, True, "password-change-required"),
-        (Who.ADMIN, False, True, "password-change-required"),
+        (Who.NEWCOMER, False, True, False, None),
+        (Who.NEWCOMER, True, False, True, None),
+        (Who.ENROLLING, True, True, True, "password-change-required"),
+        (Who.ENROLLING, True, False, True, None),
+        (Who.USER, False, False, False, None),
+        (Who.USER, True, False, False, None),
+        (Who.USER, True, False, True, "second-factor-needed"),
+        (Who.USER, True, True, True, "password-change-required"),
+        (Who.ADMIN, True, False, False, None),
+        (Who.ADMIN, True, False, True, "second-factor-needed"),
+        (Who.ADMIN, False, False, False, "admins-only"),
+        (Who.ADMIN, True, True, False, "password-change-required"),
+        (Who.ADMIN, False, True, False, "password-change-required"),
     ],
 )
-def test_who_is_refused_and_why(who: Who, is_admin: bool, must_change: bool, problem: str | None) -> None:
-    refusal = reason_to_refuse(_user(is_admin=is_admin, must_change=must_change), who)
+def test_who_is_refused_and_why(
+    who: Who, is_admin: bool, must_change: bool, lacks_factor: bool, problem: str | None
+) -> None:
+    refusal = reason_to_refuse(_user(is_admin=is_admin, must_change=must_change), who, lacks_factor=lacks_factor)
     assert (refusal and refusal.problem) == problem
     assert refusal is None or refusal.status == 403
 
 
 def test_hash_of_a_password_is_not_shown_with_its_user() -> None:
-    assert "hash" not in repr(_user(is_admin=False, must_change=False)).replace("password_hash", "")
+    shown = repr(_user(is_admin=False, must_change=False))
+    assert "hash" not in shown.replace("password_hash", "")
+    assert "secret" not in shown
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,21 @@ def reset_password(config_file: Path | None, username: str) -> None:
     click.echo(f"{found.username} has a new password, to be changed at the next sign-in.")
 
 
+@user.command("remove-second-factor")
+@click.argument("username")
+@config_option
+def remove_second_factor(config_file: Path | None, username: str) -> None:
+    """Switch off the second factor of a user who lost it; sessions end at once. Make sure first who asks for it."""
+
+    async def remove(accounts: HostAccounts) -> User:
+        return await accounts.remove_second_factor(username)
+
+    click.echo(f"{_on_accounts(config_file, remove).username} signs in with the password alone now.")
+
+
 def _note(found: User) -> str:
     if not found.must_change_password:
-        return ""
+        return ", second factor" if found.has_second_factor else ""
     until = f" until {found.password_expires_at}" if found.password_expires_at else ""
     return f", must change the password{until}"
 

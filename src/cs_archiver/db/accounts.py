@@ -10,6 +10,7 @@ from cs_archiver.clock import now_text
 from cs_archiver.db import tables
 from cs_archiver.db.connection import Connection
 from cs_archiver.db.database import Database
+from cs_archiver.db.second_factors import Proof, spend
 
 _USERS = tables.users
 _SESSIONS = tables.sessions
@@ -37,6 +38,11 @@ class User:
     created_at: str
     last_login: str | None
     password_expires_at: str | None
+    totp_secret: str | None = field(repr=False)
+
+    @property
+    def has_second_factor(self) -> bool:
+        return self.totp_secret is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +94,26 @@ class Accounts:
         return None if row is None else user_of(row)
 
     async def begin_session(
-        self, user: User, begun: Begun, *, new_hash: str | None = None, instead_of: str | None = None
+        self,
+        user: User,
+        begun: Begun,
+        *,
+        new_hash: str | None = None,
+        instead_of: str | None = None,
+        proof: Proof | None = None,
     ) -> list[str] | None:
         """Begin a session, and replace the hash of the same password by `new_hash` if one is given.
 
         Gives back the sessions that this one ended: the one it takes the place of, and the oldest beyond the most there
-        may be. None, and nothing is changed, when the password was changed since `user` was read.
+        may be. None, and nothing is changed, when the password was changed since `user` was read. Raises as `spend`
+        does.
         """
         async with self._database.write() as connection:
             values = {"last_login": now_text(), "password_hash": new_hash or user.password_hash}
             if not await update_as_read(connection, user, values):
                 return None
+            if proof is not None:
+                await spend(connection, user.id, proof)
             over = (_SESSIONS.c.expires_at <= now_text()) | (_SESSIONS.c.jti == instead_of)
             await connection.execute(_SESSIONS.delete().where(over))
             await _insert_session(connection, user, begun)
@@ -228,4 +243,5 @@ def user_of(row: Row[Any]) -> User:
         created_at=row.created_at,
         last_login=row.last_login,
         password_expires_at=row.password_expires_at,
+        totp_secret=row.totp_secret,
     )

@@ -15,9 +15,10 @@ def _table(name: str, *, text: str = "", integer: str = "", blob: str = "") -> T
 
 users = _table(
     "users",
-    text="username password_hash created_at last_login password_expires_at",
-    integer="id is_admin must_change_password",
+    text="username password_hash created_at last_login password_expires_at totp_secret",
+    integer="id is_admin must_change_password totp_last_step",
 )
+recovery_codes = _table("recovery_codes", integer="user_id", blob="sha256")
 sessions = _table("sessions", text="jti created_at expires_at address user_agent last_used_at", integer="user_id")
 api_tokens = _table(
     "api_tokens", text="name scope created_at expires_at last_used_at", integer="id user_id", blob="sha256"

@@ -57,6 +57,7 @@ class Jwt(Section):
 
 class Security(Section):
     admin_initial_password: Annotated[Secret, Variable("ADMIN_INITIAL_PASSWORD")] = SecretStr("")
+    admins_need_second_factor: bool = False
     session_idle_minutes: Annotated[int, Field(ge=0, le=525_600)] = 480
     argon2_time_cost: Annotated[int, Field(ge=1, le=100)] = 3
     argon2_memory_kib: Annotated[int, Field(ge=1024, le=4_194_304)] = 65536

@@ -34,6 +34,7 @@ from cs_archiver.services.metrics import Metrics
 from cs_archiver.services.notify.notifications import Notifications
 from cs_archiver.services.preview import Previews
 from cs_archiver.services.readiness import Readiness
+from cs_archiver.services.second_factor import SecondFactorService
 from cs_archiver.services.status import StatusService
 from cs_archiver.services.switches import SwitchService
 from cs_archiver.services.tokens import TokenService
@@ -46,6 +47,7 @@ _BODY_LIMIT_BYTES = 64 * 1024
 class Services:
     accounts: AccountService
     users: UserService
+    second_factors: SecondFactorService
     tokens: TokenService
     audit: AuditService
     folders: FolderService
@@ -120,6 +122,7 @@ async def _end_waits(app: web.Application) -> None:
 def _provide(app: web.Application, services: Services) -> None:
     app[keys.ACCOUNTS] = services.accounts
     app[keys.USERS] = services.users
+    app[keys.SECOND_FACTORS] = services.second_factors
     app[keys.TOKENS] = services.tokens
     app[keys.AUDIT] = services.audit
     app[keys.FOLDERS] = services.folders

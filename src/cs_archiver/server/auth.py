@@ -10,7 +10,7 @@ from cs_archiver.server.address import is_monitor
 from cs_archiver.server.contract.forms import FORM_FIELD
 from cs_archiver.server.cookies import token_in_cookie
 from cs_archiver.server.csrf import FORM_TOKEN, require_own_page
-from cs_archiver.server.keys import ACCOUNTS, ACTION, CALLER, IS_BY_COOKIE, TOKEN, TOKENS, USER
+from cs_archiver.server.keys import ACCOUNTS, ACTION, CALLER, IS_BY_COOKIE, SECOND_FACTORS, TOKEN, TOKENS, USER
 from cs_archiver.server.parsing import FORM_TYPE, fields_of
 from cs_archiver.server.route import Route, Who
 from cs_archiver.services import tokens
@@ -37,7 +37,7 @@ async def admit(request: web.Request, route: Route) -> None:
     request[USER] = caller.user
     from_here(user=caller.user.username)
     _note_action(request, route)
-    refusal = reason_to_refuse(caller.user, route.who) or _reason_to_refuse_token(caller.scope, route.scope)
+    refusal = refusal_of(request.app, caller.user, route.who) or _reason_to_refuse_token(caller.scope, route.scope)
     if refusal is not None:
         raise refusal
     if request[IS_BY_COOKIE] and (not route.is_safe or hdrs.UPGRADE in request.headers):
@@ -57,7 +57,7 @@ async def may_see_details(request: web.Request) -> bool:
         caller = await caller_of(request.app, _token_in_header(request) or token_in_cookie(request))
     except (NotAuthenticated, NeedsOperator):  # where the database cannot be read, nobody is known
         return False
-    return reason_to_refuse(caller.user, Who.USER) is None
+    return refusal_of(request.app, caller.user, Who.USER) is None
 
 
 async def caller_of(app: web.Application, token: str) -> Caller:
@@ -68,11 +68,21 @@ async def caller_of(app: web.Application, token: str) -> Caller:
     return await service.authenticate(token)
 
 
-def reason_to_refuse(user: User, who: Who) -> InvalidRequest | None:
+def refusal_of(app: web.Application, user: User, who: Who) -> InvalidRequest | None:
+    """Why this user may not call a route for these, or None."""
+    return reason_to_refuse(user, who, lacks_factor=app[SECOND_FACTORS].is_missing(user))
+
+
+def reason_to_refuse(user: User, who: Who, *, lacks_factor: bool) -> InvalidRequest | None:
+    """`lacks_factor`: the user must have a second factor, and has none."""
     if user.must_change_password and who is not Who.NEWCOMER:
         return Forbidden(
             "password-change-required",
             "Change your password first: POST /api/auth/password with current_password and new_password.",
+        )
+    if lacks_factor and who not in {Who.NEWCOMER, Who.ENROLLING}:
+        return Forbidden(
+            "second-factor-needed", "Switch on a second factor first: POST /api/auth/second-factor, then .../confirm."
         )
     if who is Who.ADMIN and not user.is_admin:
         return Forbidden("admins-only", "Only an administrator may do this.")

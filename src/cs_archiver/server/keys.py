@@ -20,6 +20,7 @@ from cs_archiver.services.metrics import Metrics
 from cs_archiver.services.notify.notifications import Notifications
 from cs_archiver.services.preview import Previews
 from cs_archiver.services.readiness import Readiness
+from cs_archiver.services.second_factor import SecondFactorService
 from cs_archiver.services.status import StatusService
 from cs_archiver.services.switches import SwitchService
 from cs_archiver.services.tokens import TokenService
@@ -27,6 +28,7 @@ from cs_archiver.services.users import UserService
 
 ACCOUNTS = web.AppKey("accounts", AccountService)
 USERS = web.AppKey("users", UserService)
+SECOND_FACTORS = web.AppKey("second_factors", SecondFactorService)
 TOKENS = web.AppKey("tokens", TokenService)
 AUDIT = web.AppKey("audit", AuditService)
 FOLDERS = web.AppKey("folders", FolderService)

@@ -38,6 +38,7 @@ _IN_PATH: dict[str, Json] = {
 _WHO = {
     Who.ANYONE: "Anyone may call this.",
     Who.NEWCOMER: "Anyone who is signed in may call this, also before the first password is changed.",
+    Who.ENROLLING: "Every user may call this, also before an administrator's second factor is switched on.",
     Who.USER: "Every user may call this.",
     Who.ADMIN: "Only administrators may call this.",
 }

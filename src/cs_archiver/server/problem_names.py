@@ -17,11 +17,14 @@ PROBLEMS = {
     "login-failed": Kind(401, "The user name is unknown or the password is wrong."),
     "not-authenticated": Kind(401, "No token, or one that no longer counts: sign in again."),
     "password-expired": Kind(401, "The password was given by somebody else, and not changed in time."),
+    "second-factor-required": Kind(401, "The password is right: send the code of the second factor as `code` too."),
+    "wrong-code": Kind(401, "The code of the second factor is wrong, or was used already."),
     "admins-only": Kind(403, "Only an administrator may do this."),
     "cross-site-request": Kind(403, "With a cookie, only pages of this service may change something."),
     "password-change-required": Kind(403, "The first password must be changed before anything else."),
     "reauthentication-required": Kind(403, "This needs a recent sign-in: sign in again, and do it with the new token."),
     "scope-too-narrow": Kind(403, "This needs a personal API token of a wider scope."),
+    "second-factor-needed": Kind(403, "Administrators must switch on a second factor before anything else."),
     "token-not-accepted": Kind(403, "Personal API tokens may not do this."),
     "not-found": Kind(404, "There is nothing at this path."),
     "folder-not-found": Kind(404, "No folder of this path was found by the last scan."),
@@ -46,6 +49,10 @@ PROBLEMS = {
     "notifications-off": Kind(409, "No place is set to which notifications could be sent."),
     "nothing-to-archive": Kind(409, "The folder is empty, or holds nothing but a single .txt file."),
     "own-account": Kind(409, "Nobody can do this to the account they are signed in with."),
+    "second-factor-kept": Kind(409, "Administrators must have a second factor, so it stays switched on."),
+    "second-factor-not-begun": Kind(409, "There is nothing to confirm, or it was begun too long ago."),
+    "second-factor-off": Kind(409, "The account has no second factor."),
+    "second-factor-on": Kind(409, "The account has a second factor already."),
     "too-many-tokens": Kind(409, "You have as many personal API tokens as there may be."),
     "username-taken": Kind(409, "There is a user of this name already."),
     "body-too-large": Kind(413, "The body is longer than 64 KiB."),
@@ -75,7 +82,10 @@ _OF_A_FORM = ("malformed-body", "body-too-large", "unsupported-media-type", "inv
 _OF_A_SIGN_IN = ("not-authenticated", "database-unhealthy")
 
 # What several routes can be refused for, in the API and on the pages.
-LOGIN = ("login-failed", "password-expired", "too-many-attempts", "cross-site-request", "database-unhealthy")
+LOGIN = (
+    "login-failed", "password-expired", "second-factor-required", "wrong-code", "too-many-attempts",
+    "cross-site-request", "database-unhealthy",
+)  # fmt: skip
 SCAN = ("source-unavailable", "discovery-stopped")
 SUBMIT = (
     "folder-not-found", "already-archived", "nothing-to-archive", "folder-not-archivable", "already-queued",
@@ -88,6 +98,15 @@ PREVIEW = (
 
 CANCEL = ("job-not-found", "already-ended", "deletion-has-begun", "storage-error", "storage-unusable")
 RETRY = ("job-not-found", "not-failed", "deletion-has-begun", "already-queued")
+
+
+_OF_ROLES: dict[Who, tuple[str, ...]] = {
+    Who.ANYONE: (),
+    Who.NEWCOMER: (),
+    Who.ENROLLING: ("password-change-required",),
+    Who.USER: ("password-change-required", "second-factor-needed"),
+    Who.ADMIN: ("password-change-required", "second-factor-needed", "admins-only"),
+}
 
 
 def problems_of(route: Route) -> list[str]:
@@ -104,8 +123,5 @@ def problems_of(route: Route) -> list[str]:
             names.add("cross-site-request")
     if route.is_sensitive:
         names.add("reauthentication-required")
-    if route.who in {Who.USER, Who.ADMIN}:
-        names.add("password-change-required")
-    if route.who is Who.ADMIN:
-        names.add("admins-only")
+    names.update(_OF_ROLES[route.who])
     return [name for name in PROBLEMS if name in names]

@@ -28,6 +28,7 @@ class Who(StrEnum):
 
     ANYONE = "anyone"
     NEWCOMER = "newcomer"  # signed in, also with a password that must be changed first
+    ENROLLING = "enrolling"  # with a password of one's own, also where a second factor is needed and missing
     USER = "user"
     ADMIN = "admin"
 

@@ -15,6 +15,7 @@ from cs_archiver.server.api import (
     jobs,
     monitoring,
     notifications,
+    second_factor,
     switches,
     system,
     tokens,
@@ -47,6 +48,7 @@ from cs_archiver.server.contract.jobs import (
 from cs_archiver.server.contract.live import LiveQuery
 from cs_archiver.server.contract.monitoring import Ready
 from cs_archiver.server.contract.notifications import NotificationTested
+from cs_archiver.server.contract.second_factor import Confirmation, Enrolment, RecoveryCodes, SecondFactor
 from cs_archiver.server.contract.switches import SwitchShown, SwitchWish
 from cs_archiver.server.contract.system import CheckResult, Health, SystemStatus, Version
 from cs_archiver.server.contract.tokens import TokenCreated, TokenShown, TokenWish
@@ -85,6 +87,22 @@ API = (
     Route("DELETE", "/api/auth/tokens/{token_id}", tokens.revoke, Who.USER, _NONE, "Revoke one of your tokens",
           status=204, problems=("token-not-found",)),
 
+    Route("GET", "/api/auth/second-factor", second_factor.show, Who.ENROLLING, _NONE,
+          "Whether you have a second factor", answer=SecondFactor),
+    Route("POST", "/api/auth/second-factor", second_factor.begin, Who.ENROLLING, _NONE,
+          "Begin to switch on a second factor: give the address to an authenticator app, and confirm it in 10 minutes",
+          answer=Enrolment, problems=("second-factor-on",), is_sensitive=True),
+    Route("POST", "/api/auth/second-factor/confirm", second_factor.confirm, Who.ENROLLING, _NONE,
+          "Switch it on with a first code: each sign-in needs one from now on, and your other sessions end",
+          body=Confirmation, answer=RecoveryCodes, problems=("second-factor-on", "second-factor-not-begun"),
+          is_sensitive=True),
+    Route("POST", "/api/auth/second-factor/recovery-codes", second_factor.new_codes, Who.USER, _NONE,
+          "New recovery codes in place of those that are left; they are shown once",
+          answer=RecoveryCodes, problems=("second-factor-off",), is_sensitive=True),
+    Route("DELETE", "/api/auth/second-factor", second_factor.switch_off, Who.USER, _NONE,
+          "Switch off your second factor: your other sessions end", status=204,
+          problems=("second-factor-off", "second-factor-kept"), is_sensitive=True),
+
     Route("GET", "/api/users", users.listed, Who.ADMIN, Scope.ADMIN, "The users", answer=list[UserLine]),
     Route("POST", "/api/users", users.add, Who.ADMIN, Scope.ADMIN, "Add a user",
           body=NewUser, answer=Account, status=201, problems=("username-taken", "weak-password"), is_sensitive=True),
@@ -95,6 +113,9 @@ API = (
           "Give a user a new password, to be changed at the next sign-in: sessions and tokens end at once",
           body=PasswordReset, status=204, problems=(*_NO_USER, "weak-password", "changed-meanwhile"),
           is_sensitive=True),
+    Route("DELETE", "/api/users/{user_id}/second-factor", users.remove_second_factor, Who.ADMIN, Scope.ADMIN,
+          "Switch off the second factor of a user who lost it: sessions end at once. Make sure who asks for it",
+          status=204, problems=(*_NO_USER, "second-factor-off"), is_sensitive=True),
     Route("GET", "/api/audit", audit.page, Who.ADMIN, Scope.ADMIN, "Who did what, the newest first",
           query=AuditQuery, answer=list[AuditEntry]),
     Route("POST", "/api/notifications/test", notifications.test, Who.ADMIN, Scope.ADMIN,

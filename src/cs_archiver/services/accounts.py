@@ -1,15 +1,21 @@
 """Who may come in: sign-ins, the sessions they begin, and whom a session stands for."""
 
 import logging
+import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from cs_archiver.bus import Bus
 from cs_archiver.clock import now_text
 from cs_archiver.db.accounts import Accounts, Begun, SessionLine, User
+from cs_archiver.db.second_factors import Proof, RecoveryCode, wrong_code
 from cs_archiver.domain.access import Scope
 from cs_archiver.domain.events import SessionEnded, UserEnded
-from cs_archiver.errors import NotAuthenticated, NotFound
+from cs_archiver.errors import InvalidRequest, NotAuthenticated, NotFound
+from cs_archiver.services import totp
+from cs_archiver.services.kept import Kept
 from cs_archiver.services.passwords import Passwords, wrong_member
 from cs_archiver.services.session_use import SessionUse
 from cs_archiver.services.signing import Signer, Ticket, token_refused
@@ -20,6 +26,8 @@ _log = logging.getLogger(__name__)
 FIRST_USERNAME = "admin"
 FIRST_PASSWORD = "changeme"  # noqa: S105  known to all, and so it must be changed before anything else
 _LONGEST_USER_AGENT = 200
+_HALF_DONE_SECONDS = 300.0
+_TICKET_BYTES = 32
 
 RECENT = timedelta(minutes=15)
 """For so long after the password was shown, what concerns accounts may be changed without showing it again."""
@@ -63,6 +71,23 @@ class Session:
     lifetime: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class HalfDone:
+    """A sign-in whose password was right, and whose code is missing; `new_hash` if the old one is to be replaced."""
+
+    user: User
+    new_hash: str | None = field(repr=False)
+
+
+class CodeNeeded(NotAuthenticated):
+    """The password is right; `ticket` stands for it for some minutes."""
+
+    def __init__(self, ticket: str) -> None:
+        detail = "This account has a second factor: send its code, or a recovery code, as `code`."
+        super().__init__("second-factor-required", detail)
+        self.ticket = ticket
+
+
 class AccountService:
     """Sign-in and sign-out. Every token stands for a row of `sessions`, so ending one counts at once."""
 
@@ -74,14 +99,17 @@ class AccountService:
         signer: Signer,
         *,
         idle: timedelta | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """`idle` as for SessionUse."""
+        """`idle` as for SessionUse; `clock` gives Unix time."""
         self.use = SessionUse(accounts, bus, idle)
         self._accounts = accounts
         self._bus = bus
         self._passwords = passwords
         self._signer = signer
         self._throttle = LoginThrottle()
+        self._clock = clock
+        self._half_done: Kept[str, HalfDone] = Kept(_HALF_DONE_SECONDS)
 
     async def ensure_first_admin(self, initial_password: str) -> None:
         """Create the first account if there is none.
@@ -101,36 +129,78 @@ class AccountService:
         user = await self._accounts.by_name(username)
         return None if user is None else user.username
 
-    async def login(self, username: str, password: str, origin: Origin) -> Session:
+    async def login(self, username: str, password: str, origin: Origin, *, code: str | None = None) -> Session:
         """Raises NotAuthenticated, with the same words after the same time whether the name is known or not.
 
-        So it does, with other words, for a password that was given by somebody else and is too old. Raises
-        TooManyAttempts when too many have failed.
+        So it does, with other words, for a password that was given by somebody else and is too old, and for a wrong
+        code of the second factor. Raises CodeNeeded where that is missing, and TooManyAttempts when too many failed.
         """
         self._throttle.begin(username, origin.address)
         user = await self._accounts.by_name(username)
         fits = await self._passwords.fits(None if user is None else user.password_hash, password)
         if user is None or not fits:
             raise _login_refused()
-        self._throttle.succeeded(username, origin.address)
         _require_not_expired(user)
-        return await self._begin(user, password, origin)
-
-    async def reauthenticate(self, caller: Caller, password: str, origin: Origin) -> Session:
-        """A new session takes the place of the caller's. Raises as `change_password` does for the present password."""
-        await self._require_password(caller.user, password, origin, member="password")
-        return await self._begin(caller.user, password, origin, instead_of=caller.credential)
-
-    async def _begin(self, user: User, password: str, origin: Origin, *, instead_of: str | None = None) -> Session:
         new_hash = await self._passwords.rehashed(user.password_hash, password)
+        if user.has_second_factor and code is None:
+            self._throttle.undecided(username, origin.address)
+            ticket = secrets.token_urlsafe(_TICKET_BYTES)
+            self._half_done.put(ticket, HalfDone(user, new_hash))
+            raise CodeNeeded(ticket)
+        return await self._begin(user, origin, code=code, new_hash=new_hash)
+
+    async def finish_login(self, ticket: str, code: str, origin: Origin) -> Session:
+        """What `login` left half done, with the ticket of CodeNeeded. Raises NotAuthenticated and TooManyAttempts."""
+        half = self.half_done(ticket)
+        self._throttle.begin(half.user.username, origin.address)
+        session = await self._begin(half.user, origin, code=code, new_hash=half.new_hash)
+        self._half_done.drop(ticket)
+        return session
+
+    def half_done(self, ticket: str) -> HalfDone:
+        """Raises NotAuthenticated for a ticket that counts no longer."""
+        half = self._half_done.get(ticket)
+        if half is None:
+            raise NotAuthenticated("login-failed", "This took too long: sign in from the beginning.")
+        return half
+
+    async def reauthenticate(self, caller: Caller, password: str, origin: Origin, *, code: str | None) -> Session:
+        """A new session takes the place of the caller's. Raises as `change_password` and `login` do."""
+        user = caller.user
+        self._throttle.begin(user.username, origin.address)
+        if not await self._passwords.fits(user.password_hash, password):
+            raise _wrong_password("password")
+        return await self._begin(user, origin, code=code, instead_of=caller.credential)
+
+    async def _begin(
+        self,
+        user: User,
+        origin: Origin,
+        *,
+        code: str | None,
+        new_hash: str | None = None,
+        instead_of: str | None = None,
+    ) -> Session:
         ticket = self._signer.ticket(user.id)
-        begun = _begun(ticket, origin)
-        ended = await self._accounts.begin_session(user, begun, new_hash=new_hash, instead_of=instead_of)
+        ended = await self._accounts.begin_session(
+            user, _begun(ticket, origin), new_hash=new_hash, instead_of=instead_of, proof=self._proof(user, code)
+        )
         if ended is None:
             raise _login_refused()
+        self._throttle.succeeded(user.username, origin.address)
         for jti in ended:
             self._bus.publish(SessionEnded(jti))
         return self._session(ticket, user)
+
+    def _proof(self, user: User, code: str | None) -> Proof | None:
+        if user.totp_secret is None:
+            return None
+        proof = totp.proof_in(code or "", user.totp_secret, now=self._clock())
+        if proof is None:
+            raise wrong_code()
+        if isinstance(proof, RecoveryCode):
+            _log.warning("a recovery code of %s is used", user.username)
+        return proof
 
     async def authenticate(self, token: str) -> Caller:
         """Whom a session's token stands for. Raises NotAuthenticated when it no longer counts, or never did."""
@@ -160,7 +230,10 @@ class AccountService:
 
         Raises InvalidRequest when `current` is wrong or `new` is too weak, and TooManyAttempts as `login` does.
         """
-        await self._require_password(user, current, origin, member="current_password")
+        self._throttle.begin(user.username, origin.address)
+        if not await self._passwords.fits(user.password_hash, current):
+            raise _wrong_password("current_password")
+        self._throttle.succeeded(user.username, origin.address)
         _require_not_expired(user)
         await self._passwords.require_strong(new, username=user.username, current=current)
         new_hash = await self._passwords.hash(new)
@@ -172,12 +245,6 @@ class AccountService:
             ticket, replace(user, password_hash=new_hash, must_change_password=False, password_expires_at=None)
         )
 
-    async def _require_password(self, user: User, password: str, origin: Origin, *, member: str) -> None:
-        self._throttle.begin(user.username, origin.address)
-        if not await self._passwords.fits(user.password_hash, password):
-            raise wrong_member("wrong-password", member, "This is not your present password.")
-        self._throttle.succeeded(user.username, origin.address)
-
     def form_token(self, credential: str) -> str:
         """What requests of this session show beside its cookie, where browsers do not say where they come from."""
         return self._signer.form_token(credential)
@@ -188,6 +255,10 @@ class AccountService:
 
 def _begun(ticket: Ticket, origin: Origin) -> Begun:
     return Begun(ticket.jti, ticket.expires_at, origin.address, origin.user_agent[:_LONGEST_USER_AGENT])
+
+
+def _wrong_password(member: str) -> InvalidRequest:
+    return wrong_member("wrong-password", member, "This is not your present password.")
 
 
 def _require_not_expired(user: User) -> None:

@@ -7,6 +7,7 @@ from cs_archiver.db.accounts import User
 from cs_archiver.db.audit import Deed
 from cs_archiver.errors import InvalidRequest
 from cs_archiver.services.audit import AuditService
+from cs_archiver.services.second_factor import SecondFactorService
 from cs_archiver.services.users import UserService
 
 _Result = TypeVar("_Result")
@@ -15,9 +16,10 @@ _Result = TypeVar("_Result")
 class HostAccounts:
     """Works beside a service that runs; a live connection of a user that ends here hears of it within a minute."""
 
-    def __init__(self, users: UserService, audit: AuditService, *, login: str) -> None:
+    def __init__(self, users: UserService, factors: SecondFactorService, audit: AuditService, *, login: str) -> None:
         """`login`: whose shell on the host this is."""
         self._users = users
+        self._factors = factors
         self._audit = audit
         self._login = login
 
@@ -34,6 +36,12 @@ class HostAccounts:
         """Raises NotFound for a name that no user has, and as `UserService.reset_password` does."""
         user = await self._users.named(username)
         await self._noted("users_reset_password", user.username, self._users.reset_password(user, new, by=None))
+        return user
+
+    async def remove_second_factor(self, username: str) -> User:
+        """Raises NotFound for a name that no user has, and Conflict "second-factor-off"."""
+        user = await self._users.named(username)
+        await self._noted("users_remove_second_factor", user.username, self._factors.remove(user, by=None))
         return user
 
     async def _noted(self, action: str, target: str, work: Awaitable[_Result]) -> _Result:

@@ -127,6 +127,14 @@ class LoginThrottle:
         self._addresses.take_back(network, now)
         self._accounts.take_back(name, now)
 
+    def undecided(self, username: str, address: str) -> None:
+        """The attempt was neither right nor wrong: as if it had not been made."""
+        now = self._clock()
+        name, network = _folded(username), _network(address)
+        self._pairs.take_back((name, network), now)
+        self._addresses.take_back(network, now)
+        self._accounts.take_back(name, now)
+
     def __len__(self) -> int:
         """How many keys are remembered."""
         return len(self._pairs) + len(self._addresses) + len(self._accounts)

@@ -19,7 +19,7 @@ async def login(call: Call[Query, Credentials]) -> Reply:
     if given.cookie:
         csrf.refuse_other_sites(call.request)
     try:
-        session = await service.login(given.username, given.password, origin_of(call.request))
+        session = await service.login(given.username, given.password, origin_of(call.request), code=given.code)
     except TooManyAttempts as error:
         if not error.is_first:  # noted once: to knock on and on must not fill the audit trail
             del call.request[ACTION]

@@ -5,7 +5,7 @@ from aiohttp import hdrs
 from cs_archiver.server.contract.auth import Account
 from cs_archiver.server.contract.base import Query
 from cs_archiver.server.contract.users import NewUser, PasswordReset, UserLine
-from cs_archiver.server.keys import USERS
+from cs_archiver.server.keys import SECOND_FACTORS, USERS
 from cs_archiver.server.links import link
 from cs_archiver.server.paging import whole
 from cs_archiver.server.route import Bare, Call, Reply
@@ -26,6 +26,13 @@ async def remove(call: Bare) -> Reply:
     user = await call.service(USERS).get(call.number_in_path("user_id"))
     call.concerns(user.username)
     await call.service(USERS).remove(user, by=call.user)
+    return Reply()
+
+
+async def remove_second_factor(call: Bare) -> Reply:
+    user = await call.service(USERS).get(call.number_in_path("user_id"))
+    call.concerns(user.username)
+    await call.service(SECOND_FACTORS).remove(user, by=call.user)
     return Reply()
 
 

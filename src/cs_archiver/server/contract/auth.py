@@ -18,6 +18,9 @@ class Credentials(Body):
 
     username: str
     password: str
+    code: Annotated[
+        str | None, Field(max_length=64, description="Of the second factor, where there is one, or for recovery.")
+    ] = None
     cookie: Annotated[
         bool, Field(description="Also sign the browser in, by a cookie; X-CSRF-Token then has its form token.")
     ] = False

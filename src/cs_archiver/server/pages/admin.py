@@ -1,16 +1,21 @@
 """The accounts, as administrators manage them."""
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 from aiohttp import web
 
 from cs_archiver.clock import now_text
+from cs_archiver.db.accounts import User
 from cs_archiver.errors import InvalidRequest, JobError
 from cs_archiver.server.contract.forms import Form, PageQuery
-from cs_archiver.server.keys import USERS
+from cs_archiver.server.keys import SECOND_FACTORS, USERS
 from cs_archiver.server.pages.frame import go_on, refused, render
 from cs_archiver.server.route import Call
 
 _USERS = "/admin/users"
 _NEW, _DELETE, _RESET = "admin_user_new.html", "admin_user_delete.html", "admin_user_password.html"
+_FACTOR = "admin_user_factor.html"
 
 
 class NewUserForm(Form):
@@ -45,31 +50,46 @@ async def add(call: Call[None, NewUserForm]) -> web.Response:
 
 
 async def ask_to_delete(call: Call[PageQuery, None]) -> web.Response:
-    user = await call.service(USERS).get(call.number_in_path("user_id"))
-    return await render(call.request, _DELETE, {"user": user})
+    return await _ask(call, _DELETE)
 
 
 async def delete(call: Call[None, Form]) -> web.Response:
-    user = await call.service(USERS).get(call.number_in_path("user_id"))
-    call.concerns(user.username)
-    try:
-        await call.service(USERS).remove(user, by=call.user)
-    except (InvalidRequest, JobError) as error:
-        return await refused(call, error, _DELETE, {"user": user})
-    return go_on(call, _USERS, f"The account {user.username} is deleted; its sessions and tokens have ended.")
+    text = "The account {} is deleted; its sessions and tokens have ended."
+    return await _do(call, _DELETE, text, lambda user: call.service(USERS).remove(user, by=call.user))
+
+
+async def ask_to_remove_factor(call: Call[PageQuery, None]) -> web.Response:
+    return await _ask(call, _FACTOR)
+
+
+async def remove_factor(call: Call[None, Form]) -> web.Response:
+    text = "{} signs in with the password alone now; all sessions have ended."
+    return await _do(call, _FACTOR, text, lambda user: call.service(SECOND_FACTORS).remove(user, by=call.user))
 
 
 async def ask_to_reset(call: Call[PageQuery, None]) -> web.Response:
-    user = await call.service(USERS).get(call.number_in_path("user_id"))
-    return await render(call.request, _RESET, {"user": user})
+    return await _ask(call, _RESET)
 
 
 async def reset_password(call: Call[None, ResetForm]) -> web.Response:
+    text, new = (
+        "{} has a new password, and must choose another within 7 days. Tell it in person.",
+        call.body.new_password,
+    )
+    return await _do(call, _RESET, text, lambda user: call.service(USERS).reset_password(user, new, by=call.user))
+
+
+async def _ask(call: Call[PageQuery, None], template: str) -> web.Response:
+    user = await call.service(USERS).get(call.number_in_path("user_id"))
+    return await render(call.request, template, {"user": user})
+
+
+async def _do(call: Call[Any, Any], template: str, text: str, deed: Callable[[User], Awaitable[None]]) -> web.Response:
+    """`text` says of whom what was done; the question of `template` is asked again where it is refused."""
     user = await call.service(USERS).get(call.number_in_path("user_id"))
     call.concerns(user.username)
     try:
-        await call.service(USERS).reset_password(user, call.body.new_password, by=call.user)
+        await deed(user)
     except (InvalidRequest, JobError) as error:
-        return await refused(call, error, _RESET, {"user": user})
-    text = f"{user.username} has a new password, and must choose another within 7 days. Tell it in person."
-    return go_on(call, _USERS, text)
+        return await refused(call, error, template, {"user": user})
+    return go_on(call, _USERS, text.format(user.username))

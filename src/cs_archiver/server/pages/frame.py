@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 from cs_archiver.clock import elapsed, now_text
 from cs_archiver.db.accounts import User
 from cs_archiver.errors import InvalidRequest, JobError, NotAuthenticated
-from cs_archiver.server.auth import caller_of
+from cs_archiver.server.auth import caller_of, refusal_of
 from cs_archiver.server.cookies import token_in_cookie
 from cs_archiver.server.keys import ACCOUNTS, CALLER, FLASHES, JOBS, PROBLEM, STATUS, SWITCHES
 from cs_archiver.server.links import inner_path, link
@@ -34,6 +34,7 @@ class Frame:
 
     `check_troubles` are the titles of the checks that somebody should look at, `pauses` is all that is paused,
     `seconds_left` is how long the session lasts from now on, `idle_seconds` how long when it is not used; 0: no limit.
+    `is_held`: who is signed in must do something first, and can go nowhere else.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Frame:
     pauses: Sequence[SwitchState] = ()
     seconds_left: int = 0
     idle_seconds: int = 0
+    is_held: bool = False
 
     @property
     def nav(self) -> list[NavItem]:
@@ -64,7 +66,7 @@ class Frame:
         return self.path == item.path or self.path.startswith(item.path + "/")
 
     def _allowed(self, items: tuple[NavItem, ...], who: Who) -> list[NavItem]:
-        if self.user is None or self.user.must_change_password or (who is Who.ADMIN and not self.user.is_admin):
+        if self.user is None or self.is_held or (who is Who.ADMIN and not self.user.is_admin):
             return []
         return [item for item in items if item.who is who]
 
@@ -132,13 +134,14 @@ async def _frame_of(request: web.Request, failures_seen: str | None, *, is_calm:
     form_token = request.app[ACCOUNTS].form_token(caller.credential)
     seen = failures_seen or seen_until(request)
     failures = await request.app[JOBS].failed_since(seen) if is_calm else 0
-    troubles = (
-        [] if caller.user.must_change_password else [check.title for check in request.app[STATUS].checks.troubles]
-    )
+    is_held = refusal_of(request.app, caller.user, Who.USER) is not None
+    troubles = [] if is_held else [check.title for check in request.app[STATUS].checks.troubles]
     pauses = [state for state in request.app[SWITCHES].states() if state.pause]
     left = math.ceil(elapsed(now_text(), caller.expires_at).total_seconds())
     idle = request.app[ACCOUNTS].use.idle_seconds
-    return Frame(path, caller.user, form_token, preferences, flash, failures, seen, troubles, pauses, left, idle)
+    return Frame(
+        path, caller.user, form_token, preferences, flash, failures, seen, troubles, pauses, left, idle, is_held
+    )
 
 
 async def _visitor(request: web.Request) -> Caller | None:

@@ -20,6 +20,7 @@ _PAGE = "reauthenticate.html"
 
 class ReauthenticateForm(Form):
     password: str
+    code: str | None = None
     next: str = ""
     undone: str = ""
 
@@ -32,7 +33,8 @@ async def confirm(call: Call[None, ReauthenticateForm]) -> web.Response:
     given = call.body
     call.concerns(call.user.username)
     try:
-        session = await call.service(ACCOUNTS).reauthenticate(call.caller, given.password, origin_of(call.request))
+        service, origin = call.service(ACCOUNTS), origin_of(call.request)
+        session = await service.reauthenticate(call.caller, given.password, origin, code=given.code)
     except (InvalidRequest, JobError) as error:
         return await refused(call, error, _PAGE, {"next": given.next, "undone": bool(given.undone)})
     response = redirect(_following(call, session))

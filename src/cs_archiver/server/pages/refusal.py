@@ -22,6 +22,7 @@ _INSTEAD = {
     "not-authenticated": "/login",
     "password-change-required": "/password",
     "reauthentication-required": "/reauthenticate",
+    "second-factor-needed": "/second-factor",
 }
 _TITLES = {
     "not-found": "There is no such page",
@@ -61,7 +62,7 @@ async def _way_around(request: web.Request, name: str) -> str:
     is_form, is_nobody = request.method != hdrs.METH_GET, name == "not-authenticated"
     here = await _page_of_form(request) if is_form else str(called(request))
     ended = "1" if is_nobody and (is_form or token_in_cookie(request)) else ""
-    undone = "1" if is_form and name != "password-change-required" else ""
+    undone = "1" if is_form and name in {"not-authenticated", "reauthentication-required"} else ""
     following = here if is_own(request.app, here) else ""
     return link(request.app, _INSTEAD[name], next=following, ended=ended, undone=undone)
 

@@ -9,7 +9,7 @@ from cs_archiver.clock import now_text
 from cs_archiver.errors import InvalidRequest, JobError, NotFound
 from cs_archiver.server import cookies
 from cs_archiver.server.contract.forms import Form, PageQuery
-from cs_archiver.server.keys import ACCOUNTS, FLASHES, TOKENS
+from cs_archiver.server.keys import ACCOUNTS, FLASHES, SECOND_FACTORS, TOKENS
 from cs_archiver.server.links import link
 from cs_archiver.server.pages.flash import FLASH, Flash, Level
 from cs_archiver.server.pages.frame import go_on, redirect, refused, render
@@ -73,6 +73,7 @@ async def _context(call: Call[Any, Any]) -> dict[str, Any]:
         "sessions": await call.service(ACCOUNTS).sessions(call.user),
         "present": call.caller.credential,
         "agent_text": agent_text,
+        "factor": await call.service(SECOND_FACTORS).status(call.user),
         "tokens": await call.service(TOKENS).listed(call.user),
         "now": now_text(),
     }

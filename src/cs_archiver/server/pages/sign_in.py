@@ -1,8 +1,9 @@
 """Signing in and out, and the password that must be changed before anything else."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
+from pydantic import Field
 
 from cs_archiver.errors import InvalidRequest, JobError
 from cs_archiver.server import cookies, csrf
@@ -13,10 +14,10 @@ from cs_archiver.server.keys import ACCOUNTS, ACTION, USER
 from cs_archiver.server.links import is_own, link
 from cs_archiver.server.pages.frame import redirect, refused, render
 from cs_archiver.server.route import Call
-from cs_archiver.services.accounts import Session
+from cs_archiver.services.accounts import CodeNeeded, Session
 from cs_archiver.services.throttle import TooManyAttempts
 
-_LOGIN, _PASSWORD = "login.html", "password.html"
+_LOGIN, _CODE, _PASSWORD = "login.html", "login_code.html", "password.html"
 
 
 class NextQuery(PageQuery):
@@ -32,6 +33,14 @@ class NextQuery(PageQuery):
 class SignInForm(Form):
     username: str
     password: str
+    next: str = ""
+
+
+class CodeForm(Form):
+    """`ticket` stands for the password, which was right."""
+
+    ticket: str
+    code: Annotated[str, Field(max_length=64)]
     next: str = ""
 
 
@@ -63,13 +72,41 @@ async def login(call: Call[None, SignInForm]) -> web.Response:
     csrf.refuse_other_sites(call.request)
     try:
         session = await service.login(given.username, given.password, origin_of(call.request))
+    except CodeNeeded as error:
+        return await refused(call, error, _CODE, {"ticket": error.ticket, "next": given.next, "is_first": True})
     except (InvalidRequest, JobError) as error:
-        if isinstance(error, TooManyAttempts) and not error.is_first:  # as in api.auth
-            del call.request[ACTION]
+        _note_once(call, error)
         context = {"next": given.next, "ended": False, "undone": False, "username": given.username}
         return await refused(call, error, _LOGIN, context)
+    return _begun(call, session, given.next)
+
+
+async def finish(call: Call[None, CodeForm]) -> web.Response:
+    service, given = call.service(ACCOUNTS), call.body
+    call.concerns("an unknown name")
+    csrf.refuse_other_sites(call.request)
+    try:
+        user = service.half_done(given.ticket).user
+    except InvalidRequest as error:
+        context = {"next": given.next, "ended": False, "undone": False, "username": ""}
+        return await refused(call, error, _LOGIN, context)
+    call.concerns(user.username)
+    try:
+        session = await service.finish_login(given.ticket, given.code, origin_of(call.request))
+    except (InvalidRequest, JobError) as error:
+        _note_once(call, error)
+        return await refused(call, error, _CODE, {"ticket": given.ticket, "next": given.next, "is_first": False})
+    return _begun(call, session, given.next)
+
+
+def _note_once(call: Call[Any, Any], error: InvalidRequest | JobError) -> None:
+    if isinstance(error, TooManyAttempts) and not error.is_first:  # as in api.auth
+        del call.request[ACTION]
+
+
+def _begun(call: Call[Any, Any], session: Session, following: str) -> web.Response:
     call.request[USER] = session.user
-    response = _go_to(call, given.next)
+    response = _go_to(call, following)
     response.headers.update(cookies.begin(call.request, session))
     return response
 
