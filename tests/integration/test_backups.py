@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cs_archiver.db import schema
 from cs_archiver.db.backups import Backups, Kind, name_of_moment
 from cs_archiver.db.copies import CopyFailed, Unsuitable, copy, inspect
 from cs_archiver.db.database import Database
@@ -130,7 +131,9 @@ async def test_a_backup_for_which_there_is_no_room_is_told_and_the_next_one_ends
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (house.folder).mkdir()
-    (house.folder / "cs.nightly.v2.20200101T000000Z.db").touch()  # so that the start makes up for it at once
+    (
+        house.folder / f"cs.nightly.v{schema.VERSION}.20200101T000000Z.db"
+    ).touch()  # so that the start makes up for it at once
     with monkeypatch.context() as patch:
         patch.setattr("cs_archiver.db.copies.free_bytes", lambda path: 200 * 1024**2)
         running = asyncio.create_task(house.nightly().run())
@@ -204,7 +207,7 @@ async def test_what_a_crash_left_half_written_is_given_up_by_the_next_backup(hou
     house.folder.mkdir()
     (house.folder / ".cs.nightly.partial").write_bytes(b"half of it")
     await house.look(NIGHT)
-    assert os.listdir(house.folder) == [f"cs.nightly.v2.{name_of_moment(NIGHT)}.db"]
+    assert os.listdir(house.folder) == [f"cs.nightly.v{schema.VERSION}.{name_of_moment(NIGHT)}.db"]
 
 
 async def test_nothing_is_written_over_a_file(house: House, tmp_path: Path) -> None:
