@@ -106,6 +106,7 @@ class Route:
     problems: what this route can be refused for beyond what follows from `who`, `query` and `body`.
     deed: how the audit trail calls it, where that is not its operation id: a page does what the API does.
     is_for_monitors: the addresses of [metrics] allowed_networks may call it without signing in.
+    is_for_all: whoever may call it gets the same, at the same address and as JSON: those who ask at once share it.
     """
 
     method: str
@@ -122,6 +123,7 @@ class Route:
     problems: tuple[str, ...] = ()
     deed: str = ""
     is_for_monitors: bool = False
+    is_for_all: bool = False
 
     @property
     def takes_form(self) -> bool:
