@@ -74,6 +74,12 @@ CREATE TABLE folders (
     left_out    TEXT
 ) STRICT;
 
+-- Raised by whatever changes `folders` or adds a scan: what was made of one version need not be made again.
+CREATE TABLE folder_list (
+    version INTEGER NOT NULL
+) STRICT;
+INSERT INTO folder_list (version) VALUES (0);
+
 CREATE TABLE scans (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     started_at  TEXT NOT NULL,
@@ -166,6 +172,17 @@ CREATE INDEX jobs_by_completed_at ON jobs (status, completed_at, seq, created_by
 CREATE INDEX jobs_by_folder_name ON jobs (status, folder_name, seq);
 CREATE INDEX jobs_by_size ON jobs (status, folder_size_bytes, seq);
 CREATE INDEX jobs_by_created_by ON jobs (created_by, status, created_at, seq);
+CREATE INDEX jobs_by_words ON jobs (source_path, error_message, seq);  -- all that words are searched in
+
+-- What the jobs in the list add up to, kept by triggers. Not STRICT: a sum beyond 2^63 turns into a REAL, and fails nobody.
+CREATE TABLE job_sums (
+    status        TEXT NOT NULL,
+    created_by    TEXT NOT NULL,
+    jobs          INTEGER NOT NULL,
+    folder_bytes  INTEGER NOT NULL,
+    archive_bytes INTEGER NOT NULL,
+    PRIMARY KEY (status, created_by)
+) WITHOUT ROWID;
 
 CREATE TABLE job_history (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -260,6 +277,13 @@ CREATE TABLE archives (
     UNIQUE (globus_collection, globus_path)
 ) STRICT;
 CREATE INDEX archives_by_deletion ON archives (source_deleted_at, manifest_id, archive_size_bytes);  -- all that is summed up
+-- What of the catalogue has its source deleted, summed up by triggers.
+CREATE TABLE deletion_sums (
+    sources       INTEGER NOT NULL,
+    folder_bytes  INTEGER NOT NULL,
+    archive_bytes INTEGER NOT NULL
+);
+INSERT INTO deletion_sums (sources, folder_bytes, archive_bytes) VALUES (0, 0, 0);
 
 -- What people have paused, so that it stays paused over a restart; the audit trail tells who ended a pause.
 CREATE TABLE switches (
@@ -309,6 +333,54 @@ BEGIN
             CASE NEW.status WHEN 'failed' THEN coalesce(NEW.error_problem, 'job-failed') ELSE 'ok' END);
 END;
 
+-- What is counted: these refuse nothing.
+CREATE TRIGGER folder_list_longer AFTER INSERT ON folders BEGIN UPDATE folder_list SET version = version + 1; END;
+CREATE TRIGGER folder_list_other AFTER UPDATE ON folders BEGIN UPDATE folder_list SET version = version + 1; END;
+CREATE TRIGGER folder_list_shorter AFTER DELETE ON folders BEGIN UPDATE folder_list SET version = version + 1; END;
+CREATE TRIGGER folder_list_scanned AFTER INSERT ON scans BEGIN UPDATE folder_list SET version = version + 1; END;
+
+CREATE TRIGGER jobs_counted_when_new AFTER INSERT ON jobs
+BEGIN
+    INSERT INTO job_sums (status, created_by, jobs, folder_bytes, archive_bytes)
+    VALUES (NEW.status, NEW.created_by, 1, coalesce(NEW.folder_size_bytes, 0), coalesce(NEW.archive_size_bytes, 0))
+    ON CONFLICT (status, created_by) DO UPDATE SET jobs = jobs + 1,
+        folder_bytes = folder_bytes + excluded.folder_bytes, archive_bytes = archive_bytes + excluded.archive_bytes;
+END;
+
+CREATE TRIGGER jobs_counted_when_changed
+AFTER UPDATE OF status, created_by, folder_size_bytes, archive_size_bytes ON jobs
+WHEN (OLD.status, OLD.created_by, OLD.folder_size_bytes, OLD.archive_size_bytes)
+    IS NOT (NEW.status, NEW.created_by, NEW.folder_size_bytes, NEW.archive_size_bytes)
+BEGIN
+    UPDATE job_sums SET jobs = jobs - 1, folder_bytes = folder_bytes - coalesce(OLD.folder_size_bytes, 0),
+        archive_bytes = archive_bytes - coalesce(OLD.archive_size_bytes, 0)
+    WHERE status = OLD.status AND created_by = OLD.created_by;
+    INSERT INTO job_sums (status, created_by, jobs, folder_bytes, archive_bytes)
+    VALUES (NEW.status, NEW.created_by, 1, coalesce(NEW.folder_size_bytes, 0), coalesce(NEW.archive_size_bytes, 0))
+    ON CONFLICT (status, created_by) DO UPDATE SET jobs = jobs + 1,
+        folder_bytes = folder_bytes + excluded.folder_bytes, archive_bytes = archive_bytes + excluded.archive_bytes;
+END;
+
+CREATE TRIGGER jobs_counted_when_cleared AFTER DELETE ON jobs
+BEGIN
+    UPDATE job_sums SET jobs = jobs - 1, folder_bytes = folder_bytes - coalesce(OLD.folder_size_bytes, 0),
+        archive_bytes = archive_bytes - coalesce(OLD.archive_size_bytes, 0)
+    WHERE status = OLD.status AND created_by = OLD.created_by;
+END;
+
+CREATE TRIGGER deletions_counted AFTER UPDATE OF source_deleted_at ON archives
+WHEN OLD.source_deleted_at IS NULL AND NEW.source_deleted_at IS NOT NULL
+BEGIN
+    UPDATE deletion_sums SET sources = sources + 1, archive_bytes = archive_bytes + NEW.archive_size_bytes,
+        folder_bytes = folder_bytes + coalesce((SELECT bytes FROM manifests WHERE id = NEW.manifest_id), 0);
+END;
+
+CREATE TRIGGER deletions_counted_when_new AFTER INSERT ON archives WHEN NEW.source_deleted_at IS NOT NULL
+BEGIN
+    UPDATE deletion_sums SET sources = sources + 1, archive_bytes = archive_bytes + NEW.archive_size_bytes,
+        folder_bytes = folder_bytes + coalesce((SELECT bytes FROM manifests WHERE id = NEW.manifest_id), 0);
+END;
+
 CREATE TRIGGER audit_is_append_only_u BEFORE UPDATE ON audit
 BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 CREATE TRIGGER audit_is_append_only_d BEFORE DELETE ON audit
@@ -334,4 +406,4 @@ CREATE TRIGGER manifest_entries_in_the_catalogue_stay BEFORE DELETE ON manifest_
 WHEN EXISTS (SELECT 1 FROM archives WHERE manifest_id = OLD.manifest_id)
 BEGIN SELECT RAISE(ABORT, 'the catalogue is kept for good'); END;
 
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;

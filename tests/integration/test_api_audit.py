@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DatabaseError
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
-from cs_archiver.db.audit import Audit, Deed
+from cs_archiver.db.audit import Audit, Deed, Wanted, _page_of
 from cs_archiver.db.queue import Queue
 from cs_archiver.domain.access import Scope
 from cs_archiver.domain.states import JobStatus
@@ -165,6 +166,45 @@ async def test_trail_is_paged_and_filtered(api: Api) -> None:
     assert [line["target"] for line in await _trail(api, "?user=ann")] == ["folder 1", "folder 3", "Ann"]
     assert [line["target"] for line in await _trail(api, "?user=ann&action=users_add")] == ["Ann"]
     assert await _trail(api, "?user=nobody") == []
+
+
+async def test_every_page_of_the_trail_follows_the_one_before_also_as_it_grows(api: Api) -> None:
+    audit = Audit(api.database)
+    for number in range(17):
+        who = "ann" if number % 3 else "bob"
+        await audit.add(
+            Deed("jobs_submit" if number % 2 else "users_add", "ok", username=who, target=f"folder {number}")
+        )
+    for grown in range(3):
+        for wanted, mine in (
+            (Wanted(), list(range(17 + grown))),
+            (Wanted(username="ANN"), [n for n in range(17 + grown) if n % 3]),
+            (Wanted(action="jobs_submit"), [n for n in range(17 + grown) if n % 2]),
+            (Wanted(username="bob", action="users_add"), [n for n in range(17 + grown) if not n % 3 and not n % 2]),
+            (Wanted(words="folder 1"), [n for n in range(17 + grown) if str(n).startswith("1")]),
+        ):
+            for limit in (1, 4, 50):
+                pages = [await audit.page(wanted, limit=limit, offset=start) for start in range(0, 24, limit)]
+                assert {total for _, total in pages} == {len(mine)}
+                targets = [line.deed.target for lines, _ in pages for line in lines]
+                assert targets == [f"folder {number}" for number in reversed(mine)]
+        number = 17 + grown
+        who = "ann" if number % 3 else "bob"
+        await audit.add(
+            Deed("jobs_submit" if number % 2 else "users_add", "ok", username=who, target=f"folder {number}")
+        )
+
+
+async def test_the_trail_is_walked_in_the_order_of_an_index(api: Api) -> None:
+    async with api.database.read() as connection:
+        for wanted in (Wanted(), Wanted(username="ann"), Wanted(action="a"), Wanted(username="ann", action="a")):
+            statement = str(_page_of(wanted, newest_first=True).compile(dialect=sqlite.dialect()))
+            values = ("a",) * statement.count("?")
+            rows = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            plan = [step for *_, step in rows]
+            assert "USE TEMP B-TREE FOR ORDER BY" not in plan, (wanted, plan)
+            if wanted.username is not None:
+                assert [step for step in plan if "audit_by_username" in step and "audit_by_target" not in step]
 
 
 async def test_trail_is_shown_from_a_moment_on(api: Api) -> None:

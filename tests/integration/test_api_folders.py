@@ -3,9 +3,12 @@
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
+from cs_archiver.db import tables
 from tests.support.api import Api, refusal_of, running_api
 
 
@@ -125,3 +128,46 @@ async def test_nas_out_of_reach_is_not_ready_and_the_last_list_stays(api: Api) -
     response = await api.call("POST", "/api/jobs", json={"folder_path": api.folder("Alpha")})
     await refusal_of(response, 503, "source-unavailable")
     assert len(await api.get("/api/folders")) == 4
+
+
+async def test_list_is_not_sent_again_to_whoever_has_it_until_it_is_another(api: Api) -> None:
+    for path in ("/api/folders", "/api/folders/left-out"):
+        first = await api.call("GET", path)
+        tag, total = first.headers["ETag"], first.headers["X-Total-Count"]
+        assert first.headers["Cache-Control"] == "no-store"
+        known = await api.call("GET", path, headers={"If-None-Match": tag})
+        assert (known.status, await known.read()) == (304, b"")
+        assert (known.headers["ETag"], known.headers["X-Total-Count"]) == (tag, total)
+        assert (await api.call("GET", path, headers={"If-None-Match": '"another"'})).status == 200
+        assert (await api.call("GET", path, token="", headers={"If-None-Match": tag})).status == 401
+
+
+@pytest.mark.parametrize("change", ["update", "insert", "delete"])
+async def test_whatever_changes_the_list_is_seen_by_the_next_who_asks(api: Api, change: str) -> None:
+    before = await api.call("GET", "/api/folders")
+    names = {folder["name"] for folder in await before.json()}
+    alpha = tables.folders.c.name == "Alpha"
+    row = {"path": "/x", "level1": "", "level2": "", "name": "New", "size_bytes": 1, "file_count": 1}
+    statement: Any = {
+        "update": tables.folders.update().where(alpha).values(left_out="already archived"),
+        "insert": tables.folders.insert().values(row),
+        "delete": tables.folders.delete().where(alpha),
+    }[change]
+    async with api.database.write() as connection:
+        await connection.execute(statement)
+    after = await api.call("GET", "/api/folders", headers={"If-None-Match": before.headers["ETag"]})
+    assert after.status == 200
+    assert {folder["name"] for folder in await after.json()} ^ names == {"New" if change == "insert" else "Alpha"}
+
+
+async def test_a_change_that_is_taken_back_is_never_seen(api: Api) -> None:
+    before = await api.call("GET", "/api/folders")
+    with pytest.raises(IntegrityError):
+        await _begin_and_fail(api)
+    assert (await api.call("GET", "/api/folders", headers={"If-None-Match": before.headers["ETag"]})).status == 304
+
+
+async def _begin_and_fail(api: Api) -> None:
+    async with api.database.write() as connection:
+        await connection.execute(tables.folders.delete())
+        await connection.execute(tables.folders.insert().values(path="/x"))  # lacks the rest

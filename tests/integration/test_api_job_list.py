@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy.dialects import sqlite
 
-from cs_archiver.db import tables
-from cs_archiver.db.job_search import JobSearch, SortBy, page_of
+from cs_archiver.db import job_search, job_words, tables
+from cs_archiver.db.job_search import JobSearch, SortBy, Way, page_of
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.resources import resource
 from tests.support import jobs
@@ -168,10 +168,12 @@ def schema() -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
-def _plan(schema: sqlite3.Connection, search: JobSearch) -> list[str]:
-    query = page_of(search, limit=100, offset=0)
+def _plan(schema: sqlite3.Connection, search: JobSearch, way: Way = Way.WALK) -> list[str]:
+    query = page_of(search, way).params(limit=100, offset=0)
     text = query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
-    return [row[3] for row in schema.execute(f"EXPLAIN QUERY PLAN {text}")]
+    plan = [row[3] for row in schema.execute(f"EXPLAIN QUERY PLAN {text}")]
+    # What is on the page is read and sorted at the end, however long the list is.
+    return plan[: plan.index("SCAN page")]
 
 
 @pytest.mark.parametrize("descending", [True, False])
@@ -181,18 +183,54 @@ def test_each_way_to_sort_walks_an_index_of_its_own(
     schema: sqlite3.Connection, sort_by: SortBy, statuses: tuple[JobStatus, ...], descending: bool
 ) -> None:
     plan = _plan(schema, JobSearch(statuses=statuses, sort_by=sort_by, descending=descending))
-    assert plan[0] == f"SEARCH jobs USING COVERING INDEX jobs_by_{sort_by} (status=?)"
-    assert not [step for step in plan if step.startswith("SCAN") and "COVERING INDEX" not in step]
+    walks = [step for step in plan if step.startswith("SEARCH")]
+    assert walks == [f"SEARCH jobs USING COVERING INDEX jobs_by_{sort_by} (status=?)"] * (len(statuses) or 11)
+    assert not [step for step in plan if step.startswith(("SCAN", "USE TEMP B-TREE"))]
 
 
 def test_jobs_of_a_user_come_from_an_index(schema: sqlite3.Connection) -> None:
     for search in (JobSearch(created_by="ann"), JobSearch(created_by="ann", statuses=(JobStatus.FAILED,))):
-        plan = _plan(schema, search)
-        assert plan[0] == "SEARCH jobs USING COVERING INDEX jobs_by_created_by (created_by=? AND status=?)"
-        assert not [step for step in plan if step.startswith("SCAN")]
+        walks = [step for step in _plan(schema, search) if step.startswith("SEARCH")]
+        assert set(walks) == {"SEARCH jobs USING COVERING INDEX jobs_by_created_by (created_by=? AND status=?)"}
+        assert "USE TEMP B-TREE FOR ORDER BY" not in _plan(schema, search)
+    by_size = _plan(schema, JobSearch(created_by="ann", sort_by=SortBy.SIZE), Way.SIFT)
+    assert "SEARCH jobs USING INDEX jobs_by_created_by (created_by=?)" in by_size
 
 
-def test_words_take_one_walk_over_the_jobs_and_no_more(schema: sqlite3.Connection) -> None:
+def test_words_take_one_walk_over_an_index_of_them_and_no_more(schema: sqlite3.Connection) -> None:
     for statuses in ((), (JobStatus.FAILED, JobStatus.COMPLETED)):
-        plan = _plan(schema, JobSearch(words="alpha", statuses=statuses))
-        assert len([step for step in plan if step.startswith(("SCAN jobs", "SEARCH jobs"))]) == 1
+        plan = _plan(schema, JobSearch(words="alpha", statuses=statuses), Way.AMONG)
+        assert [step for step in plan if "jobs" in step] == ["SEARCH jobs USING INDEX sqlite_autoindex_jobs_2 (seq=?)"]
+    text = (
+        job_words._with("alpha")
+        .params(most=1)
+        .compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+    )
+    (step,) = [row[3] for row in schema.execute(f"EXPLAIN QUERY PLAN {text}")]
+    assert step == "SCAN jobs USING COVERING INDEX jobs_by_words"
+
+
+async def test_words_are_found_among_many_jobs_and_among_few(api: Api) -> None:
+    for number in range(40):
+        await _plant(api, f"Job {number:02}", folder_size_bytes=100 - number, created_by="ann" if number % 2 else "bob")
+    assert await _names(api, q="job 3", sort="size", limit=4, offset=1) == ["Job 38", "Job 37", "Job 36", "Job 35"]
+    assert await _names(api, q="job 31") == ["Job 31"]
+    assert await _names(api, q="job 31", created_by="bob") == []
+    assert await _names(api, q="9", sort="folder_name") == ["Job 09", "Job 19", "Job 29", "Job 39"]
+    assert await _names(api, q="9", sort="-size", created_by="ann") == ["Job 09", "Job 19", "Job 29", "Job 39"]
+    response = await api.call("GET", "/api/jobs?q=job%203&limit=3&offset=20")
+    assert (await response.json(), response.headers["X-Total-Count"]) == ([], "10")
+
+
+async def test_far_pages_are_walked_to_from_the_nearer_end(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"Job {number:02}" for number in range(23)]
+    for number, name in enumerate(names):
+        await _plant(api, name, folder_size_bytes=number // 3, created_by="ann" if number % 2 else "bob")
+    monkeypatch.setattr(job_search, "_DEEP", 3)
+    for sort, expected in (("size", names), ("-size", names[::-1]), ("folder_name", names)):
+        for limit in (1, 4, 30):
+            paged = [await _names(api, sort=sort, limit=limit, offset=start) for start in range(0, 30, limit)]
+            assert [name for page in paged for name in page] == expected, (sort, limit)
+    of_ann = names[1::2]
+    paged = [await _names(api, sort="size", created_by="ann", limit=5, offset=start) for start in range(0, 15, 5)]
+    assert [name for page in paged for name in page] == of_ann

@@ -156,7 +156,9 @@ async def test_a_backup_for_which_there_is_no_room_is_told_and_the_next_one_ends
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (house.folder).mkdir()
-    (house.folder / "cs.nightly.v2.20200101T000000Z.db").touch()  # so that the start makes up for it at once
+    (
+        house.folder / f"cs.nightly.v{schema.VERSION}.20200101T000000Z.db"
+    ).touch()  # so that the start makes up for it at once
     with monkeypatch.context() as patch:
         patch.setattr("cs_archiver.db.copies.free_bytes", lambda path: 200 * 1024**2)
         running = asyncio.create_task(house.nightly().run())

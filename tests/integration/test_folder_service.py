@@ -303,27 +303,23 @@ async def test_what_is_wished_in_full_does_not_join_a_scan_that_is_not(
 async def test_moment_since_which_sizes_were_measured_is_told(
     service: FolderService, database: Database, nas: Path
 ) -> None:
-    assert await service.measured_since() is None
+    assert await service.last_scan() is None
     for path in [nas, *nas.rglob("*")]:
         os.utime(path, (1e9, 1e9), follow_symlinks=False)
     await service.listed(refresh=True)
     first = await service.last_scan()
     assert first is not None
-    assert await service.measured_since() == first.started_at
+    assert service.measured_since(first) == first.started_at
     await service.listed(refresh=True)
     second = await service.last_scan()
-    since = await service.measured_since()
     assert second is not None
-    assert since is not None
-    assert from_text(since) <= from_text(first.finished_at) < from_text(second.finished_at)
+    assert from_text(service.measured_since(second)) <= from_text(first.finished_at) < from_text(second.finished_at)
     await service.listed(refresh=True, in_full=True)
     last = await service.last_scan()
     assert last is not None
-    assert await service.measured_since() == last.started_at
+    assert service.measured_since(last) == last.started_at
     restarted = FolderService(CountingDiscovery(nas), Folders(database))
-    since = await restarted.measured_since()
-    assert since is not None
-    assert from_text(last.started_at) - from_text(since) == timedelta(days=1)
+    assert from_text(last.started_at) - from_text(restarted.measured_since(last)) == timedelta(days=1)
     await restarted.close()
 
 

@@ -196,7 +196,7 @@ async def test_whoever_comes_through_a_proxy_is_no_monitor_unless_the_proxy_says
 
 async def test_counting_the_states_reads_nothing_but_an_index(api: Api) -> None:
     async with api.database.read() as connection:
-        for query in (tallies.COUNTS, tallies._OLDEST, tallies._REFUSED, tallies._MOVES):
+        for query in (tallies._OLDEST, tallies._REFUSED, tallies._MOVES):
             statement = str(query.compile(compile_kwargs={"literal_binds": False}))
             names = re.findall(r":(\w+)", statement)
             plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", dict.fromkeys(names, 1))

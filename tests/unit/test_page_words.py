@@ -1,7 +1,9 @@
 """Spans of time and moments as the pages write them, and the addresses of a list's pages."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
+import jinja2
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
@@ -9,6 +11,7 @@ from aiohttp.test_utils import make_mocked_request
 from cs_archiver.clock import to_text
 from cs_archiver.domain.sizes import plural
 from cs_archiver.server.keys import PUBLIC_URL
+from cs_archiver.server.pages import pieces
 from cs_archiver.server.pages.listing import Listing
 from cs_archiver.server.pages.preferences import Preferences, Theme, Units, Zone
 from cs_archiver.server.pages.words import ago_text, count_text, duration_text, exact_text, moment_text
@@ -104,3 +107,33 @@ def test_rows_on_the_page_are_counted() -> None:
     listing = _listing("/", total=25, page=3)
     assert (listing.pages, listing.first, listing.last) == (3, 21, 25)
     assert (_listing("/", total=0).first, _listing("/", total=0).last) == (0, 0)
+
+
+def test_rows_are_remembered_by_their_values_and_by_how_the_reader_is_shown_things() -> None:
+    made: list[str] = []
+
+    def noted(text: str) -> str:
+        made.append(text)
+        return text
+
+    environment = jinja2.Environment(autoescape=True)
+    environment.globals.update(remembered=pieces.Remembered(3), noted=noted, size=pieces.size)
+    page = environment.from_string(
+        "{% macro row(text, bytes) %}{{ noted(text) }} {{ size(bytes) }}{% endmacro %}"
+        "{{ remembered(row, text, bytes) }}"
+    )
+
+    def shown(text: str, units: Units) -> str:
+        return page.render(
+            text=text, bytes=2048, frame=SimpleNamespace(preferences=Preferences(Theme.SYSTEM, units, Zone.UTC, ""))
+        )
+
+    assert "&lt;b&gt; " in shown("<b>", Units.DECIMAL)
+    assert "2.05 kB" in shown("<b>", Units.DECIMAL)
+    assert made == ["<b>"]
+    assert "2.00 KiB" in shown("<b>", Units.BINARY)
+    assert made == ["<b>"] * 2
+    for text in ("a", "b"):
+        shown(text, Units.DECIMAL)
+    shown("<b>", Units.DECIMAL)
+    assert made == ["<b>", "<b>", "a", "b", "<b>"]

@@ -4,10 +4,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from cs_archiver.db import tables
-from cs_archiver.db.connection import Connection
 from cs_archiver.db.database import Database
 from cs_archiver.db.manifests import manifest_of
 from cs_archiver.domain.manifest import Totals
@@ -60,16 +59,19 @@ class Evidence:
 
 async def evidence_of(database: Database, job_id: str) -> Evidence:
     """Empty for a job that is not that far, or is not known; also of one that was cleared from the list."""
+    of_job = {"job_id": job_id}
     async with database.read() as connection:
+        archived = (await connection.execute(_ARCHIVED_OF, of_job)).first()
+        contents = (await connection.execute(_CONTENTS_OF, of_job)).first()
         return Evidence(
-            [_verification_of(row) for row in await connection.execute(_verifications(job_id))],
-            [_transfer_of(row) for row in await connection.execute(_transfers(job_id))],
-            await _archived(connection, job_id),
-            await _contents(connection, job_id),
+            [_verification_of(row) for row in await connection.execute(_VERIFICATIONS_OF, of_job)],
+            [_transfer_of(row) for row in await connection.execute(_TRANSFERS_OF, of_job)],
+            None if archived is None else Archived(*archived),
+            None if contents is None else Totals(*contents),
         )
 
 
-def _verifications(job_id: str) -> Any:
+def _verifications_of(job_id: Any) -> Any:
     table = _VERIFICATIONS
     of_upload = table.join(_UPLOADS, _UPLOADS.c.id == table.c.upload_id)
     columns = (table.c.at, table.c.passed, table.c.checks, _UPLOADS.c.task_id)
@@ -81,7 +83,7 @@ def _verification_of(row: Any) -> Verification:
     return Verification(row.at, bool(row.passed), checks, row.task_id)
 
 
-def _transfers(job_id: str) -> Any:
+def _transfers_of(job_id: Any) -> Any:
     columns = (_UPLOADS.c.created_at, _UPLOADS.c.task_id, _UPLOADS.c.outcome, _UPLOADS.c.compares)
     return select(*columns).where(_UPLOADS.c.job_id == job_id).order_by(_UPLOADS.c.id)
 
@@ -90,13 +92,16 @@ def _transfer_of(row: Any) -> Transfer:
     return Transfer(row.created_at, row.task_id, row.outcome, row.compares is not None)
 
 
-async def _archived(connection: Connection, job_id: str) -> Archived | None:
+def _archived_of(job_id: Any) -> Any:
     columns = (_ARCHIVES.c.globus_collection, _ARCHIVES.c.archived_at, _ARCHIVES.c.source_deleted_at)
-    row = (await connection.execute(select(*columns).where(_ARCHIVES.c.job_id == job_id))).first()
-    return None if row is None else Archived(*row)
+    return select(*columns).where(_ARCHIVES.c.job_id == job_id)
 
 
-async def _contents(connection: Connection, job_id: str) -> Totals | None:
-    query = select(_MANIFESTS.c.files, _MANIFESTS.c.bytes).where(_MANIFESTS.c.id.in_(manifest_of(job_id)))
-    row = (await connection.execute(query)).first()
-    return None if row is None else Totals(*row)
+def _contents_of(job_id: Any) -> Any:
+    return select(_MANIFESTS.c.files, _MANIFESTS.c.bytes).where(_MANIFESTS.c.id.in_(manifest_of(job_id)))
+
+
+# Built once: that takes longer than to run them.
+_JOB_ID: Any = bindparam("job_id")
+_VERIFICATIONS_OF, _TRANSFERS_OF = _verifications_of(_JOB_ID), _transfers_of(_JOB_ID)
+_ARCHIVED_OF, _CONTENTS_OF = _archived_of(_JOB_ID), _contents_of(_JOB_ID)

@@ -13,6 +13,7 @@ from cs_archiver.db.words import holds
 from cs_archiver.domain.folders import Folder
 
 _FOLDERS = tables.folders
+SELECT = select(*(_FOLDERS.c[name] for name in Folder.__slots__))
 
 
 class SortBy(StrEnum):
@@ -56,19 +57,17 @@ async def find_folders(database: Database, search: FolderSearch, *, limit: int, 
     """The folders from `offset` on."""
     wanted = list(_wanted(search))
     sums = (func.count(), func.sum(_FOLDERS.c.size_bytes), func.sum(_FOLDERS.c.file_count))
-    page = select(_FOLDERS).where(*wanted).order_by(*_order(search)).limit(limit).offset(offset)
+    page = SELECT.where(*wanted).order_by(*_order(search)).limit(limit).offset(offset)
     async with database.read() as connection:
         total, total_bytes, total_files = (await connection.execute(select(*sums).where(*wanted))).one()
         rows = (await connection.execute(page)).all()
-    folders = [Folder(**row._mapping) for row in rows]
-    return FoundFolders(folders, total, total_bytes or 0, total_files or 0)
+    return FoundFolders([Folder(*row) for row in rows], total, total_bytes or 0, total_files or 0)
 
 
 async def levels_of(database: Database, *, is_left_out: bool) -> list[tuple[str, str]]:
     """Every level 1 with each level 2 in it, in order."""
     pairs = select(_FOLDERS.c.level1, _FOLDERS.c.level2).where(*_wanted(FolderSearch(is_left_out))).distinct()
-    async with database.read() as connection:
-        return [(row.level1, row.level2) for row in (await connection.execute(pairs.order_by(*_BY_PLACE[:2]))).all()]
+    return [(level1, level2) for level1, level2 in await database.rows(pairs.order_by(*_BY_PLACE[:2]))]
 
 
 def _wanted(search: FolderSearch) -> Iterator[ColumnElement[bool]]:

@@ -10,10 +10,15 @@ from cs_archiver.clock import now_text
 from cs_archiver.db import tables
 from cs_archiver.db.connection import Connection
 from cs_archiver.db.database import Database
-from cs_archiver.db.folder_search import FolderSearch, FoundFolders, find_folders, levels_of
+from cs_archiver.db.folder_search import SELECT, FolderSearch, FoundFolders, find_folders, levels_of
 from cs_archiver.domain.folders import Folder
 
 _FOLDERS = tables.folders
+_SCANS = tables.scans.c
+_VERSION = select(tables.folder_list.c.version)
+_LAST_SCAN = (
+    select(_SCANS.started_at, _SCANS.finished_at, _SCANS.listed, _SCANS.left_out).order_by(_SCANS.id.desc()).limit(1)
+)
 _CHUNK = 500
 _NEW = insert(_FOLDERS)
 _ADD = _NEW.on_conflict_do_update(
@@ -74,37 +79,35 @@ class Folders:
 
     async def _select(self, *, left_out: bool) -> list[Folder]:
         reason = _FOLDERS.c.left_out
-        query = (
-            select(_FOLDERS)
-            .where(reason.is_not(None) if left_out else reason.is_(None))
-            .order_by(_FOLDERS.c.level1, _FOLDERS.c.level2, _FOLDERS.c.name)
+        query = SELECT.where(reason.is_not(None) if left_out else reason.is_(None)).order_by(
+            _FOLDERS.c.level1, _FOLDERS.c.level2, _FOLDERS.c.name
         )
-        async with self._database.read() as connection:
-            return [Folder(**row._mapping) for row in (await connection.execute(query)).all()]
+        return [Folder(*row) for row in await self._database.rows(query)]
+
+    async def version(self) -> int:
+        """Another number as soon as anything of this is another: a folder, or the last scan."""
+        ((version,),) = await self._database.rows(_VERSION)
+        return int(version)
 
     async def find(self, path: str) -> Folder | None:
-        async with self._database.read() as connection:
-            row = (await connection.execute(select(_FOLDERS).where(_FOLDERS.c.path == path))).first()
-        return None if row is None else Folder(**row._mapping)
+        for row in await self._database.rows(SELECT.where(_FOLDERS.c.path == path)):
+            return Folder(*row)
+        return None
 
     async def find_each(self, paths: Sequence[str]) -> list[Folder]:
         """Those of these paths that the last discovery found."""
-        async with self._database.read() as connection:
-            rows = (await connection.execute(select(_FOLDERS).where(_FOLDERS.c.path.in_(paths)))).all()
-        found = {row.path: Folder(**row._mapping) for row in rows}
+        rows = await self._database.rows(SELECT.where(_FOLDERS.c.path.in_(paths)))
+        found = {row.path: Folder(*row) for row in rows}
         return [found[path] for path in paths if path in found]
 
     async def is_known(self) -> bool:
         """Whether the last discovery found anything at all."""
-        async with self._database.read() as connection:
-            return (await connection.execute(select(_FOLDERS.c.path).limit(1))).first() is not None
+        return bool(await self._database.rows(select(_FOLDERS.c.path).limit(1)))
 
     async def last_scan(self) -> Scan | None:
-        scans = tables.scans.c
-        query = select(scans.started_at, scans.finished_at, scans.listed, scans.left_out).order_by(scans.id.desc())
-        async with self._database.read() as connection:
-            row = (await connection.execute(query.limit(1))).first()
-        return None if row is None else Scan(**row._mapping)
+        for row in await self._database.rows(_LAST_SCAN):
+            return Scan(*row)
+        return None
 
     async def search(self, search: FolderSearch, *, limit: int, offset: int) -> FoundFolders:
         return await find_folders(self._database, search, limit=limit, offset=offset)

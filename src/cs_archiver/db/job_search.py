@@ -1,20 +1,22 @@
 """Finds jobs in the list: by state, person, end and words; sorted, a page at a time, quick with 100,000 of them."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, StrEnum, auto
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Integer, Text, bindparam, func, literal_column, null, select, union_all
 
-from cs_archiver.db import tables
+from cs_archiver.db import job_words, tables
+from cs_archiver.db.connection import AnyRow, Connection
 from cs_archiver.db.database import Database
 from cs_archiver.db.queue import job_of, select_jobs
-from cs_archiver.db.words import holds
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import JobStatus
 
-_JOBS = tables.jobs
+_JOBS, _SUMS = tables.jobs, tables.job_sums
+_DEEP = 1000  # so many rows are passed over without asking first from which end they are fewer
 
 
 class SortBy(StrEnum):
@@ -28,7 +30,7 @@ class SortBy(StrEnum):
     SIZE = "size"
 
 
-_COLUMNS = {sort_by: _JOBS.c[sort_by] for sort_by in SortBy if sort_by is not SortBy.SIZE} | {
+_COLUMNS: dict[SortBy, Any] = {sort_by: _JOBS.c[sort_by] for sort_by in SortBy if sort_by is not SortBy.SIZE} | {
     SortBy.SIZE: _JOBS.c.folder_size_bytes
 }
 
@@ -41,7 +43,7 @@ class JobSearch:
     `ended_from` is the first moment that counts, `ended_before` the first that no longer does.
     """
 
-    statuses: Collection[JobStatus] = ()
+    statuses: tuple[JobStatus, ...] = ()
     created_by: str | None = None
     words: str | None = None
     ended_from: str | None = None
@@ -50,31 +52,108 @@ class JobSearch:
     descending: bool = True
 
 
+class Way(Enum):
+    """How the jobs of a page are found.
+
+    WALK: in the order of the page, until it ends. SIFT: all that are wanted, and sorted then. AMONG: as SIFT, among
+    the few that hold the words.
+    """
+
+    WALK = auto()
+    SIFT = auto()
+    AMONG = auto()
+
+
 async def find_jobs(database: Database, search: JobSearch, *, limit: int, offset: int) -> tuple[list[Job], int]:
     """The jobs from `offset` on, and how many there are in all."""
-    async with database.read() as connection:
-        page = (await connection.execute(page_of(search, limit=limit, offset=offset))).all()
-        if not page:
-            return [], (await connection.scalar(_count_of(search)) or 0) if offset else 0
-        on_page = select_jobs().where(_JOBS.c.seq.in_([row.seq for row in page])).order_by(*_order(search))
-        rows = (await connection.execute(on_page)).all()
-    return [job_of(row) for row in rows], page[0].total
+    if search.words is not None or offset > _DEEP:
+        async with database.read() as connection:
+            find = _find_far_on if search.words is None else _find_by_words
+            return await find(connection, search, limit=limit, offset=offset)
+    rows = await database.rows(page_of(search, _way_of(search)), {"limit": limit, "offset": offset})
+    if rows:
+        return _jobs_of(rows), rows[0].total
+    return [], (await database.rows(_count_of(search)))[0][0] if offset else 0
 
 
-def page_of(search: JobSearch, *, limit: int, offset: int) -> Any:
-    """The query for the `seq` of each job on the page, from an index alone where there are no words; and the total."""
-    # Each index begins with the state, or with the user and the state. Words take a walk over every job: one is enough.
-    statuses = search.statuses or (() if search.words else tuple(JobStatus))
-    total = func.count().over() if search.words else _count_of(search).scalar_subquery()
-    query = select(_JOBS.c.seq, total.label("total")).where(*wanted(search, statuses))
-    return query.order_by(*_order(search)).limit(limit).offset(offset)
+async def _find_by_words(
+    connection: Connection, search: JobSearch, *, limit: int, offset: int
+) -> tuple[list[Job], int]:
+    seqs = await job_words.few_with(connection, search.words or "")
+    way, given = (Way.SIFT, {}) if seqs is None else (Way.AMONG, {"seqs": seqs})
+    total = await connection.scalar(_count_of(search, way), given) or 0
+    page = page_of(search, Way.WALK if seqs is None else way)
+    rows = await connection.execute(page, {"limit": limit, "offset": offset, **given})
+    return _jobs_of(rows.all()), total
 
 
-def _count_of(search: JobSearch) -> Any:
-    return select(func.count()).select_from(_JOBS).where(*wanted(search, search.statuses)).correlate(None)
+async def _find_far_on(connection: Connection, search: JobSearch, *, limit: int, offset: int) -> tuple[list[Job], int]:
+    """From whichever end is nearer: what is passed over is gone through one by one."""
+    total = await connection.scalar(_count_of(search)) or 0
+    behind = max(total - offset - limit, 0)
+    if is_nearer_to_end := behind < offset:
+        search = replace(search, descending=not search.descending)
+        limit, offset = max(total - offset, 0) - behind, behind
+    rows = await connection.execute(page_of(search, _way_of(search)), {"limit": limit, "offset": offset})
+    jobs = _jobs_of(rows.all())
+    return jobs[::-1] if is_nearer_to_end else jobs, total
 
 
-def wanted(search: JobSearch, statuses: Collection[JobStatus]) -> Iterator[ColumnElement[bool]]:
+def _jobs_of(rows: Sequence[AnyRow]) -> list[Job]:
+    return [job_of(row[:-1]) for row in rows]  # type: ignore[arg-type]  # a tuple is as good as a row
+
+
+def _way_of(search: JobSearch) -> Way:
+    # No index has what one user asked for in another order.
+    return Way.WALK if search.created_by is None or search.sort_by is SortBy.CREATED_AT else Way.SIFT
+
+
+@lru_cache(maxsize=64)  # to build a query takes longer than to run it
+def page_of(search: JobSearch, way: Way) -> Any:
+    """The query for the jobs on the page of `limit` and `offset`; without words, each with the total."""
+    seqs = _walked(search) if way is Way.WALK else _sifted(search, way)
+    page = seqs.limit(bindparam("limit", type_=Integer)).offset(bindparam("offset", type_=Integer)).cte("page")
+    total = null() if search.words is not None else _count_of(search).scalar_subquery()
+    query = select_jobs().add_columns(total.label("total")).join_from(page, _JOBS, _JOBS.c.seq == page.c.seq)
+    return query.order_by(*_order(search, _COLUMNS[search.sort_by], _JOBS.c.seq))
+
+
+def _walked(search: JobSearch) -> Any:
+    # Each index begins with the state, or with the user and the state: SQLite walks those of the states side by side.
+    states = [
+        select(_JOBS.c.seq, _COLUMNS[search.sort_by].label("sorted_by")).where(*wanted(search, (status,)))
+        for status in search.statuses or JobStatus
+    ]
+    every = union_all(*states) if len(states) > 1 else states[0]
+    return every.order_by(*_order(search, literal_column("sorted_by"), literal_column("seq")))
+
+
+def _sifted(search: JobSearch, way: Way) -> Any:
+    query = select(_JOBS.c.seq).where(*wanted(search, search.statuses, way))
+    return query.order_by(*_order(search, _COLUMNS[search.sort_by], _JOBS.c.seq))
+
+
+@lru_cache(maxsize=64)
+def _count_of(search: JobSearch, way: Way = Way.WALK) -> Any:
+    if is_summed(search):
+        return select(func.coalesce(func.sum(_SUMS.c.jobs), 0)).where(*summed(search, search.statuses))
+    return select(func.count()).select_from(_JOBS).where(*wanted(search, search.statuses, way)).correlate(None)
+
+
+def is_summed(search: JobSearch) -> bool:
+    """Whether what the jobs add up to is kept: of those that a user asked for, in each state."""
+    return (search.words, search.ended_from, search.ended_before) == (None, None, None)
+
+
+def summed(search: JobSearch, statuses: tuple[JobStatus, ...]) -> Iterator[ColumnElement[bool]]:
+    """What the sums of these states must fulfil."""
+    if search.created_by is not None:
+        yield _SUMS.c.created_by == search.created_by
+    if statuses:
+        yield _SUMS.c.status.in_(statuses)
+
+
+def wanted(search: JobSearch, statuses: tuple[JobStatus, ...], way: Way = Way.WALK) -> Iterator[ColumnElement[bool]]:
     """What jobs of these states must fulfil; the states that the search itself names do not count."""
     if search.created_by is not None:
         yield _JOBS.c.created_by == search.created_by
@@ -83,17 +162,16 @@ def wanted(search: JobSearch, statuses: Collection[JobStatus]) -> Iterator[Colum
     if search.ended_before is not None:
         yield _JOBS.c.completed_at < search.ended_before
     if search.words is not None:
-        # The path ends in the folder's name.
-        yield or_(holds(_JOBS.c.source_path, search.words), holds(_JOBS.c.error_message, search.words))
+        yield job_words.AMONG if way is Way.AMONG else job_words.hold(search.words)
     if statuses:
-        yield status_of(search).in_(statuses)
+        status = status_by(way)
+        yield status == statuses[0] if len(statuses) == 1 else status.in_(statuses)
 
 
-def status_of(search: JobSearch) -> ColumnElement[str]:
-    """The state of a job; from no index where words are searched, as each job must be read anyway, in any order."""
-    return _JOBS.c.status if search.words is None else literal_column("+jobs.status", Text())
+def status_by(way: Way) -> ColumnElement[str]:
+    """The state of a job; where they are sifted by something else, from no index, which would lead to too many."""
+    return _JOBS.c.status if way is Way.WALK else literal_column("+jobs.status", Text())
 
 
-def _order(search: JobSearch) -> list[ColumnElement[Any]]:
-    columns = [_COLUMNS[search.sort_by], _JOBS.c.seq]
+def _order(search: JobSearch, *columns: ColumnElement[Any]) -> list[ColumnElement[Any]]:
     return [column.desc() if search.descending else column.asc() for column in columns]

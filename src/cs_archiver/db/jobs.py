@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, select, true
+from sqlalchemy import ColumnElement, Integer, Text, bindparam, func, select, true
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
-from cs_archiver.db.connection import Connection
+from cs_archiver.db.connection import AnyRow, Connection
 from cs_archiver.db.database import Database
 from cs_archiver.db.queue import BY_ID, job_of, select_jobs
 from cs_archiver.domain.events import LogLevel
@@ -46,18 +47,16 @@ class Jobs:
 
     async def in_line(self, statuses: Collection[JobStatus]) -> list[Job]:
         """Jobs of these states in the order in which they will be served."""
-        query = select_jobs().where(_of_states(statuses)).order_by(_JOBS.c.seq)
-        return [job_of(row) for row in await self._database.rows(query)]
+        return [job_of(row) for row in await self._database.rows(_in_line(frozenset(statuses)))]
 
     async def counts(self) -> dict[JobStatus, int]:
-        query = select(_JOBS.c.status, func.count()).group_by(_JOBS.c.status)
-        found = {JobStatus(status): count for status, count in await self._database.rows(query)}
+        found = {JobStatus(status): count for status, count in await self._database.rows(COUNTS)}
         return {status: found.get(status, 0) for status in JobStatus}
 
     async def failed_since(self, moment: str) -> int:
         """How many of the jobs in the list failed after this moment."""
-        is_new = (_JOBS.c.status == JobStatus.FAILED) & (_JOBS.c.completed_at > moment)
-        return sum(count for (count,) in await self._database.rows(select(func.count()).where(is_new)))
+        ((count,),) = await self._database.rows(_FAILED_SINCE, {"moment": moment})
+        return int(count)
 
     async def cancelled_of(self, job_ids: Collection[str], archive_paths: Collection[str]) -> list[Job]:
         """The cancelled jobs of these ids, or with an archive under one of these paths."""
@@ -85,8 +84,9 @@ class Jobs:
 
     async def logs(self, job_id: str, *, level: LogLevel | None, limit: int, since: str | None = None) -> list[LogLine]:
         """The newest `limit` lines of this level, from the moment `since` on, in the order of writing."""
-        query = _select_lines(_lines_of(job_id, level, since)).order_by(_LOGS.c.id.desc()).limit(limit)
-        return [_line_of(row) for row in reversed(await self._database.rows(query))]
+        query = _newest_lines(has_level=level is not None, has_since=since is not None)
+        given = {"job_id": job_id, "level": level, "since": since, "limit": limit}
+        return [_line_of(row) for row in reversed(await self._database.rows(query, given))]
 
     async def log_in_batches(
         self, job_id: str, *, level: LogLevel | None, since: str | None, newest: int | None
@@ -131,13 +131,7 @@ class Jobs:
             return (await connection.execute(query)).first() is not None
 
     async def history(self, job_id: str) -> list[HistoryLine]:
-        table = tables.job_history
-        query = (
-            select(table.c.from_status, table.c.to_status, table.c.at)
-            .where(table.c.job_id == job_id)
-            .order_by(table.c.id)
-        )
-        return [HistoryLine(*row) for row in await self._database.rows(query)]
+        return [HistoryLine(*row) for row in await self._database.rows(_HISTORY, {"job_id": job_id})]
 
 
 async def log(connection: Connection, job_id: str, level: LogLevel, message: str) -> str:
@@ -151,8 +145,8 @@ def _select_lines(*wanted: ColumnElement[bool]) -> Any:
     return select(_LOGS.c.id, _LOGS.c.timestamp, _LOGS.c.level, _LOGS.c.message).where(*wanted)
 
 
-def _lines_of(job_id: str, level: LogLevel | None, since: str | None) -> ColumnElement[bool]:
-    wanted = _LOGS.c.job_id == job_id
+def _lines_of(job_id: Any, level: Any, since: Any) -> ColumnElement[bool]:
+    wanted: ColumnElement[bool] = _LOGS.c.job_id == job_id
     if level is not None:
         wanted &= _LOGS.c.level == level
     if since is not None:
@@ -160,9 +154,37 @@ def _lines_of(job_id: str, level: LogLevel | None, since: str | None) -> ColumnE
     return wanted
 
 
-def _line_of(row: Row[Any]) -> LogLine:
-    return LogLine(row.timestamp, LogLevel(row.level), row.message)
+@cache
+def _newest_lines(*, has_level: bool, has_since: bool) -> Any:
+    level, since = bindparam("level", type_=Text), bindparam("since", type_=Text)
+    wanted = _lines_of(bindparam("job_id"), level if has_level else None, since if has_since else None)
+    return _select_lines(wanted).order_by(_LOGS.c.id.desc()).limit(bindparam("limit", type_=Integer))
 
 
-def _of_states(statuses: Collection[JobStatus]) -> ColumnElement[bool]:
-    return _JOBS.c.status.in_(statuses) if statuses else true()
+def _line_of(row: AnyRow) -> LogLine:
+    _, timestamp, level, message = row
+    return LogLine(timestamp, LogLevel(level), message)
+
+
+@cache  # built once for each set of states that is asked for: that takes longer than the query
+def _in_line(statuses: frozenset[JobStatus]) -> Any:
+    of_states = _JOBS.c.status.in_(sorted(statuses)) if statuses else true()
+    return select_jobs().where(of_states).order_by(_JOBS.c.seq)
+
+
+def _failed_since() -> Any:
+    is_new = (_JOBS.c.status == JobStatus.FAILED) & (_JOBS.c.completed_at > bindparam("moment"))
+    return select(func.count()).where(is_new)
+
+
+def _history() -> Any:
+    of_job = tables.job_history.c
+    lines = select(of_job.from_status, of_job.to_status, of_job.at).where(of_job.job_id == bindparam("job_id"))
+    return lines.order_by(of_job.id)
+
+
+COUNTS = select(tables.job_sums.c.status, func.sum(tables.job_sums.c.jobs)).group_by(tables.job_sums.c.status)
+"""How many jobs of each state are in the list."""
+
+_FAILED_SINCE = _failed_since()
+_HISTORY = _history()

@@ -1,9 +1,10 @@
 """Finds lines in the log of a job: by level, by words, the newest of them."""
 
 from collections.abc import Collection
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Integer, bindparam, func, select
 
 from cs_archiver.db import tables
 from cs_archiver.db.database import Database
@@ -25,12 +26,27 @@ async def find_lines(
     database: Database, job_id: str, *, levels: Collection[LogLevel], words: str | None, limit: int
 ) -> FoundLines:
     """The lines of these levels that hold the words; None asks for every line."""
-    wanted = (_LOGS.c.job_id == job_id) & _LOGS.c.level.in_(levels)
+    newest, count = _queries(frozenset(levels)) if words is None else _queries_for(frozenset(levels), words)
+    async with database.read() as connection:
+        rows = (await connection.execute(newest, {"job_id": job_id, "limit": limit})).all()
+        total = len(rows)
+        if total == limit:
+            total = await connection.scalar(count, {"job_id": job_id}) or 0
+    lines = [LogLine(timestamp, LogLevel(level), message) for timestamp, level, message in reversed(rows)]
+    return FoundLines(lines, total)
+
+
+@cache  # built once for each choice of levels: that takes longer than the query
+def _queries(levels: frozenset[LogLevel]) -> tuple[Any, Any]:
+    return _queries_for(levels, None)
+
+
+def _queries_for(levels: frozenset[LogLevel], words: str | None) -> tuple[Any, Any]:
+    """For the newest lines, and for how many there are in all."""
+    wanted: ColumnElement[bool] = _LOGS.c.job_id == bindparam("job_id")
+    if levels != set(LogLevel):
+        wanted &= _LOGS.c.level.in_(sorted(levels))
     if words is not None:
         wanted &= holds(_LOGS.c.message, words)
-    newest = select(_LOGS.c.timestamp, _LOGS.c.level, _LOGS.c.message).where(wanted)
-    async with database.read() as connection:
-        rows = (await connection.execute(newest.order_by(_LOGS.c.id.desc()).limit(limit))).all()
-        total = await connection.scalar(select(func.count()).select_from(_LOGS).where(wanted))
-    lines = [LogLine(timestamp, LogLevel(level), message) for timestamp, level, message in reversed(rows)]
-    return FoundLines(lines, total or 0)
+    newest = select(_LOGS.c.timestamp, _LOGS.c.level, _LOGS.c.message).where(wanted).order_by(_LOGS.c.id.desc())
+    return newest.limit(bindparam("limit", type_=Integer)), select(func.count()).select_from(_LOGS).where(wanted)

@@ -1,8 +1,9 @@
 """The manifest of a job, a page at a time; of one that was cleared from the list, the one in the catalogue."""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select, true, union_all
+from sqlalchemy import Integer, bindparam, func, select, true, union_all
 
 from cs_archiver.db import tables
 from cs_archiver.db.database import Database
@@ -25,20 +26,29 @@ async def page_of_manifest(
     database: Database, job_id: str, *, words: str | None, limit: int, offset: int
 ) -> ManifestPage | None:
     """Entries whose path holds the words, or all. Empty before the manifest is sealed, None for an unknown job."""
+    page, count = _queries(words)
     async with database.read() as connection:
-        rows = (await connection.execute(manifest_of(job_id))).all()
+        rows = (await connection.execute(_MANIFEST_OF, {"job_id": job_id})).all()
         if not rows:
             return None
-        wanted = _ENTRIES.c.manifest_id == rows[0].manifest_id
-        wanted &= true() if words is None else holds(_ENTRIES.c.path, words)
-        columns = [_ENTRIES.c[name] for name in Entry._fields]
-        query = select(*columns).where(wanted).order_by(_ENTRIES.c.path).limit(limit).offset(offset)
-        entries = [_entry_of(*row) for row in await connection.execute(query)]
-        total = await connection.scalar(select(func.count()).select_from(_ENTRIES).where(wanted))
-    return ManifestPage(entries, total or 0)
+        sealed = {"manifest_id": rows[0].manifest_id}
+        found = (await connection.execute(page, {**sealed, "limit": limit, "offset": offset})).all()
+        is_last = len(found) < limit and (found or not offset)
+        total = offset + len(found) if is_last else await connection.scalar(count, sealed)
+    return ManifestPage([_entry_of(*row) for row in found], total or 0)
 
 
-def manifest_of(job_id: str) -> Any:
+@lru_cache(maxsize=16)  # to build them takes longer than to run them
+def _queries(words: str | None) -> tuple[Any, Any]:
+    """For the entries of the page, and for how many there are in all."""
+    wanted = _ENTRIES.c.manifest_id == bindparam("manifest_id")
+    wanted &= true() if words is None else holds(_ENTRIES.c.path, words)
+    page = select(*(_ENTRIES.c[name] for name in Entry._fields)).where(wanted).order_by(_ENTRIES.c.path)
+    page = page.limit(bindparam("limit", type_=Integer)).offset(bindparam("offset", type_=Integer))
+    return page, select(func.count()).select_from(_ENTRIES).where(wanted)
+
+
+def manifest_of(job_id: Any) -> Any:
     """The id of the manifest that counts, once or twice; each attempt to copy has sealed one of its own."""
     of_job = select(_JOBS.c.manifest_id).where(_JOBS.c.id == job_id)
     in_catalogue = select(_ARCHIVES.c.manifest_id).where(_ARCHIVES.c.job_id == job_id)
@@ -47,3 +57,6 @@ def manifest_of(job_id: str) -> Any:
 
 def _entry_of(path: bytes, kind: str, *rest: Any) -> Entry:
     return Entry(path, EntryKind(kind), *rest)
+
+
+_MANIFEST_OF = manifest_of(bindparam("job_id"))

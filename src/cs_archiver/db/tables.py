@@ -25,6 +25,7 @@ api_tokens = _table(
 )
 audit = _table("audit", text="at username action target detail address result request_id", integer="id")
 folders = _table("folders", text="path level1 level2 name modified_at left_out", integer="size_bytes file_count")
+folder_list = _table("folder_list", integer="version")
 scans = _table("scans", text="started_at finished_at", integer="id listed left_out")
 job_states = _table("job_states", text="status", integer="final")
 job_moves = _table("job_moves", text="from_status to_status")
@@ -36,6 +37,8 @@ jobs = _table(
     integer="seq progress_percent folder_size_bytes folder_file_count archive_size_bytes source_inode attempt "
     "manifest_id retry_count connection_retries disk_was_full",
 )
+job_sums = _table("job_sums", text="status created_by", integer="jobs folder_bytes archive_bytes")
+deletion_sums = _table("deletion_sums", integer="sources folder_bytes archive_bytes")
 job_history = _table("job_history", text="job_id from_status to_status at", integer="id")
 job_logs = _table("job_logs", text="job_id timestamp level message", integer="id")
 manifests = _table("manifests", text="job_id sealed_at", integer="id attempt files bytes")

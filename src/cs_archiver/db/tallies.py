@@ -8,6 +8,7 @@ from sqlalchemy import Select, bindparam, func, select
 from cs_archiver.db import tables
 from cs_archiver.db.connection import Connection
 from cs_archiver.db.database import Database
+from cs_archiver.db.jobs import COUNTS
 from cs_archiver.domain.job import HELD
 from cs_archiver.domain.states import ACTIVE, WAITING, JobStatus, WorkerName
 
@@ -119,7 +120,6 @@ def _moves() -> Select[Any]:
     )
 
 
-COUNTS = select(_JOBS.c.status, func.count()).group_by(_JOBS.c.status)
 _MOVES = _moves()
 _REFUSED = select(func.count(), func.max(_AUDIT.c.id)).where(
     _AUDIT.c.id > bindparam("last_id"), _AUDIT.c.action == "auth_login", _AUDIT.c.result != "ok"

@@ -29,6 +29,7 @@ from cs_archiver.services.folders import FolderService
 from cs_archiver.services.job_records import JobRecords
 from cs_archiver.services.job_waits import JobWaits
 from cs_archiver.services.jobs import JobService
+from cs_archiver.services.made_once import MadeOnce
 from cs_archiver.services.markers import Markers
 from cs_archiver.services.metrics import Metrics
 from cs_archiver.services.notify.notifications import Notifications
@@ -89,6 +90,7 @@ def build(
     app[keys.IS_GLOBUS_SANDBOX] = is_globus_sandbox
     app[keys.STATIC_FILES] = static_files(resource("web/static"))
     app[keys.FLASHES] = Flashes()
+    app[keys.FOLDER_LISTS] = MadeOnce(2)
     app.on_response_prepare.append(protect)
     templates = aiohttp_jinja2.setup(
         app,

@@ -65,16 +65,27 @@ def static_files(folder: Path) -> Tree:
     return Tree(files, hashlib.sha256(names.encode()).hexdigest()[:12])
 
 
+def sent_unless_known(request: web.Request, file: File, headers: Mapping[str, str]) -> web.Response:
+    """The file as it is, or 304 when the client shows its tag; nobody is told to keep it."""
+    response = web.Response(status=304) if _is_known(request, file.etag) else _whole(file, is_packed=False)
+    response.headers.update(headers)
+    response.etag = file.etag
+    return response
+
+
 def sent(request: web.Request, file: File, *, is_lasting: bool = False) -> web.Response:
     """The file, or 304 when the client has it; kept by browsers, but asked for each time unless `is_lasting`."""
     is_packed = "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower() and file.packed is not None
     etag = f"{file.etag}-gzip" if is_packed else file.etag
-    known = any(tag.value in {etag, "*"} for tag in request.if_none_match or ())
-    response = web.Response(status=304) if known else _whole(file, is_packed=is_packed)
+    response = web.Response(status=304) if _is_known(request, etag) else _whole(file, is_packed=is_packed)
     response.headers[hdrs.CACHE_CONTROL] = _FOR_EVER if is_lasting else "no-cache"
     response.headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
     response.etag = etag
     return response
+
+
+def _is_known(request: web.Request, etag: str) -> bool:
+    return any(tag.value in {etag, "*"} for tag in request.if_none_match or ())
 
 
 def _whole(file: File, *, is_packed: bool) -> web.Response:

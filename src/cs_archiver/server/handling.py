@@ -1,5 +1,6 @@
 """From a route to the function that answers it: admit, check, call, and render, in this order for every route."""
 
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -9,32 +10,50 @@ from pydantic import TypeAdapter
 from cs_archiver.server.auth import admit
 from cs_archiver.server.contract.base import Body
 from cs_archiver.server.contract.forms import Form
+from cs_archiver.server.negotiation import prefers_text
 from cs_archiver.server.parsing import body_of, form_of, query_of
 from cs_archiver.server.route import JSON, Call, Reply, Route
+from cs_archiver.server.shared import Shared
 
 
 def handler_of(route: Route) -> Handler:
     """There is no other way from a route to a handler, so none is without its gate."""
     adapter: TypeAdapter[Any] = TypeAdapter(route.answer)
+    shared: Shared[web.StreamResponse | Rendered] = Shared()
 
-    async def handle(request: web.Request) -> web.StreamResponse:
-        await admit(request, route)
+    async def called(request: web.Request) -> web.StreamResponse | Rendered:
         query = None if route.query is None else query_of(request, route.query)
         body = await _body_of(request, route)
         reply = await route.handler(Call(request, query, body))
-        return _rendered(reply, adapter, route.status) if isinstance(reply, Reply) else reply
+        return Rendered(reply, adapter) if isinstance(reply, Reply) else reply
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        await admit(request, route)
+        if route.is_for_all and not (len(route.media) > 1 and prefers_text(request)):
+            answer = await shared.answer(str(request.rel_url), partial(called, request))
+        else:
+            answer = await called(request)
+        return answer.response(route.status) if isinstance(answer, Rendered) else answer
 
     return handle
+
+
+class Rendered:
+    """A reply as JSON, for whoever asked for it; without content where there is none."""
+
+    def __init__(self, reply: Reply, adapter: TypeAdapter[Any]) -> None:
+        self._headers = reply.headers
+        self._content = None if reply.value is None else adapter.dump_json(reply.value)
+
+    def response(self, status: int) -> web.Response:
+        if self._content is None:
+            return web.Response(status=status, headers=self._headers)
+        return web.Response(
+            body=self._content, status=status, headers=self._headers, content_type=JSON, charset="utf-8"
+        )
 
 
 async def _body_of(request: web.Request, route: Route) -> Body | Form | None:
     if route.body is None:
         return None
     return await (form_of(request, route.body) if issubclass(route.body, Form) else body_of(request, route.body))
-
-
-def _rendered(reply: Reply, adapter: TypeAdapter[Any], status: int) -> web.Response:
-    if reply.value is None:
-        return web.Response(status=status, headers=reply.headers)
-    content = adapter.dump_json(reply.value)
-    return web.Response(body=content, status=status, headers=reply.headers, content_type=JSON, charset="utf-8")

@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 from aiohttp import web
 
 from cs_archiver.db.accounts import User
-from cs_archiver.server.files import LateFile, Tree
+from cs_archiver.server.files import File, LateFile, Tree
 from cs_archiver.server.live_hub import Live
 from cs_archiver.server.pages.flash import Flashes
 from cs_archiver.services.accounts import AccountService, Caller
@@ -15,6 +15,7 @@ from cs_archiver.services.folders import FolderService
 from cs_archiver.services.job_records import JobRecords
 from cs_archiver.services.job_waits import JobWaits
 from cs_archiver.services.jobs import JobService
+from cs_archiver.services.made_once import MadeOnce
 from cs_archiver.services.markers import Markers
 from cs_archiver.services.metrics import Metrics
 from cs_archiver.services.notify.notifications import Notifications
@@ -32,6 +33,7 @@ SECOND_FACTORS = web.AppKey("second_factors", SecondFactorService)
 TOKENS = web.AppKey("tokens", TokenService)
 AUDIT = web.AppKey("audit", AuditService)
 FOLDERS = web.AppKey("folders", FolderService)
+FOLDER_LISTS = web.AppKey("folder_lists", MadeOnce[tuple[File, int]])  # as JSON, and how many are in it
 JOBS = web.AppKey("jobs", JobService)
 JOB_RECORDS = web.AppKey("job_records", JobRecords)
 ENDED_JOBS = web.AppKey("ended_jobs", EndedJobs)

@@ -108,6 +108,7 @@ class Route:
     deed: how the audit trail calls it, where that is not its operation id: a page does what the API does.
     is_sensitive: whoever is signed in must have shown the password within the last minutes (services.accounts.RECENT).
     is_for_monitors: the addresses of [metrics] allowed_networks may call it without signing in.
+    is_for_all: whoever may call it gets the same, at the same address and as JSON: those who ask at once share it.
     """
 
     method: str
@@ -125,6 +126,7 @@ class Route:
     deed: str = ""
     is_sensitive: bool = False
     is_for_monitors: bool = False
+    is_for_all: bool = False
 
     @property
     def takes_form(self) -> bool:

@@ -15,12 +15,14 @@ from cs_archiver.db.folder_search import FolderSearch, FoundFolders
 from cs_archiver.db.folders import Folders, Scan
 from cs_archiver.domain.folders import SYMBOLIC_LINK, Folder, is_passed_over
 from cs_archiver.errors import ArchiverError, Conflict, InvalidRequest, NeedsOperator, NotFound, Temporary
+from cs_archiver.services.made_once import MadeOnce
 from cs_archiver.tools.crew import Crews
 from cs_archiver.tools.discovery import HAND_OVER_SECONDS, Discovery, Found
 from cs_archiver.tools.known_folders import OLDEST_SECONDS
 
 logger = logging.getLogger(__name__)
 
+_PAGES_KEPT = 20
 _REFRESH = "scan again with GET /api/folders?refresh=true"
 
 
@@ -30,6 +32,16 @@ class RunningScan:
 
     started_at: str
     looked_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPage:
+    """Some folders, every level 1 with each level 2 in it, how many are left out, and the scan that found them."""
+
+    found: FoundFolders
+    levels: list[tuple[str, str]]
+    left_out: int
+    last: Scan | None
 
 
 class FolderService:
@@ -47,29 +59,36 @@ class FolderService:
         self._started_at: str | None = None
         self._measured_since: str | None = None
         self._looked_at = 0
+        self._has_scanned = False
+        self._pages: MadeOnce[FolderPage] = MadeOnce(_PAGES_KEPT)
 
-    async def listed(self, *, refresh: bool, in_full: bool = False) -> list[Folder]:
-        """The folders that can be archived; the first call ever scans, as does `refresh`.
+    async def listed(self, *, refresh: bool = False, in_full: bool = False) -> list[Folder]:
+        """The folders that can be archived, scanned as `scan` does."""
+        await self.scan(refresh=refresh, in_full=in_full)
+        return await self._folders.listed()
+
+    async def scan(self, *, refresh: bool, in_full: bool = False) -> None:
+        """Scan if nobody ever did, or if `refresh`.
 
         Folders that are unchanged are walked again only if `in_full`. Whoever asks for a scan while one is running
         waits for that one, or for the next if it is not in full as wished. Raises what Discovery.run raises; the
         result of the last scan then stays, but for what was found before.
         """
-        if refresh or await self._folders.last_scan() is None:
+        if refresh or not await self._was_scanned():
             await asyncio.shield(self._begun_scan(in_full=in_full))  # others may be waiting for it too
-        return await self._folders.listed()
+
+    async def version(self) -> int:
+        """Rises as soon as anything of the lists, or the last scan, is another."""
+        return await self._folders.version()
 
     async def left_out(self) -> list[Folder]:
         """What the last scan could not list, each with the reason."""
         return await self._folders.left_out()
 
-    async def search(self, search: FolderSearch, *, limit: int, offset: int) -> FoundFolders:
+    async def page(self, search: FolderSearch, *, limit: int, offset: int) -> "FolderPage":
         """Those of the last scan that are wanted, from `offset` on."""
-        return await self._folders.search(search, limit=limit, offset=offset)
-
-    async def levels(self, *, is_left_out: bool = False) -> list[tuple[str, str]]:
-        """Every level 1 with each level 2 in it, of the folders that are listed, or of those that are left out."""
-        return await self._folders.levels(is_left_out=is_left_out)
+        make = partial(self._page, search, limit, offset)
+        return await self._pages.of(await self.version(), (search, limit, offset), make)
 
     async def known(self, paths: Sequence[str]) -> list[Folder]:
         """Those of these paths that the last scan found, as it found them."""
@@ -79,11 +98,8 @@ class FolderService:
         """The newest one that went through."""
         return await self._folders.last_scan()
 
-    async def measured_since(self) -> str | None:
-        """No size on the list is from before this moment; None before the first scan."""
-        last = await self._folders.last_scan()
-        if last is None:
-            return None
+    def measured_since(self, last: Scan) -> str:
+        """No size on the list is from before this moment."""
         return self._measured_since or to_text(from_text(last.started_at) - timedelta(seconds=OLDEST_SECONDS))
 
     def begin_scan(self, *, in_full: bool = False) -> None:
@@ -145,6 +161,17 @@ class FolderService:
         if self._scan is not None:
             await asyncio.wait([self._scan])
         self._executor.shutdown(wait=False)
+
+    async def _was_scanned(self) -> bool:
+        self._has_scanned = self._has_scanned or await self._folders.last_scan() is not None
+        return self._has_scanned
+
+    async def _page(self, search: FolderSearch, limit: int, offset: int) -> "FolderPage":
+        folders = self._folders
+        found = await folders.search(search, limit=limit, offset=offset)
+        left_out = await folders.search(FolderSearch(is_left_out=True), limit=1, offset=0)
+        levels = await folders.levels(is_left_out=search.is_left_out)
+        return FolderPage(found, levels, left_out.total, await folders.last_scan())
 
     def _begun_scan(self, *, in_full: bool = False) -> asyncio.Task[None]:
         before = None if self._scan is None or self._scan.done() else self._scan

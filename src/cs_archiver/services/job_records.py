@@ -8,6 +8,7 @@ from cs_archiver.db.jobs import Jobs, LogLine
 from cs_archiver.db.log_search import FoundLines, find_lines
 from cs_archiver.db.manifests import ManifestPage, page_of_manifest
 from cs_archiver.domain.events import LogLevel
+from cs_archiver.domain.job import Job
 from cs_archiver.services.job_ids import canonical, no_such_job
 
 
@@ -20,13 +21,14 @@ class JobRecords:
 
     async def log(self, job_id: str, *, level: LogLevel | None, since: str | None, limit: int) -> list[LogLine]:
         """The newest `limit` lines of this level, from the moment `since` on, in the order of writing."""
-        return await self._jobs.logs(await self._known(job_id), level=level, since=since, limit=limit)
+        lines = await self._jobs.logs(canonical(job_id), level=level, since=since, limit=limit)
+        if not lines:
+            await self._known(job_id)
+        return lines
 
-    async def search_log(
-        self, job_id: str, *, levels: Collection[LogLevel], words: str | None, limit: int
-    ) -> FoundLines:
+    async def search_log(self, job: Job, *, levels: Collection[LogLevel], words: str | None, limit: int) -> FoundLines:
         """The newest `limit` lines of these levels that hold the words."""
-        return await find_lines(self._database, await self._known(job_id), levels=levels, words=words, limit=limit)
+        return await find_lines(self._database, job.id, levels=levels, words=words, limit=limit)
 
     async def evidence(self, job_id: str) -> Evidence:
         """Transfers, checks, and what the catalogue has of it; also of a job that was cleared from the list."""

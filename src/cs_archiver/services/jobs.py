@@ -231,8 +231,14 @@ class JobService:
 
     async def history(self, job_id: str) -> list[HistoryLine]:
         """Every state the job was in, in order. Raises NotFound as `on_record` does."""
-        view = await self.on_record(job_id)
-        return await self._jobs.history(view.job.id)
+        lines = await self._jobs.history(canonical(job_id))
+        if not lines:  # each job has one, from its first state on
+            await self.on_record(job_id)
+        return lines
+
+    async def active(self) -> list[JobView]:
+        """Those that have not ended, in the order in which they are served."""
+        return [self._view(job) for job in await self._jobs.in_line(ACTIVE)]
 
     async def failed_since(self, moment: str) -> int:
         """How many of the jobs in the list failed after this moment."""

@@ -1,20 +1,32 @@
 """The folders that can be archived, and those that cannot."""
 
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+from pydantic import TypeAdapter
+
+from cs_archiver.domain import folders
 from cs_archiver.server.contract.folders import Folder, FoldersQuery, LeftOutFolder, Scan
-from cs_archiver.server.keys import FOLDERS
-from cs_archiver.server.paging import whole
-from cs_archiver.server.route import Bare, Call, Reply
+from cs_archiver.server.files import File, file_of, sent_unless_known
+from cs_archiver.server.keys import FOLDER_LISTS, FOLDERS
+from cs_archiver.server.paging import TOTAL_COUNT
+from cs_archiver.server.route import JSON, Bare, Call, Reply
+from cs_archiver.server.turns import made_of
+
+_Read = Callable[[], Awaitable[Sequence[folders.Folder]]]
 
 
-async def listed(call: Call[FoldersQuery, None]) -> Reply:
-    refresh = call.query.refresh
-    listed = await call.service(FOLDERS).listed(refresh=bool(refresh), in_full=refresh == "full")
-    return whole([Folder.of(found) for found in listed])
+async def listed(call: Call[FoldersQuery, None]) -> web.Response:
+    service, refresh = call.service(FOLDERS), call.query.refresh
+    await service.scan(refresh=bool(refresh), in_full=refresh == "full")
+    return await _list(call, service.listed, Folder)
 
 
 async def scan(call: Bare) -> Reply:
     service = call.service(FOLDERS)
-    return Reply(Scan.of(service, await service.last_scan(), await service.measured_since()))
+    return Reply(Scan.of(service, await service.last_scan()))
 
 
 async def stop_scan(call: Bare) -> Reply:
@@ -22,5 +34,17 @@ async def stop_scan(call: Bare) -> Reply:
     return Reply()
 
 
-async def left_out(call: Bare) -> Reply:
-    return whole([LeftOutFolder.of(found) for found in await call.service(FOLDERS).left_out()])
+async def left_out(call: Bare) -> web.Response:
+    return await _list(call, call.service(FOLDERS).left_out, LeftOutFolder)
+
+
+async def _list(call: Call[Any, None], read: _Read, line: type[Folder | LeftOutFolder]) -> web.Response:
+    """The list as it stands, which is put into JSON once for each version of it."""
+    version = await call.service(FOLDERS).version()
+    file, total = await call.service(FOLDER_LISTS).of(version, line, partial(_file_of, read, line))
+    return sent_unless_known(call.request, file, {TOTAL_COUNT: str(total)})
+
+
+async def _file_of(read: _Read, line: type[Folder | LeftOutFolder]) -> tuple[File, int]:
+    lines: list[Any] = await made_of(await read(), line.of)
+    return file_of(TypeAdapter(list[line]).dump_json(lines), JSON), len(lines)  # type: ignore[valid-type]

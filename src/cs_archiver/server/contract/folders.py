@@ -63,14 +63,14 @@ class Scan(Answer):
     last: Annotated["LastScan | None", Field(description="Null before the first.")]
 
     @classmethod
-    def of(cls, service: FolderService, last: db.Scan | None, measured_since: str | None) -> Self:
+    def of(cls, service: FolderService, last: db.Scan | None) -> Self:
         running, failure = service.running_scan, service.scan_failure
         return cls(
             running=running is not None,
             started_at=None if running is None else running.started_at,
             looked_at=None if running is None else running.looked_at,
             failure=None if failure is None else str(failure),
-            last=None if last is None or measured_since is None else LastScan.of(last, measured_since),
+            last=None if last is None else LastScan.of(last, service.measured_since(last)),
         )
 
 

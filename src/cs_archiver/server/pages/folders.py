@@ -5,8 +5,6 @@ from typing import Literal
 from aiohttp import web
 
 from cs_archiver.db.folder_search import FolderSearch, SortBy
-from cs_archiver.db.job_search import JobSearch
-from cs_archiver.domain.states import ACTIVE
 from cs_archiver.server.contract.forms import Form, PageQuery
 from cs_archiver.server.contract.text import OptionalWords
 from cs_archiver.server.keys import FOLDERS, JOBS
@@ -15,8 +13,6 @@ from cs_archiver.server.pages.frame import redirect, render
 from cs_archiver.server.pages.listing import Listing, PageNumber, PerPage
 from cs_archiver.server.route import Call
 from cs_archiver.services.jobs import JobView
-
-_MOST_ACTIVE = 10_000
 
 Sort = Literal[
     "level1", "-level1", "level2", "-level2", "name", "-name", "size", "-size", "files", "-files",
@@ -62,19 +58,19 @@ async def listed(call: Call[FolderPageQuery, None]) -> web.Response:
     if last is None and not service.is_stopped:
         service.begin_scan()
     running, failure, jobs = service.running_scan, service.scan_failure, await _active_jobs(call)
-    found = await service.search(search, limit=query.per, offset=(query.page - 1) * query.per)
+    page = await service.page(search, limit=query.per, offset=(query.page - 1) * query.per)
     context = {
         "query": query,
-        "found": found,
-        "listing": Listing(call.request, found.total, query.page, query.per, query.sort),
-        "levels": await service.levels(),
-        "left_out": (await service.search(FolderSearch(is_left_out=True), limit=1, offset=0)).total,
+        "found": page.found,
+        "listing": Listing(call.request, page.found.total, query.page, query.per, query.sort),
+        "levels": page.levels,
+        "left_out": page.left_out,
         "jobs": jobs,
         "running": running,
         "failure": failure,
         "stopped": service.is_stopped,
         "last": last,
-        "measured_since": await service.measured_since(),
+        "measured_since": None if last is None else service.measured_since(last),
     }
     return await render(call.request, "folders.html", context)
 
@@ -82,12 +78,12 @@ async def listed(call: Call[FolderPageQuery, None]) -> web.Response:
 async def left_out(call: Call[LeftOutPageQuery, None]) -> web.Response:
     service, query = call.service(FOLDERS), call.query
     search = FolderSearch(True, query.q, sort_by=_key(query.sort), descending=_is_down(query.sort))
-    found = await service.search(search, limit=query.per, offset=(query.page - 1) * query.per)
+    page = await service.page(search, limit=query.per, offset=(query.page - 1) * query.per)
     context = {
         "query": query,
-        "found": found,
-        "listing": Listing(call.request, found.total, query.page, query.per, query.sort),
-        "last": await service.last_scan(),
+        "found": page.found,
+        "listing": Listing(call.request, page.found.total, query.page, query.per, query.sort),
+        "last": page.last,
     }
     return await render(call.request, "left_out.html", context)
 
@@ -109,8 +105,7 @@ def _back(call: Call[None, RefreshForm]) -> web.Response:
 
 async def _active_jobs(call: Call[FolderPageQuery, None]) -> dict[str, JobView]:
     """The jobs that have not ended, by the folder they archive."""
-    page = await call.service(JOBS).page(JobSearch(tuple(ACTIVE)), limit=_MOST_ACTIVE, offset=0)
-    return {view.job.source_path: view for view in page.jobs}
+    return {view.job.source_path: view for view in await call.service(JOBS).active()}
 
 
 def _key(sort: str) -> SortBy:

@@ -14,6 +14,7 @@ from cs_archiver.server.pages.listing import PageNumber, PerPage
 
 NEWEST_FIRST = "-completed_at"
 
+_ENDED = tuple(sorted(FINAL))
 _FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(9998, 12, 31)  # others cannot all be told in UTC
 
 Day = Annotated[Annotated[date, Field(ge=_FIRST_DAY, le=_LAST_DAY)] | None, NoneIfEmpty]
@@ -52,7 +53,7 @@ class HistoryQuery(PageQuery):
 
     def search(self, zone: tzinfo) -> JobSearch:
         return JobSearch(
-            statuses=sorted(FINAL) if self.status is None else [JobStatus(self.status)],
+            statuses=_ENDED if self.status is None else (JobStatus(self.status),),
             created_by=self.by,
             words=self.q,
             ended_from=None if self.since is None else start_of(self.since, zone),

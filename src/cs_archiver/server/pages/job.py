@@ -114,7 +114,7 @@ async def _context(call: Call[Any, Any], query: JobPageQuery) -> dict[str, Any]:
     head = await _head(call, view)
     log = None  # it is cleared with the job
     if not view.is_cleared:
-        log = await records.search_log(job_id, levels=query.level.levels, words=query.words, limit=LINES_SHOWN)
+        log = await records.search_log(view.job, levels=query.level.levels, words=query.words, limit=LINES_SHOWN)
     marker = await call.service(MARKERS).of(view.job) if head["deletion_begun"] else None
     return {
         **head,

@@ -1,7 +1,7 @@
 """What every template can use: filters in the reader's units and time zone, addresses, and facts of the service."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import jinja2
 from aiohttp import web
@@ -14,7 +14,9 @@ from cs_archiver.domain.states import step_name
 from cs_archiver.domain.switches import PAUSED
 from cs_archiver.server.keys import IS_GLOBUS_SANDBOX, STATIC_FILES
 from cs_archiver.server.links import link
-from cs_archiver.server.pages import words
+from cs_archiver.server.pages import pieces, words
+
+_ROWS_REMEMBERED = 1000
 
 
 def install(app: web.Application, templates: jinja2.Environment) -> None:
@@ -32,9 +34,21 @@ def install(app: web.Application, templates: jinja2.Environment) -> None:
         step=step_name,
         paused=PAUSED.__getitem__,
     )
+    asset = _asset(app)
+    icon = pieces.icon_of(asset("icons.svg"))
     templates.globals.update(
+        icon=icon,
+        state=pieces.state_of(icon),
+        states=pieces.STATES,
+        ago=pieces.ago,
+        time=pieces.time,
+        size=pieces.size,
+        duration=pieces.duration,
+        percent=pieces.percent,
+        log_line=pieces.log_line,
+        remembered=pieces.Remembered(_ROWS_REMEMBERED),
         link=partial(link, app),
-        asset=_asset(app),
+        asset=asset,
         version=cs_archiver.__version__,
         build=f"{cs_archiver.__version__}-{app[STATIC_FILES].version}",
         is_globus_sandbox=app[IS_GLOBUS_SANDBOX],
@@ -49,6 +63,7 @@ def _elapsed(start: str, end: str) -> float:
 def _asset(app: web.Application) -> Callable[[str], str]:
     tree = app[STATIC_FILES]
 
+    @cache
     def asset(name: str) -> str:
         """The address of a file under web/static. Raises KeyError for one that is not there."""
         if name not in tree.files:

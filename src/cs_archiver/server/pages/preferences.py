@@ -54,7 +54,7 @@ class Preferences:
 
     @property
     def time_zone(self) -> tzinfo:
-        found = None if self.zone is Zone.UTC else _zone_of(self.browser_zone)
+        found = None if self.zone is Zone.UTC else zone_of(self.browser_zone)
         return found or UTC
 
     @property
@@ -72,7 +72,7 @@ def preferences_of(request: web.Request) -> Preferences:
         theme=Theme(theme) if theme in set(Theme) else Theme.SYSTEM,
         units=Units(units) if units in set(Units) else Units.BINARY,
         zone=Zone(zone) if zone in set(Zone) else Zone.BROWSER,
-        browser_zone=given if _zone_of(given) else "",
+        browser_zone=given if zone_of(given) else "",
         keys=Keys(keys) if keys in set(Keys) else Keys.ON,
     )
 
@@ -85,7 +85,8 @@ def keep(response: web.StreamResponse, request: web.Request, name: str, value: s
     response.headers.add(hdrs.SET_COOKIE, cookie[name].OutputString())
 
 
-def _zone_of(name: str) -> tzinfo | None:
+def zone_of(name: str) -> tzinfo | None:
+    """None for an empty name, and for one that this machine knows nothing of."""
     try:
         return ZoneInfo(name) if name else None
     except (ValueError, OSError):  # a name that cannot be one; a zone this machine knows nothing of

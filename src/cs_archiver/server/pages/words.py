@@ -1,9 +1,11 @@
 """Spans of time and moments as people read them; static/format.js writes the same words."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
 
 from cs_archiver.clock import from_text
-from cs_archiver.server.pages.preferences import Preferences
+from cs_archiver.server.pages.preferences import Preferences, zone_of
 
 
 def duration_text(seconds: float) -> str:
@@ -23,17 +25,17 @@ def duration_text(seconds: float) -> str:
 
 def moment_text(moment: str, preferences: Preferences) -> str:
     """The moment to the minute, in the time zone of the reader: `2026-11-22 14:03`."""
-    return f"{_local(moment, preferences):%Y-%m-%d %H:%M}"
+    return _shown(moment, preferences.zone_name).moment
 
 
 def exact_text(moment: str, preferences: Preferences) -> str:
     """The moment to the second, with its zone."""
-    return f"{_local(moment, preferences):%Y-%m-%d %H:%M:%S %Z}"
+    return _shown(moment, preferences.zone_name).exact
 
 
 def clock_text(moment: str, preferences: Preferences) -> str:
     """The time of day to the second: `14:03:22`."""
-    return f"{_local(moment, preferences):%H:%M:%S}"
+    return _shown(moment, preferences.zone_name).clock
 
 
 def ago_text(moment: str, now: datetime | None = None) -> str:
@@ -55,5 +57,13 @@ def count_text(number: int) -> str:
     return f"{number:,}".replace(",", "\u202f")
 
 
-def _local(moment: str, preferences: Preferences) -> datetime:
-    return from_text(moment).astimezone(preferences.time_zone)
+class _Shown(NamedTuple):
+    moment: str
+    exact: str
+    clock: str
+
+
+@lru_cache(maxsize=4096)  # pages show the same moments again and again
+def _shown(moment: str, zone_name: str) -> _Shown:
+    local = from_text(moment).astimezone(zone_of(zone_name) or UTC)
+    return _Shown(f"{local:%Y-%m-%d %H:%M}", f"{local:%Y-%m-%d %H:%M:%S %Z}", f"{local:%H:%M:%S}")
