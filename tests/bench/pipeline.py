@@ -252,7 +252,7 @@ def _claims(lines: list[Line]) -> list[Claim]:
         ),
         Claim(
             f"what a job costs by itself: {one.case.name}, `fast`",
-            "(none set)",
+            "",
             f"{one.seconds('fast') * 1000:.0f} ms against {one.seconds('script') * 1000:.0f} ms",
             str(one.ratio("fast")),
             None,

@@ -226,7 +226,7 @@ async def _measure(order: Order) -> Findings:
     wall = [[one.wall for one in moves[side]] for side in ("product", "plain")]
     claim = Claim(
         f"queue: moves of a job a second, {scale.jobs:,} jobs",
-        "(none set)",
+        "",
         f"{scale.times / median(wall[0]):,.0f} against {scale.times / median(wall[1]):,.0f}",
         f"{ratio(*wall)} of the time",
         None,

@@ -59,6 +59,14 @@ def test_claims_of_other_benchmarks_stay_and_all_stand_in_order() -> None:
     ]
 
 
+def test_what_nobody_set_a_limit_for_is_not_called_met() -> None:
+    told = Claim("one", "", "0.5", "", None)
+
+    document = with_claims(_EMPTY, _benchmark("first"), [told], full=False, order=_ORDER)
+
+    assert "| one |  | 0.5 |  | `make bench ONLY=first WRITE=1` |  |" in document
+
+
 def test_claims_of_a_benchmark_that_is_gone_go() -> None:
     document = with_claims(_EMPTY, _benchmark("second"), [_claim("two")], full=True, order=_ORDER)
 

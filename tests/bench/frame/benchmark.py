@@ -26,8 +26,8 @@ class Order:
 class Claim(NamedTuple):
     """One line of the table of claims.
 
-    `ratio` is against the baseline of the same run, with its spread; empty where none fits. `bound` says what bounds it
-    where it is not met; None where it is.
+    `wanted` is empty where nobody set a limit. `ratio` is against the baseline of the same run, with its spread; empty
+    where none fits. `bound` says what bounds it where it is not met; None where it is.
     """
 
     what: str

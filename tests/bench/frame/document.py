@@ -51,7 +51,7 @@ def claims_table(claims: Sequence[Claim], command: str) -> str:
 
 
 def _cells(claim: Claim, command: str) -> list[str]:
-    outcome = "met" if claim.bound is None else f"**not met**: {claim.bound}"
+    outcome = f"**not met**: {claim.bound}" if claim.bound is not None else "met" if claim.wanted else ""
     return [claim.what, claim.wanted, claim.measured, claim.ratio, f"`{command}`", outcome]
 
 
