@@ -8,8 +8,7 @@ from typing import NamedTuple
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from cs_archiver.db.troubles import advice_on
-from cs_archiver.errors import NeedsOperator
+from cs_archiver.db.troubles import DatabaseUnusable, advice_on
 from cs_archiver.resources import resource
 
 _ROWS_LOOKED_AT = 400  # of each index: more would hold up those who write
@@ -30,10 +29,6 @@ def _shipped() -> list[Migration]:
 MIGRATIONS = _shipped()
 VERSION = MIGRATIONS[-1].version
 """Of the schema that this program works with; a test holds schema.sql against it."""
-
-
-class DatabaseUnusable(NeedsOperator):
-    """The file is damaged, or was written by a newer version; nothing was changed in it."""
 
 
 async def prepare(writer: AsyncEngine) -> int:
