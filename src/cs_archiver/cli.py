@@ -52,8 +52,8 @@ def run() -> None:
     try:
         main()
     except SystemExit as end:
+        logging.shutdown()  # ends the threads that write the log
         if threading.active_count() > 1:  # daemons too: the threads of an executor are joined whatever they are
-            logging.shutdown()
             sys.stdout.flush()
             os._exit(int(end.code or 0))
         raise
