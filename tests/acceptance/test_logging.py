@@ -131,3 +131,6 @@ async def test_a_log_that_hangs_stops_neither_the_service_nor_its_end(tmp_path: 
             assert await process.wait() == 0
     finally:
         os.close(reader)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
