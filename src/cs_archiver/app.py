@@ -6,8 +6,8 @@ import getpass
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 
 from aiohttp import web
@@ -23,6 +23,7 @@ from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
 from cs_archiver.db.second_factors import SecondFactors
+from cs_archiver.db.soundness import Soundness
 from cs_archiver.db.switches import Switches
 from cs_archiver.db.users import Users
 from cs_archiver.domain.checks import Checked
@@ -63,8 +64,10 @@ _GC_THRESHOLDS = (5_000, 10, 1_000)
 _log = logging.getLogger(__name__)
 
 
-async def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
+async def serve(settings: Settings, *, on_ready: Callable[[str], None], soundness: Soundness | None = None) -> None:
     """Run the service until SIGTERM or SIGINT. `on_ready` hears the address once requests are answered.
+
+    `soundness`: a look at the database that was begun already, as for `Database.open`.
 
     Raises NeedsOperator when it cannot start, and whatever ended a worker, after an orderly clean-up.
     """
@@ -74,7 +77,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
         loop.add_signal_handler(number, stop.set)
     systemd = Systemd(os.environ)
     loop.add_signal_handler(signal.SIGHUP, partial(_reopen_logs, systemd))
-    async with AsyncExitStack() as last, running(settings, systemd) as (address, workers):
+    async with AsyncExitStack() as last, running(settings, systemd, soundness) as (address, workers):
         on_ready(address)
         systemd.ready()
         alive = asyncio.create_task(systemd.stay_alive(lambda: stop.is_set() or not workers.done()), name="watchdog")
@@ -94,14 +97,18 @@ def _reopen_logs(systemd: Systemd) -> None:
 
 
 @asynccontextmanager
-async def running(settings: Settings, systemd: Systemd | None = None) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
+async def running(
+    settings: Settings, systemd: Systemd | None = None, soundness: Soundness | None = None
+) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
     """The whole service: its address, and the task of both workers, which ends only when one of them fails."""
     async with AsyncExitStack() as stack:
+        if soundness is not None:
+            stack.push_async_callback(soundness.close)
         storage = settings.storage
         locks = _locked(settings, stack)
         for folder in (storage.temp_dir, storage.archives_dir, storage.failed_dir):
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        database = await _open_database(settings)
+        database = await _open_database(settings, soundness)
         stack.push_async_callback(database.close)
         polite = settings.politeness
         processes = Processes(
@@ -118,9 +125,7 @@ async def running(settings: Settings, systemd: Systemd | None = None) -> AsyncIt
         address = await _serve_http(parts, stack, notices=[notice] if notice else [])
         await database.require_sound()  # no worker begins before
         stack.push_async_callback(requeue_before_the_end, Queue(database), Jobs(database))
-        gc.collect()
-        gc.set_threshold(*_GC_THRESHOLDS)
-        gc.freeze()  # what lives as long as the process need not be looked at by every collection
+        stack.enter_context(_rare_collections())
         workers = asyncio.create_task(_run(parts), name="workers")
         stack.push_async_callback(_cancelled, workers)
         parts.pulse.follow(workers)
@@ -128,6 +133,20 @@ async def running(settings: Settings, systemd: Systemd | None = None) -> AsyncIt
             status = asyncio.create_task(systemd.show(partial(_in_words, Jobs(database))), name="status for systemd")
             stack.push_async_callback(_cancelled, status)
         yield address, workers
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """What is there now lives as long as the service, and need not be looked at by every collection until then."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.set_threshold(*_GC_THRESHOLDS)
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
 
 
 def _locked(settings: Settings, stack: AsyncExitStack) -> tuple[int, ...]:
@@ -139,14 +158,15 @@ def _locked(settings: Settings, stack: AsyncExitStack) -> tuple[int, ...]:
     return storage_lock.descriptor, database_lock.descriptor
 
 
-async def _open_database(settings: Settings) -> Database:
+async def _open_database(settings: Settings, soundness: Soundness | None) -> Database:
     """Only under its lock. A restore that was interrupted is finished first."""
     path = settings.database.path
     if restore.is_pending(path):
         kept = await in_thread(lambda _work: restore.finish(path))
         _log.warning("the restore of the database is finished; the one before it is kept as %s", kept)
     backups = Backups(path, settings.backup.folder)
-    return await Database.open(path, read_connections=settings.database.pool_size, backups=backups)
+    connections = settings.database.pool_size
+    return await Database.open(path, read_connections=connections, backups=backups, soundness=soundness)
 
 
 async def _run(parts: Parts) -> None:

@@ -1,14 +1,17 @@
 """The program as an administrator starts and stops it: exit codes, one clear line, clean ends."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from cs_archiver import cli
 from cs_archiver.sandbox import Sandbox
 from tests.support.service import NOWHERE, Place, environment, free_port, sandbox_settings
 
@@ -144,3 +147,26 @@ async def test_the_service_starts_while_globus_is_away(place: Place) -> None:
     service = Started(environment(place, url), "serve")
     assert "is ready" in service.line
     assert service.stop(signal.SIGTERM)[0] == 0
+
+
+def test_every_command_is_there_and_imports_what_it_needs() -> None:
+    listed = re.findall(r"^  ([a-z-]+)  ", run("--help", env={}).stdout.partition("Commands:")[2], re.MULTILINE)
+    assert set(listed) == set(cli._COMMANDS) - {"notify-child"}
+    for name in cli._COMMANDS:
+        command = cli.main.get_command(click.Context(cli.main), name)
+        assert command is not None
+        assert command.name == name
+    assert run("nothing-like-it", env={}).returncode == 2
+
+
+def test_what_needs_no_service_imports_none() -> None:
+    """A service takes a second of a processor to import, which nobody should wait for who asks for the version."""
+    said = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "cs_archiver", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in said.stderr.splitlines()}
+    assert "cs_archiver.cli" in imported
+    assert not {"aiohttp", "sqlalchemy", "globus_sdk", "pydantic"} & imported

@@ -1,6 +1,7 @@
 """While a real job runs, the event loop is never held up: people see the dashboard move and can stop a job."""
 
 import asyncio
+import gc
 import os
 import time
 from pathlib import Path
@@ -44,3 +45,13 @@ async def test_the_watch_sees_a_blocked_loop() -> None:
             pass
         await asyncio.sleep(0)
     assert watch.longest[0][0] >= LONGEST_SECONDS
+
+
+async def test_a_service_that_ended_leaves_the_collector_as_it_was(tmp_path: Path) -> None:
+    """Or a process in which many run, as this one, would keep all of them."""
+    before = gc.get_threshold()
+    gc.unfreeze()
+    async with running_service(tmp_path):
+        assert gc.get_freeze_count() > 0
+        assert gc.get_threshold() != before
+    assert (gc.get_freeze_count(), gc.get_threshold()) == (0, before)

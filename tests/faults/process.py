@@ -21,6 +21,7 @@ from typing import Any
 import aiohttp
 
 from cs_archiver import cli
+from cs_archiver.commands import serve as _loaded  # noqa: F401  before the forks, or each would import it
 from tests.faults.kill_points import CALLS, Watch
 from tests.support.service import PASSWORD
 

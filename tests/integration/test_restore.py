@@ -14,7 +14,7 @@ from cs_archiver.db import schema
 from cs_archiver.db.copies import CopyFailed, Unsuitable, inspect
 from cs_archiver.db.database import Database
 from cs_archiver.db.restore import restore
-from cs_archiver.db.schema import DatabaseUnusable
+from cs_archiver.db.troubles import DatabaseUnusable
 from cs_archiver.db.upgrade import UpgradeFailed, upgrade_copy
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.tools.threads import Work

@@ -14,7 +14,8 @@ from cs_archiver.db.backups import Backups, Kind
 from cs_archiver.db.copies import CopyFailed, inspect
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
-from cs_archiver.db.schema import DatabaseUnusable, Migration
+from cs_archiver.db.schema import Migration
+from cs_archiver.db.troubles import DatabaseUnusable
 from cs_archiver.db.upgrade import UpgradeFailed, upgrade
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.resources import resource

@@ -19,10 +19,11 @@ def of_version_1(path: Path) -> Path:
     return path
 
 
-def of_today(path: Path) -> None:
+def of_today(path: Path) -> Path:
     """As a service leaves it that was started once and asked for nothing."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(resource("schema.sql").read_text("utf-8"))
+    return path
 
 
 def layout_of(path: Path) -> set[tuple[str, ...]]:

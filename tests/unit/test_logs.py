@@ -16,9 +16,10 @@ import pytest
 
 from cs_archiver.errors import ConfigError
 from cs_archiver.logs import configure, reopen
+from cs_archiver.logs.behind import Behind
 from cs_archiver.logs.context import about, from_here
 from cs_archiver.sections.operation import Log
-from tests.support.root_logger import root_logger_as_before
+from tests.support.root_logger import root_logger_as_before, until_written
 
 DAY_SECONDS = 86400
 
@@ -38,24 +39,36 @@ def record(message: str, created: float, **more: object) -> logging.LogRecord:
     return logging.makeLogRecord({"msg": message, "created": created, "levelno": 20, "levelname": "INFO"} | more)
 
 
+def text_of(file: Path) -> str:
+    """All that was logged into it until now."""
+    until_written()
+    return file.read_text(encoding="utf-8")
+
+
+def errors_of(capsys: pytest.CaptureFixture[str]) -> str:
+    until_written()
+    return capsys.readouterr().err
+
+
 def old_files(file: Path) -> list[str]:
+    until_written()
     return sorted(path.name for path in file.parent.iterdir() if path != file)
 
 
 def test_an_event_is_one_line_with_time_level_and_source(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     configure(Log(file=str(file)))
     logging.getLogger("cs_archiver.workers").info("claimed job %s", "Grüße 日本")
-    line = file.read_text(encoding="utf-8")
+    line = text_of(file)
     assert re.fullmatch(
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO cs_archiver\.workers claimed job Grüße 日本\n", line
     )
-    assert capsys.readouterr().err == line
+    assert errors_of(capsys) == line
 
 
 def test_times_are_utc_with_milliseconds(file: Path) -> None:
     configure(Log(file=str(file)))
     logging.getLogger().handle(record("x", 1767323045.6781, name="cs_archiver"))
-    assert file.read_text() == "2026-01-02T03:04:05.678Z INFO cs_archiver x\n"
+    assert text_of(file) == "2026-01-02T03:04:05.678Z INFO cs_archiver x\n"
 
 
 @pytest.mark.parametrize(
@@ -72,8 +85,8 @@ def test_times_are_utc_with_milliseconds(file: Path) -> None:
 def test_whatever_a_name_holds_an_event_stays_one_line(name: str, shown: str, file: Path) -> None:
     configure(Log(file=str(file)))
     logging.getLogger("cs_archiver").warning("copied %s", name)
-    assert file.read_bytes().endswith(f" WARNING cs_archiver copied {shown}\n".encode())
-    assert len(file.read_text(encoding="utf-8").splitlines()) == 1
+    assert text_of(file).endswith(f" WARNING cs_archiver copied {shown}\n")
+    assert len(text_of(file).splitlines()) == 1
 
 
 def test_a_traceback_stays_on_the_line_of_its_event(file: Path) -> None:
@@ -82,7 +95,7 @@ def test_a_traceback_stays_on_the_line_of_its_event(file: Path) -> None:
         raise OSError("disk\ngone")
     except OSError:
         logging.getLogger("cs_archiver").exception("copy failed")
-    text = file.read_text()
+    text = text_of(file)
     assert len(text.splitlines()) == 1
     assert r"copy failed\nTraceback (most recent call last):\n" in text
     assert text.endswith("OSError: disk\\ngone\n")
@@ -92,14 +105,14 @@ def test_less_severe_events_than_the_level_are_left_out(file: Path) -> None:
     configure(Log(file=str(file), level="WARNING"))
     logging.getLogger("cs_archiver").info("quiet")
     logging.getLogger("cs_archiver").warning("loud")
-    assert "quiet" not in file.read_text()
-    assert "loud" in file.read_text()
+    assert "quiet" not in text_of(file)
+    assert "loud" in text_of(file)
 
 
 def test_without_a_file_only_standard_error_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     configure(Log(file=""))
     logging.getLogger("cs_archiver").info("hello")
-    assert capsys.readouterr().err.endswith(" INFO cs_archiver hello\n")
+    assert errors_of(capsys).endswith(" INFO cs_archiver hello\n")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -107,8 +120,8 @@ def test_configuring_again_does_not_write_twice(file: Path, capsys: pytest.Captu
     configure(Log(file=str(file)))
     configure(Log(file=str(file)))
     logging.getLogger("cs_archiver").info("hello")
-    assert len(file.read_text().splitlines()) == 1
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert len(text_of(file).splitlines()) == 1
+    assert len(errors_of(capsys).splitlines()) == 1
 
 
 def test_a_log_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
@@ -121,12 +134,13 @@ def test_files_are_rotated_and_all_together_stay_below_the_total(file: Path) -> 
     seen = set()
     for number in range(300):
         logging.getLogger("cs_archiver").info("event %d", number)
+        until_written()
         files = list(file.parent.iterdir())
         assert all(path.stat().st_size <= 1024 for path in files)
         assert sum(path.stat().st_size for path in files) <= 4096
         seen |= {path.name for path in files}
     assert seen >= {"app.log", "app.log.1", "app.log.2", "app.log.3"}
-    assert "event 299" in file.read_text()
+    assert "event 299" in text_of(file)
     kept = [
         int(match) for path in old_files(file) for match in re.findall(r"event (\d+)", (file.parent / path).read_text())
     ]
@@ -178,11 +192,11 @@ def test_age_is_looked_at_daily_even_when_no_file_fills_up(file: Path) -> None:
     assert old_files(file) == ["app.log.1"]
     logging.getLogger().handle(record("later still", now + 31 * DAY_SECONDS))
     assert old_files(file) == []
-    assert len(file.read_text().splitlines()) == 4
+    assert len(text_of(file).splitlines()) == 4
 
 
 def lines_of(*files: Path) -> list[str]:
-    return [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    return [line for file in files for line in text_of(file).splitlines()]
 
 
 def test_a_line_says_which_job_user_and_request_it_is_about(file: Path) -> None:
@@ -227,6 +241,7 @@ def test_no_line_is_lost_over_a_hundred_rotations_by_several_threads(file: Path)
         thread.start()
     for thread in threads:
         thread.join()
+    until_written()
     files = list(file.parent.iterdir())
     assert len(files) > 80
     found = re.findall(r"event (\d+\.\d+)\.\n", "".join(path.read_text() for path in files))
@@ -245,8 +260,9 @@ def test_lines_go_on_in_the_old_file_while_none_can_be_renamed(
         patch.setattr("os.rename", refuse)
         for number in range(50):
             logging.getLogger("cs_archiver").info("event %d", number)
+        until_written()
     assert len(lines_of(file)) == 50
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert len(errors_of(capsys).splitlines()) == 1
     logging.getLogger("cs_archiver").info("event 50")
     assert len(lines_of(file)) == 1
     assert len(lines_of(Path(f"{file}.1"))) == 50
@@ -258,6 +274,7 @@ def test_a_rotation_that_was_cut_short_overwrites_nothing(file: Path) -> None:
     file.write_text("x" * 1024)
     configure(Log(file=str(file), max_bytes=1024, max_total_bytes=1024 * 20), to_stderr=False)
     logging.getLogger("cs_archiver").info("new")
+    until_written()
     assert [Path(f"{file}.{number}").read_text()[:5] for number in (1, 2, 3)] == ["xxxxx", "was 1", "was 3"]
 
 
@@ -268,13 +285,13 @@ def test_a_full_disk_raises_nothing_and_the_gap_is_told(file: Path, capsys: pyte
     log = logging.getLogger("cs_archiver")
     for number in range(7):
         log.info("lost %d", number)
-    (told,) = capsys.readouterr().err.splitlines()
+    (told,) = errors_of(capsys).splitlines()
     assert "No space left on device" in told
     full.unlink()
     reopen()
     lines = lines_of(full)
     assert len(lines) == 2
-    assert lines[0].endswith(" WARNING cs_archiver.logs.rotation 7 lines are missing here")
+    assert lines[0].endswith(" WARNING cs_archiver.logs.behind 7 lines are missing here")
     assert lines[1].endswith("the log file is opened anew")
 
 
@@ -303,6 +320,7 @@ def test_after_a_line_that_was_cut_short_the_next_begins_anew(file: Path, monkey
     with monkeypatch.context() as patch:
         patch.setattr("os.write", little_room)
         logging.getLogger("cs_archiver").info("cut short")
+        until_written()
     logging.getLogger("cs_archiver").info("whole")
     cut, gap, whole = lines_of(file)
     assert len(cut) == 20
@@ -333,3 +351,107 @@ def test_the_journal_is_given_priorities_and_no_times(file: Path) -> None:
                 r"<3>ERROR cs_archiver job=7 d\ne",
                 "<2>CRITICAL cs_archiver job=7 f",
             ]
+
+
+class Stuck:
+    """A sink that hangs until it is let go."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self.is_closed = False
+        self.reopened_after = -1
+        self.began, self.go_on = threading.Event(), threading.Event()
+
+    def write(self, record: logging.LogRecord) -> None:
+        self.began.set()
+        self.go_on.wait(30)
+        self.taken.append(record.getMessage())
+
+    def reopen(self) -> None:
+        self.reopened_after = len(self.taken)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.fixture
+def stuck() -> Iterator[Stuck]:
+    sink = Stuck()
+    yield sink
+    sink.go_on.set()
+
+
+def behind(sink: Stuck, *others: logging.Handler, most_waiting: int = 5) -> Behind:
+    handler = Behind(sink, "the log file", most_waiting=most_waiting)
+    logging.basicConfig(level="INFO", handlers=[handler, *others], force=True)
+    return handler
+
+
+def test_whoever_logs_is_not_held_up_and_what_is_missing_is_told_here_and_elsewhere(stuck: Stuck) -> None:
+    elsewhere = Stuck()
+    elsewhere.go_on.set()
+    behind(stuck, Behind(elsewhere, "standard error"))
+    log = logging.getLogger("cs_archiver")
+    log.info("first")
+    assert stuck.began.wait(30)
+    for number in range(8):
+        log.info("event %d", number)
+    stuck.go_on.set()
+    until_written()
+    log.info("last")
+    until_written()
+    events = [f"event {number}" for number in range(8)]
+    assert stuck.taken == ["first", *events[:5], "4 lines are missing here", "last"]
+    told = "the log file takes no more lines: it hangs, or is too slow; they will be missing there"
+    assert elsewhere.taken == ["first", *events[:5], told, *events[5:], "last"]
+
+
+def test_all_that_was_logged_is_written_at_the_end(stuck: Stuck) -> None:
+    handler = behind(stuck, most_waiting=1000)
+    for number in range(500):
+        logging.getLogger("cs_archiver").info("event %d", number)
+    threading.Timer(0.05, stuck.go_on.set).start()
+    handler.close()
+    assert (len(stuck.taken), stuck.is_closed) == (500, True)
+
+
+def test_a_file_that_hangs_at_the_end_is_left_behind(stuck: Stuck, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cs_archiver.logs.behind._PATIENCE_SECONDS", 0.05)
+    for most_waiting in (1, 5):
+        handler = behind(stuck, most_waiting=most_waiting)
+        for number in range(3):
+            logging.getLogger("cs_archiver").info("event %d", number)
+        handler.close()
+        assert not stuck.is_closed
+
+
+def test_a_file_is_opened_anew_after_what_came_before_even_if_no_place_was_left_then(stuck: Stuck) -> None:
+    handler = behind(stuck, most_waiting=2)
+    logging.getLogger("cs_archiver").info("first")
+    assert stuck.began.wait(30)
+    for number in range(2):
+        logging.getLogger("cs_archiver").info("event %d", number)
+    handler.reopen()
+    stuck.go_on.set()
+    until_written()
+    assert stuck.reopened_after == -1, "there was no place for it"
+    logging.getLogger("cs_archiver").info("last")
+    handler.close()
+    assert (stuck.reopened_after, stuck.taken[-1]) == (3, "last")
+
+
+def test_a_pipe_that_nobody_reads_holds_up_nobody(file: Path) -> None:
+    """The same with a real one: it takes 64 KiB, and then nothing."""
+    os.mkfifo(file)
+    reader = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    configure(Log(file=str(file)), to_stderr=False)
+    for number in range(3000):
+        logging.getLogger("cs_archiver").info("event %d %s", number, "x" * 100)
+    closing = threading.Thread(target=logging.getLogger().handlers[0].close)
+    closing.start()
+    text = b""
+    while closing.is_alive() or text.count(b"\n") < 3000:
+        with contextlib.suppress(BlockingIOError):
+            text += os.read(reader, 1 << 20)
+    os.close(reader)
+    assert re.findall(rb"event (\d+) ", text) == [b"%d" % number for number in range(3000)]

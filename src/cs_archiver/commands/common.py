@@ -1,6 +1,7 @@
 """What every command does alike: read the settings, run, and end with a line for people and an exit code."""
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Coroutine
@@ -47,6 +48,7 @@ def read_settings(config_file: Path | None) -> Settings:
 
 def run(work: Coroutine[object, object, _T]) -> _T:
     """What the work gives back; ends the program where it fails for a reason that people can mend."""
+    gc.enable()  # it was off for as long as everything was imported
     try:
         return asyncio.run(work)
     except ConfigError as error:

@@ -16,6 +16,7 @@ from cs_archiver.db.backups import Backups
 from cs_archiver.db.connection import AnyRow, Connection
 from cs_archiver.db.pool import NoneFree, Pool
 from cs_archiver.db.soundness import Soundness
+from cs_archiver.db.troubles import DatabaseUnusable
 from cs_archiver.db.upgrade import upgrade
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.tools.threads import in_thread
@@ -52,15 +53,21 @@ class Database:
         self._soundness: Soundness | None = None
 
     @classmethod
-    async def open(cls, path: Path, *, read_connections: int, backups: Backups | None = None) -> "Database":
+    async def open(
+        cls, path: Path, *, read_connections: int, backups: Backups | None = None, soundness: Soundness | None = None
+    ) -> "Database":
         """Of whoever holds the lock of the database, `backups` takes a copy before an older one is upgraded.
+
+        `soundness`: a look at the file that was begun already; it counts if nobody has written to it since.
 
         Raises DatabaseUnusable when the file cannot be read, is of a newer version, or of an older one without
         `backups`; and as `upgrade` does. Whether it is damaged is found out meanwhile, and told by `require_sound`
         and by every `write`.
         """
         if restore.is_pending(path):
-            raise schema.DatabaseUnusable(f"{path}: a backup is about to take its place: start the service first")
+            raise DatabaseUnusable(f"{path}: a backup is about to take its place: start the service first")
+        if soundness is not None and not soundness.is_of_today:
+            soundness = None
         _make_private(path)
         # Beside a service that runs, only that one's connection checkpoints, for the reason above.
         pragmas = _WRITER_PRAGMAS if backups is not None else (*_WRITER_PRAGMAS, "wal_autocheckpoint = 0")
@@ -71,8 +78,9 @@ class Database:
             found = await schema.prepare(writer, path)
             if found < schema.VERSION:
                 await _upgrade(path, found, backups)
+                soundness = None
             database._inode = path.stat().st_ino
-            database._soundness = Soundness(path)
+            database._soundness = soundness or Soundness(path)
         except BaseException:
             await database.close()
             raise
@@ -165,12 +173,12 @@ def _make_private(path: Path) -> None:
     except FileExistsError:
         return
     except OSError as error:
-        raise schema.DatabaseUnusable(f"cannot make the database {path}: {error.strerror}: check its folder") from error
+        raise DatabaseUnusable(f"cannot make the database {path}: {error.strerror}: check its folder") from error
 
 
 async def _upgrade(path: Path, found: int, backups: Backups | None) -> None:
     if backups is None:
-        raise schema.DatabaseUnusable(
+        raise DatabaseUnusable(
             f"{path}: the database has schema version {found}, this program needs {schema.VERSION}: start the service "
             "of this version, which upgrades it, and try again"
         )

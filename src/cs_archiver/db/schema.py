@@ -9,8 +9,7 @@ from sqlalchemy.exc import DatabaseError
 
 from cs_archiver.db.connection import Connection
 from cs_archiver.db.pool import Pool
-from cs_archiver.db.troubles import advice_on
-from cs_archiver.errors import NeedsOperator
+from cs_archiver.db.troubles import DatabaseUnusable, advice_on
 from cs_archiver.resources import resource
 
 _ROWS_LOOKED_AT = 400  # of each index: more would hold up those who write
@@ -31,10 +30,6 @@ def _shipped() -> list[Migration]:
 MIGRATIONS = _shipped()
 VERSION = MIGRATIONS[-1].version
 """Of the schema that this program works with; a test holds schema.sql against it."""
-
-
-class DatabaseUnusable(NeedsOperator):
-    """The file is damaged, or was written by a newer version; nothing was changed in it."""
 
 
 async def prepare(writer: Pool, path: Path) -> int:

@@ -5,9 +5,15 @@ import os
 import sqlite3
 from pathlib import Path
 
+from cs_archiver.errors import NeedsOperator
+
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _ITS_OWNER = "run this as the user of the service (sudo -u cs-archiver ...), or let this user read it"
+
+
+class DatabaseUnusable(NeedsOperator):
+    """The file is damaged, or was written by a newer version; nothing was changed in it."""
 
 
 def advice_on(error: BaseException | None) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cs_archiver.db.backups import Backups, Kind
 from cs_archiver.db.copies import version_in
-from cs_archiver.db.schema import DatabaseUnusable, Migration, statements
+from cs_archiver.db.schema import Migration, statements
+from cs_archiver.db.troubles import DatabaseUnusable
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.tools.threads import Work
 

@@ -1,16 +1,16 @@
-"""Where log lines go: standard error or the journal behind it, and files that are rotated."""
+"""Where log lines go: standard error or the journal behind it, and files that are rotated; neither is waited for."""
 
 import logging
 import sys
 
+from cs_archiver.logs.behind import Behind
 from cs_archiver.logs.lines import JournalLine, OneLine, is_journal
 from cs_archiver.logs.rotation import RotatingFile
+from cs_archiver.logs.stream import Stream
 from cs_archiver.sections.operation import Log
 from cs_archiver.settings import Origin
 
 _TALKATIVE = ("aiosqlite", "globus_sdk", "urllib3")  # at DEBUG they tell SQL parameters and tokens
-
-_log = logging.getLogger(__name__)
 
 
 def configure(log: Log, *, to_stderr: bool = True) -> None:
@@ -18,32 +18,24 @@ def configure(log: Log, *, to_stderr: bool = True) -> None:
 
     Raises ConfigError if the file cannot be opened.
     """
-    handlers: list[logging.Handler] = [_stderr()] if to_stderr else []
+    handlers: list[logging.Handler] = []
     if log.path:
         try:
-            handlers.append(RotatingFile(log.path, log))
+            file = RotatingFile(log.path, log, OneLine())
         except OSError as error:
             found = f"{log.file!r}: {error.strerror}"
             raise Origin().wrong("log", "file", "a file that can be written", found) from error
-        handlers[-1].setFormatter(OneLine())
+        handlers.append(Behind(file, f"the log file {log.file}"))
+    if to_stderr:
+        formatter = JournalLine() if is_journal(sys.stderr) else OneLine()
+        handlers.append(Behind(Stream(sys.stderr, formatter), "standard error"))
     logging.basicConfig(level=log.level, handlers=handlers, force=True)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(log.level)))
 
 
 def reopen() -> None:
-    """Go on in a new log file, after somebody else renamed the old one."""
+    """Go on in a new log file, after somebody else renamed the old one and all that was logged until now is written."""
     for handler in logging.getLogger().handlers:
-        if isinstance(handler, RotatingFile):
-            try:
-                handler.reopen()
-            except OSError as error:
-                _log.error("the log file is not opened anew, lines go on where they went: %s", error)
-            else:
-                _log.info("the log file is opened anew")
-
-
-def _stderr() -> logging.Handler:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JournalLine() if is_journal(sys.stderr) else OneLine())
-    return handler
+        if isinstance(handler, Behind):
+            handler.reopen()

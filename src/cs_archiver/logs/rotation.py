@@ -7,24 +7,24 @@ import re
 import sys
 from pathlib import Path
 
+from cs_archiver.logs.behind import missing
 from cs_archiver.sections.operation import Log
 
 _DAY_SECONDS = 86400
 
 
-class RotatingFile(logging.Handler):
+class RotatingFile:
     """A log file that grows to `max_bytes` and is then renamed: app.log.1 is the newest of the old ones.
 
     Old ones go when they are over `max_age_days` old, or when all files together could pass `max_total_bytes`
     before the next renaming. A line that was taken is in one of the files, whatever fails around it; one that could
-    not be written is counted, and the next that can be says how many are missing. Nothing is ever raised to those
-    who log.
+    not be written is counted, and the next that can be says how many are missing. One thread alone may use it.
     """
 
-    def __init__(self, path: Path, log: Log) -> None:
+    def __init__(self, path: Path, log: Log, formatter: logging.Formatter) -> None:
         """Raises OSError if the file cannot be opened."""
-        super().__init__()
         self._path = path
+        self._formatter = formatter
         self._max_bytes = log.max_bytes
         self._max_age_seconds = log.max_age_days * _DAY_SECONDS
         self._max_old_bytes = log.max_total_bytes - log.max_bytes
@@ -34,19 +34,15 @@ class RotatingFile(logging.Handler):
         self._told: set[str] = set()
         self._descriptor = _opened(path)
 
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            line = _encoded(self.format(record))
-        except Exception:  # noqa: BLE001  a message that does not fit its arguments
-            self.handleError(record)
-            return
+    def write(self, record: logging.LogRecord) -> None:
+        line = self._line(record)
         try:
             self._make_room(len(line), record.created)
         except OSError as error:
             self._tell(f"old log files cannot be renamed or deleted: {error}")
         try:
             if self._missing:
-                self._write(self._words_for_missing(record))
+                self._write(self._line(missing(self._missing, record.created)))
                 self._missing = 0
                 self._told.clear()
             self._write(line)
@@ -55,25 +51,25 @@ class RotatingFile(logging.Handler):
             self._tell(f"the log file {self._path} cannot be written: {error.strerror}: lines will be missing there")
 
     def reopen(self) -> None:
-        """Go on in a file of the same name, which somebody else may have put there. Raises OSError, and stays then."""
-        self.acquire()
+        """Go on in a file of the same name, which somebody else may have put there; where that fails, in this one."""
         try:
-            opened = _opened(self._path)
-            before, self._descriptor = self._descriptor, opened
-            self._is_torn = False
-            os.close(before)
-        finally:
-            self.release()
+            self._open_anew()
+        except OSError as error:
+            self._tell(f"the log file is not opened anew, lines go on where they went: {error}")
+        else:
+            self.write(_record("the log file is opened anew"))
 
     def close(self) -> None:
-        self.acquire()
-        try:
-            if self._descriptor >= 0:
-                os.close(self._descriptor)
-                self._descriptor = -1
-        finally:
-            self.release()
-        super().close()
+        os.close(self._descriptor)
+
+    def _open_anew(self) -> None:
+        opened = _opened(self._path)
+        before, self._descriptor = self._descriptor, opened
+        self._is_torn = False
+        os.close(before)
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        return f"{self._formatter.format(record)}\n".encode("utf-8", "backslashreplace")
 
     def _write(self, line: bytes) -> None:
         left = b"\n" + line if self._is_torn else line
@@ -81,11 +77,6 @@ class RotatingFile(logging.Handler):
             written = os.write(self._descriptor, left)
             self._is_torn = written < len(left)
             left = left[written:]
-
-    def _words_for_missing(self, record: logging.LogRecord) -> bytes:
-        values = {"msg": "%d lines are missing here", "args": (self._missing,), "created": record.created}
-        level = {"levelno": logging.WARNING, "levelname": "WARNING", "name": __name__}
-        return _encoded(self.format(logging.makeLogRecord(values | level)))
 
     def _make_room(self, size: int, now: float) -> None:
         filled = os.fstat(self._descriptor).st_size
@@ -103,7 +94,7 @@ class RotatingFile(logging.Handler):
             for number in range(free - 1, 0, -1):
                 os.rename(old[number], f"{self._path}.{number + 1}")
             os.rename(self._path, f"{self._path}.1")
-        self.reopen()
+        self._open_anew()
         self._next_pruning = 0.0
 
     def _prune(self, now: float) -> None:
@@ -134,5 +125,5 @@ def _opened(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o640)
 
 
-def _encoded(line: str) -> bytes:
-    return f"{line}\n".encode("utf-8", "backslashreplace")
+def _record(message: str) -> logging.LogRecord:
+    return logging.makeLogRecord({"msg": message, "levelno": logging.INFO, "levelname": "INFO", "name": __name__})

@@ -71,6 +71,11 @@ class Pace:
 
 def begin(function: Callable[[], _T]) -> "asyncio.Future[_T]":
     """Call `function` in a thread of its own, which does not hold up the end of the process."""
+    return asyncio.wrap_future(started(function))
+
+
+def started(function: Callable[[], _T]) -> "Future[_T]":
+    """As `begin`, where no loop runs yet."""
     future: Future[_T] = Future()
     future.set_running_or_notify_cancel()  # from here on it cannot be cancelled, only left behind
 
@@ -83,7 +88,7 @@ def begin(function: Callable[[], _T]) -> "asyncio.Future[_T]":
             future.set_result(result)
 
     threading.Thread(target=run, name="work", daemon=True).start()
-    return asyncio.wrap_future(future)
+    return future
 
 
 class OneAtATime(Generic[_T]):
