@@ -173,7 +173,7 @@ class Runs:
     async def _fatal_life(self, world: World, crash: Crash, *, is_first: bool) -> None:
         async with self._life(world, crash, is_first=is_first) as life:
             job = await self._driven(world, life, is_first=is_first)
-            if job is not None:
+            if job is not None and not await life.is_about_to_end():
                 raise NotReached
             assert await life.ended() == -signal.SIGKILL, life.errors()
             assert life.died_at() == str(crash)
