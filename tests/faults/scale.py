@@ -21,8 +21,8 @@ class Part(NamedTuple):
         return tests[self.number - 1 :: self.of]
 
 
-def pick(a_slice: int, everything: int) -> int:
-    """The number of runs at the present scale."""
+def pick(a_slice: T, everything: T) -> T:
+    """What is to be run at the present scale."""
     return everything if FULL else a_slice
 
 
