@@ -7,7 +7,7 @@ TOOLS := 7z rsync
 SOURCES := src tests
 PIP := pip install --quiet --disable-pip-version-check --require-virtualenv
 
-.PHONY: help setup setup-tests demo demo-run demo-reset serve test test-faults check fix bench screenshots bundle bundle-check clean
+.PHONY: help setup setup-tests demo demo-run demo-reset serve test test-faults fault-counts check fix bench screenshots bundle bundle-check clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -49,8 +49,12 @@ serve: setup ## Run the service with /etc/cs-archiver/config.toml and the enviro
 test: setup-tests ## All tests, with a slice of the fault suites
 	@$(BIN)/python -m pytest -q -n 5 --dist worksteal
 
-test-faults: setup-tests ## Crashes, outages and hostile input in full; hours. FAULTS=tests/faults/test_names.py for one suite
-	@CS_ARCHIVER_FAULTS=full $(BIN)/python -m pytest -q -n 2 $(or $(FAULTS),tests/faults)
+test-faults: setup-tests ## Crashes, outages and hostile input in full; hours. FAULTS=tests/faults/test_names.py for one suite, PART=3/10 for a tenth
+	@CS_ARCHIVER_FAULTS=full CS_ARCHIVER_FAULTS_PART=$(PART) CS_ARCHIVER_LEDGER=$(abspath $(LEDGER)) \
+		$(BIN)/python -m pytest -q -n 2 $(or $(FAULTS),tests/faults)
+
+fault-counts: setup-tests ## What all runs of test-faults with LEDGER=FILE have shown so far, added up from FILE
+	@$(BIN)/python -m tests.support.tally $(LEDGER)
 
 check: setup-tests ## Format, lint, types, layers, vendored files
 	@$(BIN)/ruff format --check $(SOURCES)

@@ -103,7 +103,7 @@ def build_workers(parts: Parts) -> list[Worker]:
             queue=Queue(parts.database),
             jobs=Jobs(parts.database),
             bus=parts.bus,
-            cancel=Cancel(Catalogue(parts.database), SetAside(places), _transfers(parts, places)),
+            cancel=Cancel(Catalogue(parts.database), Jobs(parts.database), SetAside(places), _transfers(parts, places)),
             aftermath=aftermath,
             leave=leave,
             recheck_seconds=settings.disk_space.check_interval_seconds,

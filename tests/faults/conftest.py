@@ -6,13 +6,15 @@ import json
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
 
-from tests.support.tally import TALLY
+from tests.faults.scale import PART
+from tests.support.tally import counted
 
 _HERE = Path(__file__).parent
 _MEMORY = Path("/dev/shm")
@@ -59,17 +61,23 @@ def _opened(path: Path) -> TextIO:
 
 
 @pytest.fixture
-def count(request: pytest.FixtureRequest) -> Count:
+def count(request: pytest.FixtureRequest) -> Iterator[Count]:
     """`count("kill points survived")` after each run that held; only what was counted is ever claimed."""
-    tally = request.config.stash[TALLY]
+    counts: Counter[str] = Counter()
 
     def add(what: str, number: int = 1) -> None:
-        tally[what] = tally.get(what, 0) + number
+        counts[what] += number
 
-    return add
+    yield add
+    counted(request.node, counts)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if _HERE in item.path.parents:
-            item.add_marker("faults")
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the fault tests, and leave out those that are not in the part of them that is to run."""
+    ours = [item for item in items if _HERE in item.path.parents]
+    for item in ours:
+        item.add_marker("faults")
+    left_out = set(ours) - set(PART.among(ours))
+    if left_out:
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]

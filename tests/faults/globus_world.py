@@ -71,23 +71,22 @@ class World:
 
     async def follow(self, job_id: str, enough: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
         """The job once it is `enough`, completed or cancelled; a failed one is retried, as its user would."""
+
+        def is_enough(job: dict[str, Any]) -> bool:
+            if self.lets_go:
+                self.service.sandbox.faults.release()
+            return job["status"] in FINAL or (enough is not None and enough(job))
+
         async with asyncio.timeout(SECONDS):
             while True:
-                if self.lets_go:
-                    self.service.sandbox.faults.release()
-                watches = enough is not None or self.lets_go
-                job = await self.service.job(job_id, wait=0 if watches else 1)
-                if job["status"] in ("completed", "cancelled") or (enough is not None and enough(job)):
+                job = await self.service.watched(job_id, is_enough)
+                if job["status"] != "failed" or (enough is not None and enough(job)):
                     return job
-                if job["status"] == "failed":
-                    await self._retry(job)
-                await asyncio.sleep(0.05 if watches else 0)
+                await self._retry(job)
 
     async def until_final_or(self, job_id: str, holds: Callable[[], bool]) -> None:
         """Look on, without retrying, until this holds or the job has ended."""
-        async with asyncio.timeout(SECONDS):
-            while not holds() and (await self.service.job(job_id))["status"] not in FINAL:
-                await asyncio.sleep(0.05)
+        await self.service.watched(job_id, lambda job: holds() or job["status"] in FINAL, seconds=SECONDS)
 
     async def completed(self, name: str, job_id: str) -> None:
         job = await self.follow(job_id)

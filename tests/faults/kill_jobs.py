@@ -20,6 +20,7 @@ from cs_archiver.sandbox.faults import Fail, Hold
 from tests.faults.kill_points import Point, Watch
 from tests.faults.oracle import Oracle
 from tests.faults.process import MakeWatch, ServiceProcess
+from tests.support.glance import Glance
 from tests.support.service import FINAL, Place, environment, sandbox_settings
 from tests.support.trees import AWKWARD_NAMES
 
@@ -27,6 +28,7 @@ _BY_RSYNC = {"COPY_SMALL_BELOW_GB": "0"}
 _BY_DD = {**_BY_RSYNC, "COPY_MEDIUM_BELOW_GB": "0"}
 _BY_THREADS = {**_BY_DD, "COPY_LARGE_BELOW_GB": "0", "COPY_THREADS": "4"}
 _MOST_LIVES = 4
+_LOOK_SECONDS = 0.03
 
 Plant = Callable[[Path], None]
 Moment = Callable[["World"], bool]
@@ -144,18 +146,18 @@ class World:
     async def use(self, service: ServiceProcess) -> None:
         """What a user does, over and over: ask for what is not there, retry what failed, until all is over."""
         asked: set[str] = set()
-        if not await service.sign_in():
-            return
-        async with asyncio.timeout(60):
-            while (rows := await service.call("GET", "/api/jobs")) is not None:
-                jobs = {row["folder_name"]: row for row in reversed(rows)}
-                if all(self._is_over(jobs.get(name)) for name in self.folders):
-                    self._done = True
-                    return
-                for name, folder in self.folders.items():
-                    await self._act(service, folder, jobs.get(name), asked)
-                await asyncio.sleep(0.06)
-        assert await service.ended(10), "it does not answer, and does not end"
+        jobs: dict[str, dict[str, Any]] = {}
+        with Glance(self.place.database) as glance:
+            try:
+                async with asyncio.timeout(60):
+                    while service.returncode is None and not self._done:
+                        jobs = {row["folder_name"]: row for row in reversed(glance.jobs())}
+                        for name, folder in self.folders.items():
+                            await self._act(service, folder, jobs.get(name), asked)
+                        self._done = all(self._is_over(jobs.get(name)) for name in self.folders)
+                        await asyncio.sleep(_LOOK_SECONDS)
+            except TimeoutError:
+                raise AssertionError(f"neither done nor dead: {jobs}") from None
 
     def _is_over(self, row: dict[str, Any] | None) -> bool:
         return row is not None and row["status"] == ("cancelled" if self.job.is_cancelled else "completed")

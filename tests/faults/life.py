@@ -17,10 +17,12 @@ from typing import Any
 import aiohttp
 
 from tests.faults.zygote import REFUSED
+from tests.support.glance import Glance
 from tests.support.service import PASSWORD, Place
 
 _REPOSITORY = Path(__file__).parents[2]
-_POLL_SECONDS = 0.05
+_LOOK_SECONDS = 0.02
+_MOMENT_SECONDS = 0.5
 _SECONDS = 60.0
 
 
@@ -115,7 +117,17 @@ class Life:
         await self._word()
 
     async def call(self, method: str, path: str, **arguments: Any) -> tuple[int, Any]:
-        """Status and answer; (0, None) when it is dead."""
+        """Status and answer, after a sign-in if there was none; (0, None) when it is dead."""
+        if "Authorization" not in self._session.headers:
+            who = {"username": "admin", "password": PASSWORD}
+            status, body = await self._answer("POST", "/api/auth/login", json=who)
+            if status != 200:
+                assert status == 0, body
+                return status, body
+            self._session.headers["Authorization"] = f"Bearer {body['access_token']}"
+        return await self._answer(method, path, **arguments)
+
+    async def _answer(self, method: str, path: str, **arguments: Any) -> tuple[int, Any]:
         try:
             async with self._session.request(method, self._address + path, **arguments) as response:
                 return response.status, await response.json(content_type=None)
@@ -123,29 +135,38 @@ class Life:
             await self.ended()
             return 0, None
 
-    async def sign_in(self) -> None:
-        status, body = await self.call("POST", "/api/auth/login", json={"username": "admin", "password": PASSWORD})
-        assert status in (0, 200), body
-        if body:
-            self._session.headers["Authorization"] = f"Bearer {body['access_token']}"
-
-    async def jobs(self) -> list[dict[str, Any]] | None:
-        _status, body = await self.call("GET", "/api/jobs")
-        found: list[dict[str, Any]] | None = body
-        return found
-
     async def until(self, *states: str) -> dict[str, Any] | None:
         """The newest job in one of these states; None when the life ended before."""
-        jobs = None
+        jobs: list[dict[str, Any]] = []
+        with Glance(self._place.database) as glance:
+            try:
+                async with asyncio.timeout(_SECONDS):
+                    while not (self._has_ended() or (jobs and jobs[0]["status"] in states)):
+                        await asyncio.sleep(_LOOK_SECONDS)
+                        jobs = glance.jobs()
+            except TimeoutError:
+                raise AssertionError(f"stuck, instead of {states}: {jobs}") from None
+        return None if self._has_ended() else jobs[0]
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """What is in its database, the newest first."""
+        with Glance(self._place.database) as glance:
+            return glance.jobs()
+
+    async def is_about_to_end(self) -> bool:
+        """Whether it ends within a moment: what its database says may be seen before it dies of saying it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_MOMENT_SECONDS):
+                while not self._has_ended():
+                    await asyncio.sleep(_LOOK_SECONDS)
+        return self._has_ended()
+
+    def _has_ended(self) -> bool:
         try:
-            async with asyncio.timeout(_SECONDS):
-                while (jobs := await self.jobs()) is not None:
-                    if jobs and jobs[0]["status"] in states:
-                        return jobs[0]
-                    await asyncio.sleep(_POLL_SECONDS)
-        except TimeoutError:
-            raise AssertionError(f"stuck, instead of {states}: {jobs}") from None
-        return None
+            os.kill(self._pid, 0)
+        except ProcessLookupError:
+            return True
+        return self.returncode is not None
 
     async def ended(self) -> int:
         """How it ended; fails when it does not."""
@@ -192,11 +213,10 @@ class Life:
 async def a_life(
     socket_path: Path, place: Place, settings: Mapping[str, str], *, crash: Crash | None = None, armed: bool = True
 ) -> AsyncIterator[Life]:
-    """A life that ends with the block at the latest; signed in, if it lived long enough."""
+    """A life that ends with the block at the latest."""
     life = Life(socket_path, place, settings)
     try:
-        if await life.start(crash, armed=armed):
-            await life.sign_in()
+        await life.start(crash, armed=armed)
         yield life
     finally:
         await life.close()

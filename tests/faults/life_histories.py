@@ -72,7 +72,7 @@ async def submit(world: World, life: Life) -> None:
 
 
 async def submit_unless_recorded(world: World, life: Life) -> None:
-    if await life.jobs() == []:
+    if life.jobs() == []:
         await submit(world, life)
 
 

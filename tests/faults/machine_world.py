@@ -86,7 +86,6 @@ class OwnProcess:
         settings = environment(self._place, self._sandbox.url, **SETTINGS)
         self._life = _Life(self._zygote, self._place, settings)
         assert await self._life.start(None, armed=False), self._life.errors()
-        await self._life.sign_in()
 
     async def stop(self) -> None:
         code = await self._life.stopped()

@@ -1,4 +1,4 @@
-"""The service in a process of its own, to be killed: forked, with all its modules loaded, from one that waits.
+"""The service in a process of its own, to be killed: forked, with all it needs loaded, from one that waits (warm.py).
 
 A life begins right before the command line is read, as a real one does, so that all it does to start is seen. Which
 of its system calls is the last is up to the watch (kill_points), or to strace, attached before anything has happened.
@@ -26,7 +26,7 @@ from tests.faults.kill_points import CALLS, Watch
 from tests.support.service import PASSWORD
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload([__name__])
+_CONTEXT.set_forkserver_preload(["tests.faults.forkserver"])
 
 _FLAGS_OF_OPEN = {"open": 1, "openat": 2}
 _X86_64 = 0xC000003E
@@ -95,12 +95,20 @@ class ServiceProcess:
         return self._process.exitcode
 
     async def call(self, method: str, path: str, **arguments: Any) -> Any:
-        """The JSON answer, or None when the service died; other answers than success raise."""
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        """The JSON answer, after a sign-in if there was none, or None when the service died; a 5xx raises."""
+        if not self._token:
+            who = {"username": "admin", "password": PASSWORD}
+            answer = await self._answer("POST", "/api/auth/login", json=who)
+            if answer is None:
+                return None
+            self._token = answer["access_token"]
+        return await self._answer(method, path, headers={"Authorization": f"Bearer {self._token}"}, **arguments)
+
+    async def _answer(self, method: str, path: str, **arguments: Any) -> Any:
         try:
             async with (
                 aiohttp.ClientSession() as session,
-                session.request(method, self._address + path, headers=headers, **arguments) as response,
+                session.request(method, self._address + path, **arguments) as response,
             ):
                 body = await response.json(content_type=None)
         except (aiohttp.ClientError, ConnectionError, TimeoutError):
@@ -108,11 +116,6 @@ class ServiceProcess:
         if response.status >= 500:
             raise AssertionError(f"{method} {path}: {response.status} {body}")
         return body
-
-    async def sign_in(self) -> bool:
-        answer = await self.call("POST", "/api/auth/login", json={"username": "admin", "password": PASSWORD})
-        self._token = answer["access_token"] if answer else ""
-        return bool(self._token)
 
     async def ended(self, seconds: float) -> bool:
         try:

@@ -12,7 +12,6 @@ copying (rsync, dd, parallel threads) get faults of seeded kinds. CS_ARCHIVER_IO
 runs that one alone.
 """
 
-import asyncio
 import contextlib
 import errno
 import os
@@ -195,16 +194,14 @@ class Bench:
 
     async def _until(self, job_id: str, *, lasting: bool) -> dict[str, Any]:
         """The job in a final state, or (unless `lasting`) saying why it waits because of the fault that sticks."""
-        job: dict[str, Any] = {}
         try:
-            async with asyncio.timeout(SECONDS):
-                while True:
-                    job = await self._service.job(job_id)
-                    if job["status"] in FINAL or (not lasting and self._is_explained(job)):
-                        return job
-                    await asyncio.sleep(0.03)
+            return await self._service.watched(
+                job_id,
+                lambda job: job["status"] in FINAL or (not lasting and self._is_explained(job)),
+                seconds=SECONDS,
+            )
         except TimeoutError:
-            raise AssertionError(f"stuck: {job}") from None
+            raise AssertionError(f"stuck: {await self._service.job(job_id)}") from None
 
     def _is_explained(self, job: dict[str, Any]) -> bool:
         return self._spoiler.struck > 1 and str(job["current_operation"]).startswith(SAYS_WHY)

@@ -9,7 +9,6 @@ itself. Afterwards the user mends what the job complained of, and in the end eve
 The number in an id is the seed of everything random in the case.
 """
 
-import asyncio
 import os
 import re
 from pathlib import Path
@@ -182,16 +181,11 @@ class Case:
 
 async def settled(service: Service, job_id: str) -> dict[str, Any]:
     """The job once it has ended, or waits for somebody and says so."""
-    job: dict[str, Any] = {}
 
-    async def look() -> bool:
-        job.update(await service.job(job_id))
+    def is_settled(job: dict[str, Any]) -> bool:
         return job["status"] in FINAL or (job["current_operation"] or "").startswith("Held: ")
 
-    async with asyncio.timeout(60):
-        while not await look():
-            await asyncio.sleep(0.05)
-    return job
+    return await service.watched(job_id, is_settled, seconds=60)
 
 
 def is_archivable(folder: Path) -> bool:

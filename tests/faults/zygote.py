@@ -1,22 +1,18 @@
 """A process that is warm, and forks a life of the service in a few milliseconds for whoever connects to its socket.
 
-It archives one folder itself first, so that everything is imported, compiled and cached; then every thread of that
-has ended (it looks), no loop runs and no database is open, and a fork of it is as sound as one of a program that has
-just begun. A connection carries one line of JSON, the plan of a life; the life tells on it that it is ready, and
+A connection carries one line of JSON, the plan of a life; the life tells on it that it is ready, and
 where, and the zygote how it ended. A life ends with its connection, so nothing outlives the test that asked for it.
 As their subreaper the zygote also sees every process that a dead life leaves behind.
 """
 
 import asyncio
 import ctypes
-import gc
 import json
 import os
 import select
 import signal
 import socket
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,7 +20,7 @@ from typing import Any, NoReturn
 from cs_archiver import app, config
 from cs_archiver.errors import NeedsOperator
 from tests.faults.instrument import Instrument, Point
-from tests.support.service import running_service
+from tests.faults.warm import warm_up
 
 REFUSED = 3
 
@@ -147,28 +143,9 @@ def _line(word: dict[str, Any]) -> bytes:
     return json.dumps(word).encode() + b"\n"
 
 
-async def _one_job(root: Path) -> None:
-    async with running_service(root) as service:
-        folder = service.place.folder()
-        (folder / "one.mov").write_bytes(b"one")
-        job = await service.archive(folder)
-        assert job["status"] == "completed", job
-
-
-def _warm_up() -> None:
-    with tempfile.TemporaryDirectory() as root:
-        asyncio.run(_one_job(Path(root)))
-    deadline = time.monotonic() + _GRACE_SECONDS
-    while len(os.listdir("/proc/self/task")) > 1:
-        assert time.monotonic() < deadline, "threads are left: a fork would lose them"
-        time.sleep(0.005)
-
-
 def main() -> None:
     assert ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
-    _warm_up()
-    gc.collect()
-    gc.freeze()
+    warm_up()
     serve(sys.argv[1])
 
 

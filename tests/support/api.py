@@ -402,5 +402,5 @@ def _plant(nas: Path) -> None:
     (nas / "Production" / "2024" / "linked").symlink_to(nas / "Production" / "2024" / "Alpha")
 
 
-async def _nothing_to_discard(_job: Job) -> None:
+async def _nothing_to_discard(job: Job, *, others_archive: bool) -> None:
     """No worker runs here, so no job has made a file."""

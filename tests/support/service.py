@@ -6,7 +6,7 @@ import random
 import socket
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from cs_archiver import app, config
 from cs_archiver.sandbox import Sandbox, SandboxSettings
 from cs_archiver.sandbox.tasks import Task
 from cs_archiver.settings import Settings
+from tests.support.glance import Glance
 
 SOURCE = "5c000000-0000-4000-8000-000000000001"
 DESTINATION = "5c000000-0000-4000-8000-000000000002"
@@ -27,6 +28,7 @@ _TEST_PROCESSES = 16
 PASSWORD = "a long enough password"
 NOWHERE = "http://127.0.0.1:9/"  # the discard port: nobody answers, and the start does not ask
 FINAL = {"completed", "failed", "cancelled"}
+_GLANCE_SECONDS = 0.02
 _LOOK_SECONDS = 5  # a job that stays in a state for longer is looked at meanwhile
 
 
@@ -120,6 +122,16 @@ class Service:
                     return job
                 if job["status"] in FINAL:
                     raise AssertionError(f"{job}\n" + "\n".join(await self.log_of(job_id)))
+
+    async def watched(
+        self, job_id: str, enough: Callable[[dict[str, Any]], bool], *, seconds: float = 40
+    ) -> dict[str, Any]:
+        """What a Glance tells of the job as soon as that is `enough`. Raises TimeoutError."""
+        with Glance(self.place.database) as glance:
+            async with asyncio.timeout(seconds):
+                while not enough(job := glance.job(job_id)):
+                    await asyncio.sleep(_GLANCE_SECONDS)
+        return job
 
     async def archive(self, folder: Path, **more: Any) -> dict[str, Any]:
         """Discover, submit and wait for the end, whichever it is."""

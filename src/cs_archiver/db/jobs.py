@@ -65,9 +65,10 @@ class Jobs:
         return [job_of(row) for row in await self._database.rows(query)]
 
     async def is_archive_of_another(self, job: Job) -> bool:
-        """Whether a job that was not cancelled has its archive under the same path."""
+        """Whether another job, that was not cancelled, has its archive under the same path."""
         same = (_JOBS.c.archive_path == job.archive_path) & (_JOBS.c.status != JobStatus.CANCELLED)
-        return bool(await self._database.rows(select(_JOBS.c.id).where(same).limit(1)))
+        query = select(_JOBS.c.id).where(same, _JOBS.c.id != job.id).limit(1)
+        return bool(await self._database.rows(query))
 
     async def log(self, job_id: str, level: LogLevel, message: str) -> str:
         """Append one line to the job's log; gives back its time stamp."""

@@ -5,6 +5,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Protocol
 
 from cs_archiver.bus import Bus
 from cs_archiver.db import catalogue, queue
@@ -28,8 +29,12 @@ DestinationIsTaken = Callable[[str], Awaitable[str | None]]
 Only a courtesy to the person who asks: the job itself looks again before it copies the first byte.
 """
 
-DiscardFiles = Callable[[Job], Awaitable[None]]
-"""Removes what a cancelled job made on the local disk."""
+
+class DiscardFiles(Protocol):
+    """Removes what a job made on the local disk, given as it was right before it was cancelled."""
+
+    def __call__(self, job: Job, *, others_archive: bool) -> Awaitable[None]: ...
+
 
 _NO_NEWS = StepProgress()
 _CHECKS_AT_ONCE = 8  # of folders asked for together, each at the NAS and at Globus
@@ -164,7 +169,7 @@ class JobService:
             timestamp = await log(connection, job.id, LogLevel.WARNING, message)
         self._publish(cancelled, LogAdded(job.id, timestamp, LogLevel.WARNING, message))
         if cancelled.status is JobStatus.CANCELLED:
-            await self._discard_files(cancelled)
+            await self._discard_files(job, others_archive=await self._jobs.is_archive_of_another(job))
 
     async def retry(self, job_id: str, *, username: str) -> Job:
         """Put a failed job at the end of the queue, with its retries at zero.

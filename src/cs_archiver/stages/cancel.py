@@ -1,6 +1,7 @@
 """-> cancelled: ends what is under way for good and clears what was made so far; the source is untouched."""
 
 from cs_archiver.db.catalogue import Catalogue
+from cs_archiver.db.jobs import Jobs
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import JobStatus
@@ -12,8 +13,9 @@ from cs_archiver.stages.transfer import Transfers
 class Cancel:
     """Runs in place of the state's own stage, whose tools have ended by then. Safe to repeat."""
 
-    def __init__(self, catalogue: Catalogue, set_aside: SetAside, transfers: Transfers) -> None:
+    def __init__(self, catalogue: Catalogue, jobs: Jobs, set_aside: SetAside, transfers: Transfers) -> None:
         self._catalogue = catalogue
+        self._jobs = jobs
         self._set_aside = set_aside
         self._transfers = transfers
 
@@ -25,6 +27,6 @@ class Cancel:
         if upload is not None and upload.outcome == "succeeded":
             where = upload.destination_path
             await report.log(f"{where} holds the archive; nothing rests on it, remove it there", LogLevel.WARNING)
-        await self._set_aside.discard(job)
+        await self._set_aside.discard(job, others_archive=await self._jobs.is_archive_of_another(job))
         await report.log(f"Cancelled by {job.cancel_requested_by}: the source is untouched")
         return Advance(JobStatus.CANCELLED)

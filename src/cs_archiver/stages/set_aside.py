@@ -30,9 +30,14 @@ class SetAside:
         """Move the archive to failed/{job_id}/ beside an error.log; the working copy goes: the source is there."""
         await in_thread(lambda _work: self._keep(job, error))
 
-    async def discard(self, job: Job) -> None:
-        """Remove everything a job that is given up made locally, its archive included: the source has it all."""
-        await in_thread(lambda _work: self._clear(job, archive_too=True))
+    async def discard(self, job: Job, *, others_archive: bool) -> None:
+        """Remove everything a job that is given up made locally, its archive included: the source has it all.
+
+        `others_archive`: another job had an archive under the same name. Unless this one has got past that point
+        itself, what lies there may be that one's, and the only copy of what it deleted: then it stays.
+        """
+        mine = not others_archive or job.status is not JobStatus.QUEUED
+        await in_thread(lambda _work: self._clear(job, kept_too=True, archive_too=mine))
 
     async def what_is_there(self) -> LocalFiles:
         """The working copies and archives on the local disk now, finished or not. What cannot be listed is left out."""
@@ -91,14 +96,14 @@ class SetAside:
                 return False
         except OSError as problem:
             raise local_error(archive, problem) from problem
-        self._clear(job, archive_too=True)
+        self._clear(job, kept_too=True, archive_too=True)
         return True
 
     def _is_inside(self, archive: bytes) -> bool:
         archives = os.path.realpath(os.fsencode(self._places.archives))
         return os.path.realpath(os.path.dirname(archive)).startswith(archives + b"/")
 
-    def _clear(self, job: Job, *, archive_too: bool = False) -> None:
+    def _clear(self, job: Job, *, kept_too: bool = False, archive_too: bool = False) -> None:
         folder = self._places.working_folder(job)
         try:
             removal.remove_working_copy(folder)
@@ -106,7 +111,7 @@ class SetAside:
                 removal.remove_file(self._places.partial(job))
                 if archive_too:
                     removal.remove_file(self._places.archive(job))
-            if archive_too and os.path.isdir(self._places.failed_folder(job)):
+            if kept_too and os.path.isdir(self._places.failed_folder(job)):
                 self._forget(job)  # of an earlier failure
         except OSError as problem:
             raise local_error(folder, problem) from problem

@@ -1,0 +1,40 @@
+"""The fault suites are run in parts, over many sittings: no test is left out, and none is counted twice."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.faults.scale import part_of
+from tests.support.tally import added_up
+
+
+def line(test: str, outcome: str = "passed", failure: str | None = None, **counts: int) -> str:
+    entry: dict[str, Any] = {"test": test, "outcome": outcome, "counts": counts, "failure": failure}
+    return json.dumps(entry)
+
+
+def test_the_parts_together_are_all_tests_and_each_is_in_one_of_them() -> None:
+    tests = [*range(23)]
+    parts = [part_of(f"{number}/5").among(tests) for number in range(1, 6)]
+    assert sorted(test for part in parts for test in part) == tests
+    assert part_of("").among(tests) == tests
+
+
+@pytest.mark.parametrize("text", ["0/5", "6/5", "1/0", "3", "1/2/3", "a/b", "-1/5", "1/5 "])
+def test_a_part_that_there_is_not_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="write it as 3/10"):
+        part_of(text)
+
+
+def test_what_all_tests_counted_is_added_up() -> None:
+    found = added_up([line("a", kills=2), line("b", kills=3, lives=1), line("c", "skipped")])
+    assert found.totals == {"kills": 5, "lives": 1}
+    assert found.outcomes == {"passed": 2, "skipped": 1}
+    assert found.failures == {}
+
+
+def test_of_a_test_that_ran_again_only_the_last_time_counts() -> None:
+    found = added_up([line("a", "failed", "lost a byte", kills=1), line("a", kills=2), line("b", "failed", "stuck")])
+    assert found.totals == {"kills": 2}
+    assert found.failures == {"b": "stuck"}
