@@ -69,6 +69,7 @@ bench: setup ## Measure, each figure against a baseline in the same run
 	@$(BIN)/python -m tests.bench.idle
 	@$(BIN)/python -m tests.bench.pipeline
 	@$(BIN)/python -m tests.bench.discovery
+	@$(BIN)/python -m tests.bench.copies
 
 screenshots: setup-tests ## Write pictures of every page into docs/screenshots
 	@$(BIN)/python -m tests.browser.screenshots

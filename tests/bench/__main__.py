@@ -82,8 +82,10 @@ async def through_the_product(root: Path, build: Builder, *, check: bool) -> Non
             async with lateness() as late:
                 job = await service.until(await service.submit(folder), seconds=7200)
         report(service, job["job_id"], bare, gauge)
-        print(f"state: {job['status']}; longest turn of the event loop: {watch.longest[0][0] * 1000:.0f} ms")
-        print(f"a timer of the event loop was late by {_spread(late)}, load average {os.getloadavg()[0]:.1f}")
+        longest, what = watch.longest[0]
+        print(f"state: {job['status']}; longest turn of the event loop: {longest * 1000:.0f} ms, of {what[:120]}")
+        print(f"a timer of the event loop was late by {_spread(late.here)}; load average {os.getloadavg()[0]:.1f}")
+        print(f"one of an idle program beside it, by {_spread(late.idle)}")
         print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB", flush=True)
         if original is not None:
             extract(place.archive_of(folder), root / "restored")
@@ -114,8 +116,8 @@ def report(service: Service, job_id: str, bare: float, gauge: Gauge) -> None:
     print(f"product: {total:.1f} s = {total / bare:.2f} x the bare commands; processor {own + tools:.1f} s")
 
 
-def _spread(late: Sequence[float]) -> str:
-    """Of a sorted list of seconds."""
+def _spread(seconds: Sequence[float]) -> str:
+    late = sorted(seconds)
     middle, most = late[len(late) // 2], late[len(late) * 99 // 100]
     return f"p50 {middle * 1000:.1f} ms, p99 {most * 1000:.1f} ms, at most {late[-1] * 1000:.1f} ms"
 
