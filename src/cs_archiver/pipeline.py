@@ -28,6 +28,7 @@ from cs_archiver.stages.places import Places
 from cs_archiver.stages.set_aside import SetAside
 from cs_archiver.stages.source import Approvals, SourceLook
 from cs_archiver.stages.stage import Stage
+from cs_archiver.stages.strategies import Strategies
 from cs_archiver.stages.transfer import Transfers, TransferSettings
 from cs_archiver.stages.upload import StartUpload, UploadArchive
 from cs_archiver.stages.verify import Verify
@@ -167,12 +168,18 @@ def _local_stages(parts: Parts, places: Places, nas: Nas) -> dict[JobStatus, Sta
         dd_below_bytes=settings.copy.large_below_bytes,
         threads=settings.copy.threads,
         limit=limit,
-        hash_source_at_once=settings.verification.recheck == "metadata",
         marker_patterns=settings.discovery.marker_patterns,
+    )
+    strategies = Strategies(
+        Rsync(parts.processes, limit=limit),
+        Dd(parts.processes),
+        threads=settings.copy.threads,
+        limit=limit,
+        hash_source_at_once=settings.verification.recheck == "metadata",
     )
     return {
         JobStatus.QUEUED: Admit(parts.globus, catalogue, places, nas, admit),
-        JobStatus.COPYING: Copy(Rsync(parts.processes, limit=limit), Dd(parts.processes), catalogue, places, nas, copy),
+        JobStatus.COPYING: Copy(strategies, catalogue, places, nas, copy),
         JobStatus.COMPRESSING: Compress(
             seven_zip, places, Mode(settings.compression.mode), threads=settings.copy.threads
         ),

@@ -1,12 +1,15 @@
 """What a running process takes, watched beside the work: memory, processor time, and how late its event loop is."""
 
 import asyncio
+import json
 import os
 import resource
+import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -62,25 +65,48 @@ def _read() -> Reading:
     return Reading(time.time(), resident, times.user + times.system, times.children_user + times.children_system)
 
 
+@dataclass
+class Lateness:
+    """In seconds, once it is over."""
+
+    here: list[float] = field(default_factory=list)
+    idle: list[float] = field(default_factory=list)
+
+
 @asynccontextmanager
-async def lateness() -> AsyncIterator[list[float]]:
-    """How many seconds late a timer of ten milliseconds comes, again and again; sorted once the block is over.
+async def lateness() -> AsyncIterator[Lateness]:
+    """How late a timer of ten milliseconds comes, again and again, in this loop and in an idle program beside it.
 
-    It counts all that keeps the loop waiting: its own turns, threads that hold Python's lock, other programs.
+    It counts all that keeps the loop waiting: its own turns, threads that hold Python's lock, and other programs, which
+    alone keep the idle program waiting.
     """
-    late: list[float] = []
-
-    async def tick() -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            wanted = loop.time() + _TICK_SECONDS
-            await asyncio.sleep(_TICK_SECONDS)
-            late.append(loop.time() - wanted)
-
-    ticking = asyncio.create_task(tick(), name="lateness of the loop")
+    late = Lateness()
+    idle = await asyncio.create_subprocess_exec(sys.executable, "-m", __name__, stdout=asyncio.subprocess.PIPE)
+    ticking = asyncio.create_task(_tick(late.here), name="lateness of the loop")
     try:
         yield late
     finally:
         ticking.cancel()
         await asyncio.wait({ticking})
-        late.sort()
+        idle.send_signal(signal.SIGINT)
+        output, _ = await idle.communicate()
+        late.idle.extend(json.loads(output))
+
+
+async def _tick(late: list[float]) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        wanted = loop.time() + _TICK_SECONDS
+        await asyncio.sleep(_TICK_SECONDS)
+        late.append(loop.time() - wanted)
+
+
+def _idle() -> None:
+    late: list[float] = []
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_tick(late))
+    print(json.dumps(late))
+
+
+if __name__ == "__main__":
+    _idle()

@@ -94,11 +94,11 @@ SABOTAGES = (
         "tools/removal.py",
         (
             (
-                "        _remove_folders(way, approved.entries)\n",
+                "        _remove_folders(way, folders)\n",
                 "        for parent, _folders, names in os.walk(approved.folder):\n"
                 "            for name in names:\n"
                 "                os.unlink(os.path.join(parent, name))\n"
-                "        _remove_folders(way, approved.entries)\n",
+                "        _remove_folders(way, folders)\n",
             ),
         ),
         (f"{_INTEGRATION}_removal.py::test_a_file_beside_the_approved_ones_at_the_top_stays",),

@@ -172,9 +172,12 @@ def replace_by_another(path: Path) -> None:
     other.rename(path)
 
 
+@pytest.mark.parametrize("size", [0, 100, 5_000_000])
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_file_that_changed_since_the_scan_is_not_copied(source: Path, destination: Path, change: str) -> None:
-    write(source, b"file", b"x" * 5_000_000)
+def test_a_file_that_changed_since_the_scan_is_not_copied(
+    source: Path, destination: Path, change: str, size: int
+) -> None:
+    write(source, b"file", b"x" * size)
     entries = entries_of(source)
     CHANGES[change](source / "file")
     with pytest.raises(Temporary) as caught:
@@ -182,9 +185,12 @@ def test_a_file_that_changed_since_the_scan_is_not_copied(source: Path, destinat
     assert caught.value.problem == "source-changed"
 
 
+@pytest.mark.parametrize("size", [100, 5_000_000])
 @pytest.mark.parametrize("change", ["longer", "shorter", "touched"])
-def test_a_file_that_changes_while_it_is_copied_is_an_error(source: Path, destination: Path, change: str) -> None:
-    write(source, b"file", b"x" * 5_000_000)
+def test_a_file_that_changes_while_it_is_copied_is_an_error(
+    source: Path, destination: Path, change: str, size: int
+) -> None:
+    write(source, b"file", b"x" * size)
     entries = entries_of(source)
     with pytest.raises(Temporary) as caught:
         copy_files(source, destination, entries, work=Meddling(lambda: CHANGES[change](source / "file")))

@@ -24,12 +24,13 @@ from cs_archiver.domain.packing import Mode
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import DiskFull, NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.compress import Compress
-from cs_archiver.stages.copy import Copy, CopySettings, Strategy
+from cs_archiver.stages.copy import Copy, CopySettings
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.set_aside import SetAside
 from cs_archiver.stages.source import Approvals
 from cs_archiver.stages.stage import Advance
+from cs_archiver.stages.strategies import Strategies, Strategy
 from cs_archiver.stages.verify import Verify
 from cs_archiver.tools import tree
 from cs_archiver.tools.dd import Dd
@@ -140,13 +141,17 @@ class World:
             large,
             threads=3,
             limit=limit,
-            hash_source_at_once=hash_source_at_once,
             marker_patterns=("*.done",),
         )
         processes = Processes()
-        return Copy(
-            Rsync(processes, limit=limit), Dd(processes), self.catalogue, self.places, nas_of(self.places), settings
+        strategies = Strategies(
+            Rsync(processes, limit=limit),
+            Dd(processes),
+            threads=3,
+            limit=limit,
+            hash_source_at_once=hash_source_at_once,
         )
+        return Copy(strategies, self.catalogue, self.places, nas_of(self.places), settings)
 
     @property
     def copy(self) -> Path:
@@ -265,11 +270,11 @@ async def test_with_a_limit_what_dd_would_copy_is_copied_by_threads_that_keep_it
 async def test_the_size_of_the_folder_chooses_the_strategy(world: World, size: int, strategy: Strategy) -> None:
     write(world.source, b"file", b"x" * size)
     heard, processes = Heard(), Processes()
-    settings = CopySettings(100, 200, 300, threads=2, limit=None, hash_source_at_once=False, marker_patterns=())
+    settings = CopySettings(100, 200, 300, threads=2, limit=None, marker_patterns=())
     if strategy is Strategy.RSYNC and shutil.which("rsync") is None:
         pytest.skip("rsync is not installed")
-    nas = nas_of(world.places)
-    copy = Copy(Rsync(processes), Dd(processes), world.catalogue, world.places, nas, settings)
+    strategies = Strategies(Rsync(processes), Dd(processes), threads=2)
+    copy = Copy(strategies, world.catalogue, world.places, nas_of(world.places), settings)
     await copy.run(world.job(), heard)
     assert heard.lines[0].endswith(f"by {strategy.value}")
 

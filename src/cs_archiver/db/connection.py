@@ -13,6 +13,7 @@ _T = TypeVar("_T")
 
 AnyRow = Row[*tuple[Any, ...]]
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+DriverParameters = Mapping[str, Any] | tuple[Any, ...] | list[tuple[Any, ...]] | None
 
 _ROWS_AT_ONCE = 64  # of cursors of the thread's own, which nobody asks for
 
@@ -51,7 +52,7 @@ class Connection:
         return (await self.execute(statement, parameters)).scalars()
 
     async def exec_driver_sql(
-        self, statement: str, parameters: Mapping[str, Any] | tuple[Any, ...] | None = None
+        self, statement: str, parameters: DriverParameters = None
     ) -> CursorResult[*tuple[Any, ...]]:
         return await self._turn(partial(self._executed_as_it_is, statement=statement, parameters=parameters))
 
@@ -88,7 +89,7 @@ class Connection:
         return connection.execute(statement, parameters)
 
     def _executed_as_it_is(
-        self, connection: SyncConnection, statement: str, parameters: Mapping[str, Any] | tuple[Any, ...] | None
+        self, connection: SyncConnection, statement: str, parameters: DriverParameters
     ) -> CursorResult[*tuple[Any, ...]]:
         self._begun(connection)
         return connection.exec_driver_sql(statement, parameters)

@@ -48,7 +48,7 @@ class Totals(NamedTuple):
     bytes: int
 
 
-_BATCH_FILES = 64
+_BATCH_FILES = 200
 _BATCH_BYTES = 4 * 1024 * 1024
 
 

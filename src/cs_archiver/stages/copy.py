@@ -4,7 +4,6 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.domain.events import LogLevel
@@ -17,7 +16,6 @@ from cs_archiver.domain.manifest import (
     changes,
     described,
     shown,
-    totals,
 )
 from cs_archiver.domain.packed import PackedTree
 from cs_archiver.domain.sizes import counted, human_size
@@ -26,22 +24,12 @@ from cs_archiver.errors import DiskFull, Permanent, Temporary
 from cs_archiver.stages.nas import Nas, require_all_writable, require_nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
+from cs_archiver.stages.strategies import Strategies, Strategy
 from cs_archiver.tools import copier, removal
-from cs_archiver.tools.dd import Dd
 from cs_archiver.tools.disk import free_bytes, local_error, make_folders
-from cs_archiver.tools.fixity import BLOCK_BYTES, Digest, Digests
-from cs_archiver.tools.rsync import Rsync
-from cs_archiver.tools.threads import Pace, Work, in_thread
-from cs_archiver.tools.tree import Scan, hash_tree, scan_tree
-
-
-class Strategy(StrEnum):
-    """How the bytes are copied, by the size of the folder (PRD 2.2)."""
-
-    SHUTIL = "shutil"
-    RSYNC = "rsync"
-    DD = "dd"
-    PARALLEL = "parallel threads"
+from cs_archiver.tools.fixity import Digest, Digests
+from cs_archiver.tools.threads import Work, in_thread
+from cs_archiver.tools.tree import Scan, scan_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +41,6 @@ class CopySettings:
     dd_below_bytes: int
     threads: int
     limit: float | None  # bytes a second read from the NAS
-    hash_source_at_once: bool  # because it will not be read again before the deletion
     marker_patterns: tuple[str, ...]
 
 
@@ -61,10 +48,9 @@ class Copy:
     """Safe to repeat: each run begins in an empty working folder, and only a whole copy is sealed."""
 
     def __init__(
-        self, rsync: Rsync, dd: Dd, catalogue: Catalogue, places: Places, nas: Nas, settings: CopySettings
+        self, strategies: Strategies, catalogue: Catalogue, places: Places, nas: Nas, settings: CopySettings
     ) -> None:
-        self._rsync = rsync
-        self._dd = dd
+        self._strategies = strategies
         self._catalogue = catalogue
         self._places = places
         self._nas = nas
@@ -86,7 +72,7 @@ class Copy:
         await report.log(f"Copying from the NAS: {what}, by {strategy.value}{limit}")
         await _warn_of_links(before, report)
         async with self._nas.watched(report, f"Copying {human_size(total.bytes)} from the NAS"):
-            digests = await self._copy(strategy, source, copy, scan, report)
+            digests = await self._strategies.copy(strategy, source, copy, scan, report)
         await in_thread(lambda _work: copier.set_time_and_mode(copy, mtime_ns=scan.mtime_ns, mode=scan.mode))
         async with self._nas.watched(report, "Looking whether the source changed while it was copied"):
             await self._require_unchanged(job, before)
@@ -150,61 +136,6 @@ class Copy:
                     problem="already-archived",
                 )
 
-    async def _copy(self, strategy: Strategy, source: bytes, copy: bytes, scan: Scan, report: Report) -> Digests:
-        entries = scan.entries
-
-        def on_bytes(count: int) -> None:
-            report.progress(bytes_done=count, bytes_total=scan.total.bytes)
-
-        if strategy in (Strategy.SHUTIL, Strategy.PARALLEL):
-            threads = 1 if strategy is Strategy.SHUTIL else self._settings.threads
-            await in_thread(lambda _work: copier.make_folders_and_links(copy, entries))
-            digests = await in_thread(
-                lambda work: copier.copy_files(source, copy, entries, threads=threads, work=work, pace=self._pace()),
-                on_bytes,
-            )
-            await in_thread(lambda _work: copier.finish_folders(copy, entries))
-            return digests
-        if strategy is Strategy.RSYNC:
-            await self._rsync.copy_tree(source, copy, on_bytes=on_bytes)
-        else:
-            await self._copy_by_dd(source, copy, entries, on_bytes=on_bytes)
-        return await self._hash(source, copy, scan, report)
-
-    def _pace(self) -> Pace | None:
-        return None if self._settings.limit is None else Pace(self._settings.limit)
-
-    async def _copy_by_dd(self, source: bytes, copy: bytes, entries: PackedTree, *, on_bytes: copier.OnBytes) -> None:
-        """Files of at least one block by dd; starting it for a smaller one costs more than the copy."""
-
-        def copy_small(work: Work) -> int:
-            copier.copy_files(source, copy, _files(entries, large=False), threads=self._settings.threads, work=work)
-            return totals(_files(entries, large=False)).bytes
-
-        await in_thread(lambda _work: copier.make_folders_and_links(copy, entries))
-        done = await in_thread(copy_small, on_bytes)
-        for entry in _files(entries, large=True):
-            paths = (os.path.join(source, entry.path), os.path.join(copy, entry.path))
-            await self._dd.copy_file(*paths, on_bytes=_offset(on_bytes, done))
-            done += entry.size
-        await in_thread(lambda _work: copier.set_times_and_modes(copy, _files(entries, large=True)))
-        await in_thread(lambda _work: copier.finish_folders(copy, entries))
-
-    async def _hash(self, source: bytes, copy: bytes, scan: Scan, report: Report) -> Digests:
-        """Digests of a copy that a tool made; of its source too, unless the deletion will read that again."""
-        entries, total = scan.entries, scan.total.bytes
-        report.operation("Computing digests")
-        threads = self._settings.threads
-
-        def on_bytes(count: int) -> None:
-            report.progress(bytes_done=count, bytes_total=total)
-
-        digests = await in_thread(lambda work: hash_tree(copy, entries, threads=threads, work=work), on_bytes)
-        if self._settings.hash_source_at_once:
-            of_source = await in_thread(lambda work: hash_tree(source, entries, threads=threads, work=work), on_bytes)
-            await in_thread(lambda _work: _require_equal(entries, digests, of_source))
-        return digests
-
     async def _require_unchanged(self, job: Job, before: PackedTree) -> None:
         after = (await self._scan_source(job)).entries
         changed = await in_thread(lambda _work: changes(before, after))
@@ -239,10 +170,6 @@ def _leads_out(entry: Seen) -> bool:
     )
 
 
-def _offset(on_bytes: copier.OnBytes, done: int) -> copier.OnBytes:
-    return lambda count: on_bytes(done + count)
-
-
 def _require_archivable(scan: Scan, root: bytes, *, inode: int | None) -> None:
     if scan.inode != inode:
         raise Temporary(
@@ -272,17 +199,6 @@ def _empty_folder(working_folder: bytes, copy: bytes) -> None:
         make_folders(copy)
     except OSError as error:
         raise local_error(copy, error) from error
-
-
-def _files(entries: PackedTree, *, large: bool) -> Iterator[Seen]:
-    return (entry for entry in entries.of_kind(EntryKind.FILE) if (entry.size >= BLOCK_BYTES) is large)
-
-
-def _require_equal(entries: PackedTree, of_copy: Digests, of_source: Digests) -> None:
-    files = (entry for entry in entries if entry.kind is EntryKind.FILE)
-    for entry, one, other in zip(files, of_copy, of_source, strict=True):
-        if one != other:
-            raise Temporary(f"the copy of '{shown(entry.path)}' differs from the source")
 
 
 def _manifest(entries: Iterable[Seen], digests: Digests) -> Iterator[Entry]:

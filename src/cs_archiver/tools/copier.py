@@ -2,17 +2,29 @@
 
 import errno
 import os
-import shutil
-from collections.abc import Callable, Iterable
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from cs_archiver.domain.manifest import EntryKind, Seen, shown
 from cs_archiver.domain.packed import PackedTree
 from cs_archiver.errors import Temporary
-from cs_archiver.tools.disk import local_error, open_regular, source_error
-from cs_archiver.tools.fixity import BLOCK_BYTES, Digest, Digests, Hasher, digests_of_files
+from cs_archiver.tools.disk import READING, local_error, source_error
+from cs_archiver.tools.fixity import (
+    BLOCK_BYTES,
+    Digest,
+    Digests,
+    digest_of,
+    digest_of_stream,
+    digests_of_files,
+    read_whole,
+)
 from cs_archiver.tools.threads import Pace, Work
 
 OnBytes = Callable[[int], None]
+
+_WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
 def make_folders_and_links(destination: bytes, entries: PackedTree) -> None:
@@ -44,11 +56,7 @@ def copy_files(
     Content, mode and mtime_ns are kept. Raises Temporary when a file is not the one that was scanned, or
     changes while it is read; DiskFull when the destination has no more room. `pace` None: as fast as it goes.
     """
-
-    def copy(entry: Seen) -> Digest:
-        return _copy_file(source + b"/" + entry.path, destination + b"/" + entry.path, entry, work, pace)
-
-    return digests_of_files(entries, copy, threads=threads)
+    return digests_of_files(entries, _Copying(source, destination, work, pace).copy, threads=threads)
 
 
 def set_times_and_modes(destination: bytes, entries: Iterable[Seen]) -> None:
@@ -66,81 +74,88 @@ def set_time_and_mode(path: bytes, *, mtime_ns: int, mode: int) -> None:
         raise local_error(path, error) from error
 
 
-def _copy_file(source: bytes, destination: bytes, entry: Seen, work: Work, pace: Pace | None) -> Digest:
-    try:
-        descriptor = open_regular(source)
+class _Copying:
+    """Of files from below one folder to below another."""
+
+    def __init__(self, source: bytes, destination: bytes, work: Work, pace: Pace | None) -> None:
+        self._source = source
+        self._destination = destination
+        self._work = work
+        self._pace = pace
+
+    def copy(self, entry: Seen) -> Digest:
+        path = self._source + b"/" + entry.path
         try:
-            _require_unchanged(descriptor, entry)
-            hashing = _HashingReader(source, descriptor, work, pace)
-            _write(destination, hashing, entry)
-            _require_unchanged(descriptor, entry)
-        finally:
-            os.close(descriptor)
-    except OSError as error:  # of the source: those of the copy are translated where they occur
-        raise source_error(source, error) from error
-    digest = hashing.digest()
-    if digest.size != entry.size:
-        raise Temporary(f"'{shown(entry.path)}' changed while it was copied", problem="source-changed")
-    return digest
+            descriptor = os.open(path, READING)
+            try:
+                _require_unchanged(descriptor, entry)
+                digest = self._copy_content(descriptor, path, entry)
+                _require_unchanged(descriptor, entry)
+            finally:
+                os.close(descriptor)
+        except OSError as error:  # of the source: those of the copy are translated where they occur
+            raise source_error(path, error) from error
+        if digest.size != entry.size:
+            raise _changed(entry)
+        return digest
+
+    def _copy_content(self, descriptor: int, path: bytes, entry: Seen) -> Digest:
+        if entry.size < BLOCK_BYTES:
+            content = read_whole(descriptor, entry.size)
+            self._count(len(content))
+            with self._written(entry) as copy:
+                _write(copy, content)
+            return digest_of(content)
+        with self._written(entry) as copy:
+            return digest_of_stream(lambda buffer: self._read(descriptor, path, buffer), partial(_write, copy))
+
+    def _read(self, descriptor: int, path: bytes, buffer: memoryview) -> int:
+        try:
+            count = os.readv(descriptor, [buffer])
+        except OSError as error:  # here, for around it those of the copy are translated
+            raise source_error(path, error) from error
+        self._count(count)
+        return count
+
+    def _count(self, size: int) -> None:
+        self._work.add(size)
+        if self._pace is not None:
+            self._pace.keep(size, self._work)
+
+    @contextmanager
+    def _written(self, entry: Seen) -> Iterator[int]:
+        """A new file to write to, with the mode and time of the entry once the block is over."""
+        path = self._destination + b"/" + entry.path
+        try:
+            descriptor = os.open(path, _WRITING, 0o600)
+            try:
+                yield descriptor
+                os.fchmod(descriptor, entry.mode)
+                os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise local_error(path, error) from error
 
 
-def _write(destination: bytes, reader: "_HashingReader", entry: Seen) -> None:
-    try:
-        descriptor = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            # No larger than needed: to make and give back a block for every small file takes longer than to copy it.
-            shutil.copyfileobj(reader, _Writer(descriptor), min(BLOCK_BYTES, entry.size + 1))
-            os.fchmod(descriptor, entry.mode)
-            os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise local_error(destination, error) from error
+def _write(descriptor: int, block: bytes | memoryview) -> None:
+    """All of it: a single write may take only a part."""
+    written = os.write(descriptor, block)
+    while written < len(block):
+        more = os.write(descriptor, memoryview(block)[written:])
+        if not more:
+            raise OSError(errno.EIO, "nothing written")
+        written += more
 
 
 def _require_unchanged(descriptor: int, entry: Seen) -> None:
     status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "no regular file")
     now = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     if now != (entry.inode, entry.size, entry.mtime_ns, entry.ctime_ns):  # ctime: a writer can restore the mtime
-        raise Temporary(f"'{shown(entry.path)}' changed while it was copied", problem="source-changed")
+        raise _changed(entry)
 
 
-class _HashingReader:
-    """Reads a source file block by block, hashing and counting; its read errors are the source's."""
-
-    def __init__(self, path: bytes, descriptor: int, work: Work, pace: Pace | None) -> None:
-        self._path = path
-        self._descriptor = descriptor
-        self._work = work
-        self._pace = pace
-        self._hasher = Hasher()
-
-    def read(self, size: int = -1, /) -> bytes:
-        try:
-            block = os.read(self._descriptor, size)
-        except OSError as error:
-            raise source_error(self._path, error) from error
-        self._hasher.update(block)
-        self._work.add(len(block))
-        if self._pace is not None:
-            self._pace.keep(len(block), self._work)
-        return block
-
-    def digest(self) -> Digest:
-        return self._hasher.digest()
-
-
-class _Writer:
-    """Writes every block in full: a single write may take only a part of it."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def write(self, block: bytes) -> int:
-        written = os.write(self._descriptor, block)
-        while written < len(block):
-            more = os.write(self._descriptor, memoryview(block)[written:])
-            if not more:
-                raise OSError(errno.EIO, "nothing written")
-            written += more
-        return written
+def _changed(entry: Seen) -> Temporary:
+    return Temporary(f"'{shown(entry.path)}' changed while it was copied", problem="source-changed")

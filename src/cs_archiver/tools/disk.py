@@ -11,6 +11,8 @@ from cs_archiver.domain.checks import Mount
 from cs_archiver.domain.manifest import shown
 from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Temporary
 
+# NONBLOCK: opening a FIFO must not hang; on a regular file it changes nothing.
+READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM)
 _GONE = (errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EHOSTDOWN, errno.ENOTCONN, errno.EROFS)
@@ -23,8 +25,7 @@ def file_size(path: bytes) -> int:
 
 def open_regular(path: bytes) -> int:
     """Open a regular file for reading; a link, FIFO or device put in its place is an OSError, never read."""
-    # NONBLOCK: opening a FIFO must not hang; on a regular file it changes nothing.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    descriptor = os.open(path, READING)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "no regular file", path)

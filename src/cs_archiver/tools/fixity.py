@@ -1,19 +1,25 @@
 """Digests: of one file, and of the many files of a folder, in little memory."""
 
-import hashlib
 import os
 import struct
-import threading
-import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from hashlib import sha256
 from typing import NamedTuple
+
+from isal.isal_zlib import crc32
 
 from cs_archiver.domain.manifest import Seen, file_batches
 from cs_archiver.tools.disk import open_regular
 from cs_archiver.tools.threads import for_each
 
 BLOCK_BYTES = 1024 * 1024
+_BLOCKS_AHEAD = 3
 _RECORD = struct.Struct("<QI32s")
+
+OnBlock = Callable[[int], None]
+"""Hears the size of each block once it was read."""
 
 
 class Digest(NamedTuple):
@@ -24,50 +30,79 @@ class Digest(NamedTuple):
     sha256: bytes
 
 
+def digest_of(content: bytes) -> Digest:
+    return Digest(len(content), crc32(content), sha256(content).digest())
+
+
+def read_whole(descriptor: int, size: int) -> bytes:
+    """A small open file that should have `size` bytes: one byte more at most, which tells that it has more."""
+    content = os.read(descriptor, size + 1)
+    while 0 < len(content) < size and (more := os.read(descriptor, size + 1 - len(content))):
+        content += more
+    return content
+
+
 class Hasher:
     """Size, CRC32 and SHA-256 of a stream of blocks."""
 
     def __init__(self) -> None:
         self._size = 0
         self._crc32 = 0
-        self._sha256 = hashlib.sha256()
+        self._sha256 = sha256()
 
     def update(self, block: bytes | memoryview) -> None:
         self._size += len(block)
-        self._crc32 = zlib.crc32(block, self._crc32)
+        self._crc32 = crc32(block, self._crc32)
         self._sha256.update(block)
 
     def digest(self) -> Digest:
         return Digest(self._size, self._crc32, self._sha256.digest())
 
 
-class _Buffer(threading.local):
-    """One a thread: to make a new one takes longer than to read a small file."""
+def digest_of_stream(read: Callable[[memoryview], int], take: Callable[[memoryview], object]) -> Digest:
+    """Read to the end, hand each block to `take`, and hash it on a thread of its own meanwhile.
 
-    def __init__(self) -> None:
-        self.view = memoryview(bytearray(BLOCK_BYTES))
-
-
-_buffer = _Buffer()
-
-
-def digest_of(descriptor: int, on_block: Callable[[int], None]) -> Digest:
-    """Read an open file to its end. `on_block` hears the size of each block."""
+    `read` fills a buffer and gives back how many bytes it holds now, 0 at the end.
+    """
     hasher = Hasher()
-    buffer = _buffer.view
-    while count := os.readv(descriptor, [buffer]):
-        hasher.update(buffer[:count])
-        on_block(count)
+    under_way: deque[tuple[Future[None], memoryview]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="hash") as hashing:
+        while True:
+            if len(under_way) < _BLOCKS_AHEAD:
+                buffer = memoryview(bytearray(BLOCK_BYTES))
+            else:
+                hashed, buffer = under_way.popleft()
+                hashed.result()
+            count = read(buffer)
+            if not count:
+                break
+            under_way.append((hashing.submit(hasher.update, buffer[:count]), buffer))
+            take(buffer[:count])
+        for hashed, _ in under_way:
+            hashed.result()
     return hasher.digest()
 
 
-def digest_of_file(path: bytes, on_block: Callable[[int], None]) -> Digest:
+def digest_of_file(path: bytes, on_block: OnBlock) -> Digest:
     """The digest of a regular file as it is on disk now. Raises OSError."""
     descriptor = open_regular(path)
     try:
-        return digest_of(descriptor, on_block)
+        return digest_of_stream(lambda buffer: os.readv(descriptor, [buffer]), lambda block: on_block(len(block)))
     finally:
         os.close(descriptor)
+
+
+def digest_of_seen(path: bytes, entry: Seen, on_block: OnBlock) -> Digest:
+    """As `digest_of_file`, of a file that was seen: a small one is read at once."""
+    if entry.size >= BLOCK_BYTES:
+        return digest_of_file(path, on_block)
+    descriptor = open_regular(path)
+    try:
+        content = read_whole(descriptor, entry.size)
+    finally:
+        os.close(descriptor)
+    on_block(len(content))
+    return digest_of(content)
 
 
 class Digests:

@@ -50,9 +50,11 @@ def delete_verified_source(approved: ApprovedDeletion, work: Work, is_halted: Ca
     asked before each entry: DeletionHalted.
     """
     files = size = 0
+    folders: list[bytes] = []
     with _opened(approved) as root, Way(root) as way:
         for entry in approved.entries:
             if entry.kind is EntryKind.DIR:
+                folders.append(entry.path)
                 continue
             if is_halted():
                 raise DeletionHalted(Removed(files, size))
@@ -66,7 +68,7 @@ def delete_verified_source(approved: ApprovedDeletion, work: Work, is_halted: Ca
                 size += entry.size if entry.kind is EntryKind.FILE else 0
         if is_halted():
             raise DeletionHalted(Removed(files, size))
-        _remove_folders(way, approved.entries)
+        _remove_folders(way, folders)
         with _mended_by_operator(b"."):
             os.fsync(root)
     return Removed(files, size)
@@ -97,8 +99,7 @@ def _unlink_one_of_several(parent: int, name: bytes) -> int:
         os.close(descriptor)
 
 
-def _remove_folders(way: Way, entries: Iterable[Seen]) -> None:
-    folders = [entry.path for entry in entries if entry.kind is EntryKind.DIR]
+def _remove_folders(way: Way, folders: Iterable[bytes]) -> None:
     for path in sorted(folders, key=lambda folder: -folder.count(b"/")):
         folder, _, name = path.rpartition(b"/")
         with _mended_by_operator(path), suppress(FileNotFoundError):

@@ -11,12 +11,13 @@ from typing import NamedTuple
 from cs_archiver.domain.manifest import Difference, Entry, EntryKind, Seen, Totals, changes, paired, shown, totals
 from cs_archiver.domain.packed import Packed, PackedTree, Part, pack
 from cs_archiver.tools.disk import source_error
-from cs_archiver.tools.fixity import Digest, Digests, digest_of_file, digests_of_files
+from cs_archiver.tools.fixity import Digest, Digests, digest_of_seen, digests_of_files
 from cs_archiver.tools.threads import Work, for_each
 
 _NAMES_A_TASK = 400  # one huge folder is spread over the threads as many small ones are
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _MOST_DIFFERENCES = 20
+_KINDS = {stat.S_IFREG: EntryKind.FILE, stat.S_IFDIR: EntryKind.DIR, stat.S_IFLNK: EntryKind.LINK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ def _note(found: _Found, path: bytes, error: OSError) -> None:
 
 def _seen(folder: int, name: bytes, path: bytes) -> Seen:
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    kind = _kind(status.st_mode)
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode), EntryKind.OTHER)
     target = os.readlink(name, dir_fd=folder) if kind is EntryKind.LINK else None
     size = status.st_size if kind is EntryKind.FILE else len(target or b"")
     return Seen(
@@ -165,21 +166,13 @@ def _seen(folder: int, name: bytes, path: bytes) -> Seen:
     )
 
 
-def _kind(mode: int) -> EntryKind:
-    if stat.S_ISREG(mode):
-        return EntryKind.FILE
-    if stat.S_ISDIR(mode):
-        return EntryKind.DIR
-    return EntryKind.LINK if stat.S_ISLNK(mode) else EntryKind.OTHER
-
-
 def hash_tree(root: bytes, entries: Iterable[Seen], *, threads: int, work: Work) -> Digests:
     """Digests of the files among `entries`, read now. Raises as `source_error` tells when one cannot be read."""
 
     def read(entry: Seen) -> Digest:
         path = root + b"/" + entry.path
         try:
-            return digest_of_file(path, work.add)
+            return digest_of_seen(path, entry, work.add)
         except OSError as error:
             raise source_error(path, error) from error
 

@@ -1,0 +1,109 @@
+"""Four ways to copy a folder to the local disk, each with the digests of what was copied."""
+
+import os
+from collections.abc import Iterator
+from enum import StrEnum
+
+from cs_archiver.domain.manifest import EntryKind, Seen, shown, totals
+from cs_archiver.domain.packed import PackedTree
+from cs_archiver.errors import Temporary
+from cs_archiver.stages.stage import Report
+from cs_archiver.tools import copier
+from cs_archiver.tools.dd import Dd
+from cs_archiver.tools.fixity import BLOCK_BYTES, Digests
+from cs_archiver.tools.rsync import Rsync
+from cs_archiver.tools.threads import Pace, Work, in_thread
+from cs_archiver.tools.tree import Scan, hash_tree
+
+
+class Strategy(StrEnum):
+    """How the bytes are copied, by the size of the folder (PRD 2.2)."""
+
+    SHUTIL = "shutil"
+    RSYNC = "rsync"
+    DD = "dd"
+    PARALLEL = "parallel threads"
+
+
+class Strategies:
+    """`limit` is in bytes a second, None for none. `hash_source_at_once`: it is not read again before the deletion."""
+
+    def __init__(
+        self, rsync: Rsync, dd: Dd, *, threads: int, limit: float | None = None, hash_source_at_once: bool = False
+    ) -> None:
+        self._rsync = rsync
+        self._dd = dd
+        self._threads = threads
+        self._limit = limit
+        self._hash_source_at_once = hash_source_at_once
+
+    async def copy(self, strategy: Strategy, source: bytes, copy: bytes, scan: Scan, report: Report) -> Digests:
+        """Copy everything that was scanned in `source` into the empty folder `copy`."""
+        entries = scan.entries
+
+        def on_bytes(count: int) -> None:
+            report.progress(bytes_done=count, bytes_total=scan.total.bytes)
+
+        if strategy in (Strategy.SHUTIL, Strategy.PARALLEL):
+            threads = 1 if strategy is Strategy.SHUTIL else self._threads
+            await in_thread(lambda _work: copier.make_folders_and_links(copy, entries))
+            digests = await in_thread(
+                lambda work: copier.copy_files(source, copy, entries, threads=threads, work=work, pace=self._pace()),
+                on_bytes,
+            )
+            await in_thread(lambda _work: copier.finish_folders(copy, entries))
+            return digests
+        if strategy is Strategy.RSYNC:
+            await self._rsync.copy_tree(source, copy, on_bytes=on_bytes)
+        else:
+            await self._copy_by_dd(source, copy, entries, on_bytes=on_bytes)
+        return await self._hash(source, copy, scan, report)
+
+    def _pace(self) -> Pace | None:
+        return None if self._limit is None else Pace(self._limit)
+
+    async def _copy_by_dd(self, source: bytes, copy: bytes, entries: PackedTree, *, on_bytes: copier.OnBytes) -> None:
+        """Files of at least one block by dd; starting it for a smaller one costs more than the copy."""
+
+        def copy_small(work: Work) -> int:
+            copier.copy_files(source, copy, _files(entries, large=False), threads=self._threads, work=work)
+            return totals(_files(entries, large=False)).bytes
+
+        await in_thread(lambda _work: copier.make_folders_and_links(copy, entries))
+        done = await in_thread(copy_small, on_bytes)
+        for entry in _files(entries, large=True):
+            paths = (os.path.join(source, entry.path), os.path.join(copy, entry.path))
+            await self._dd.copy_file(*paths, on_bytes=_offset(on_bytes, done))
+            done += entry.size
+        await in_thread(lambda _work: copier.set_times_and_modes(copy, _files(entries, large=True)))
+        await in_thread(lambda _work: copier.finish_folders(copy, entries))
+
+    async def _hash(self, source: bytes, copy: bytes, scan: Scan, report: Report) -> Digests:
+        """Digests of a copy that a tool made; of its source too, unless the deletion will read that again."""
+        entries, total = scan.entries, scan.total.bytes
+        report.operation("Computing digests")
+        threads = self._threads
+
+        def on_bytes(count: int) -> None:
+            report.progress(bytes_done=count, bytes_total=total)
+
+        digests = await in_thread(lambda work: hash_tree(copy, entries, threads=threads, work=work), on_bytes)
+        if self._hash_source_at_once:
+            of_source = await in_thread(lambda work: hash_tree(source, entries, threads=threads, work=work), on_bytes)
+            await in_thread(lambda _work: _require_equal(entries, digests, of_source))
+        return digests
+
+
+def _offset(on_bytes: copier.OnBytes, done: int) -> copier.OnBytes:
+    return lambda count: on_bytes(done + count)
+
+
+def _files(entries: PackedTree, *, large: bool) -> Iterator[Seen]:
+    return (entry for entry in entries.of_kind(EntryKind.FILE) if (entry.size >= BLOCK_BYTES) is large)
+
+
+def _require_equal(entries: PackedTree, of_copy: Digests, of_source: Digests) -> None:
+    files = (entry for entry in entries if entry.kind is EntryKind.FILE)
+    for entry, one, other in zip(files, of_copy, of_source, strict=True):
+        if one != other:
+            raise Temporary(f"the copy of '{shown(entry.path)}' differs from the source")
