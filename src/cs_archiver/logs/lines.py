@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from cs_archiver.domain.text import escaped
+from cs_archiver.logs.context import fields
 
 _PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 
@@ -50,4 +51,5 @@ def is_journal(stream: TextIO) -> bool:
 
 
 def _words(record: logging.LogRecord) -> str:
-    return f"{record.levelname} {record.name} {getattr(record, 'fields', '')}{record.message}"
+    known = getattr(record, "fields", None)  # noted where it was logged, if it is written elsewhere
+    return f"{record.levelname} {record.name} {fields() if known is None else known}{record.message}"
