@@ -313,6 +313,8 @@ def test_after_a_line_that_was_cut_short_the_next_begins_anew(file: Path, monkey
     write, room = os.write, [20, 0]
 
     def little_room(descriptor: int, content: bytes) -> int:
+        if os.readlink(f"/proc/self/fd/{descriptor}") != str(file):
+            return write(descriptor, content)  # of other threads
         if not room[0]:
             raise OSError(28, "No space left on device")
         return write(descriptor, content[: room.pop(0)])
