@@ -20,6 +20,7 @@ from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.faults import Hold
 from tests.faults.oracle import Oracle
 from tests.support.service import (
+    FINAL,
     Place,
     Service,
     environment,
@@ -331,3 +332,21 @@ async def test_outside_the_hours_of_uploads_archives_are_made_and_wait(tmp_path:
             assert job["status"] == "awaiting_upload"
         async with service_in(place, sandbox, POLITENESS_UPLOAD_HOURS=_hours(-1, 1)) as service:
             assert (await service.until(job_id))["status"] == "completed"
+
+
+async def test_a_probe_that_a_kill_left_costs_no_attempt_and_goes_with_a_cancel(service: Service) -> None:
+    for ended_by in ("its end", "a cancel"):
+        await switch(service, "copy_compress", paused=True)
+        folder = service.place.folder(ended_by)
+        (folder / "one.bin").write_bytes(b"x" * 1000)
+        await service.discover()
+        job_id = await service.submit(folder)
+        probe = service.place.storage / "archives" / f".cs-archiver-probe-{job_id}"
+        probe.write_bytes(b"half of it")
+        if ended_by == "a cancel":
+            assert (await service.call("DELETE", f"/api/jobs/{job_id}"))[0] == 204
+        await switch(service, "copy_compress", paused=False)
+        await service.until(job_id, *FINAL)
+        assert not probe.exists(), ended_by
+        log = await service.log_of(job_id)
+        assert not [line for line in log if "again" in line], log

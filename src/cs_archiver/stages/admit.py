@@ -89,7 +89,6 @@ class Admit:
     def _make_ready(self, job: Job) -> None:
         try:
             removal.remove_working_copy(self._places.working_folder(job))
-            removal.remove_file(self._places.probe(job))
             if job.archive_path is not None:
                 removal.remove_file(self._places.partial(job))
             self._require_space(job)
@@ -219,5 +218,6 @@ def _remove(path: bytes) -> None:
 
 
 def _write(path: bytes, content: bytes) -> None:
+    removal.remove_file(path)  # what a kill left of an earlier attempt
     with open(path, "xb") as file:
         file.write(content)

@@ -107,6 +107,7 @@ class SetAside:
         folder = self._places.working_folder(job)
         try:
             removal.remove_working_copy(folder)
+            removal.remove_file(self._places.probe(job))
             if job.archive_path is not None:
                 removal.remove_file(self._places.partial(job))
                 if archive_too:
@@ -130,6 +131,7 @@ class SetAside:
                 for path in (self._places.archive(job), self._places.partial(job)):
                     removal.set_aside(path, kept)
             removal.remove_working_copy(self._places.working_folder(job))
+            removal.remove_file(self._places.probe(job))
         except OSError as problem:
             raise local_error(folder, problem) from problem
 
