@@ -239,7 +239,7 @@ async def test_defect_is_a_page_with_the_number_of_the_request(api: Api, monkeyp
     async def broken(*_given: object, **_more: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("cs_archiver.services.folders.FolderService.search", broken)
+    monkeypatch.setattr("cs_archiver.services.folders.FolderService.page", broken)
     response = await show(api, "/folders", headers={"X-Request-Id": "find-me"})
     text = await response.text()
     assert (response.status, response.content_type) == (500, "text/html")

@@ -36,8 +36,10 @@ class Connection:
         opening = asyncio.ensure_future(self._thread)
         try:
             _ = await to_the_end(opening)
-        except asyncio.CancelledError:
-            if not opening.cancelled() and opening.exception() is None:
+        except BaseException:
+            if opening.cancelled() or opening.exception() is not None:
+                await asyncio.to_thread(self._thread._thread.join)  # or it would speak to a loop that is closed
+            else:
                 await self.close()
             raise
         return self
