@@ -30,7 +30,6 @@ _WAY = (
 _LAST = datetime(2026, 1, 1, tzinfo=UTC)
 _APART = timedelta(minutes=7)
 _CHECKS = json.dumps([])
-_SUMS_SINCE = 3  # the version of the schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +104,8 @@ def _insert(connection: sqlite3.Connection, table: str, rows: Iterator[dict[str,
 
 def _sum_up(connection: sqlite3.Connection) -> None:
     """As the upgrade of an older database does, in place of the triggers that were not there."""
-    (script,) = (migration.script for migration in schema.MIGRATIONS if migration.version == _SUMS_SINCE)
-    for statement in schema.statements(script.read_text("utf-8")):
+    scripts = (migration.script.read_text("utf-8") for migration in schema.MIGRATIONS)
+    for statement in (statement for script in scripts for statement in schema.statements(script)):
         if statement.startswith(("INSERT INTO job_sums", "INSERT INTO deletion_sums")):
             connection.execute(f"DELETE FROM {statement.split()[2]}")
             connection.execute(statement)
