@@ -437,14 +437,14 @@ def fill(world: World, name: str) -> None:
 
 
 STORIES: dict[Callable[[World, Service], Awaitable[None]], int] = {  # with how many commits each makes at least
-    archived: 33,
-    archived_at_the_second_upload: 40,
-    archived_after_a_bad_upload: 48,
-    failed_then_retried: 52,
-    cancelled_then_archived: 56,
-    archived_then_filled: 33,
-    archived_twice: 65,
-    asked_for_a_new_version: 33,
+    archived: 28,
+    archived_at_the_second_upload: 32,
+    archived_after_a_bad_upload: 38,
+    failed_then_retried: 44,
+    cancelled_then_archived: 49,
+    archived_then_filled: 28,
+    archived_twice: 55,
+    asked_for_a_new_version: 28,
 }
 
 

@@ -17,7 +17,7 @@ from cs_archiver.db import schema
 from cs_archiver.db.backups import Backups
 from cs_archiver.db.pauses import NAMES
 from cs_archiver.db.restore import finish, is_pending
-from cs_archiver.db.upgrade import upgrade
+from cs_archiver.db.upgrade import upgrade, upgrade_copy
 from tests.faults.conftest import Count
 from tests.faults.scale import pick
 from tests.support.databases import (
@@ -131,7 +131,9 @@ def test_a_killed_restore_leaves_the_one_database_or_the_other_whole(root: Path,
     (root / "template").mkdir()
     backup = of_version_1(root / "backup.db")
     template = of_version_1(root / "template" / "cs.db")
-    before = but_for_the_restore(tables_of(backup))
+    upgraded = Path(shutil.copy(backup, root / "upgraded.db"))
+    upgrade_copy(upgraded, schema.MIGRATIONS)
+    before = but_for_the_restore(tables_of(upgraded))
     upgrade(template, Backups(template, str(root / "backups")), schema.MIGRATIONS)
     # What the service wrote last, a pause of all deletions too, stands in the -wal file alone, as after a crash.
     connection = sqlite3.connect(template)
