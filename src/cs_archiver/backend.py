@@ -59,7 +59,7 @@ async def build_services(parts: Parts, stack: AsyncExitStack, notices: Sequence[
     await accounts.ensure_first_admin(settings.security.admin_initial_password.get_secret_value())
     patterns = Patterns(settings.discovery.marker_patterns, settings.discovery.litter_patterns)
     discovery = Discovery(bytes(settings.qnap.base_path), patterns, threads=settings.discovery.threads)
-    folders = FolderService(discovery, Folders(database))
+    folders = FolderService(discovery, Folders(database), parts.bus)
     stack.push_async_callback(folders.close)
     jobs = JobService(
         database,

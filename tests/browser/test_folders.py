@@ -125,6 +125,16 @@ async def test_new_folders_appear_after_a_scan_that_can_be_watched(desk: Desk) -
     await expect(page.locator("main")).to_contain_text("Nothing was left out")
 
 
+async def test_what_a_scan_of_somebody_else_found_appears_by_itself(desk: Desk) -> None:
+    await asyncio.to_thread(_plant, desk.service.place, "Alpha")
+    await desk.service.discover()
+    page = await desk.page("/folders")
+    await expect(page.get_by_role("link", name="Archive Alpha")).to_be_visible()
+    await asyncio.to_thread(_plant, desk.service.place, "Beta")
+    await desk.service.discover()
+    await expect(page.get_by_role("link", name="Archive Beta")).to_be_visible()
+
+
 async def test_state_of_a_job_is_followed_in_the_list(browser: Browser, tmp_path: Path) -> None:
     place = Place(tmp_path).make()
     settings = sandbox_settings(place, rate_bytes_per_second=40)

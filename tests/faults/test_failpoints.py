@@ -44,7 +44,9 @@ A_FEW_FIRSTS = {"archived": range(40, 180, 60)}
 SECONDS = pick(1, 10**6)  # crashes of each recovery
 TRIES = 4
 ALWAYS_THERE = """
-commit state queued-*|commit state copying-*|commit state worker-copy_compress|commit state worker-upload
+commit state request|commit state copying-*|commit state compressing-*|commit state verifying-*
+commit state uploading-*|commit state upload_verifying-*|commit state deleting_source-*
+commit state worker-copy_compress|commit state worker-upload
 mkdir storage|create storage copier|write storage copier|symlink storage copier|start tool 7z-a|start tool 7z-t
 fsync storage disk.sync_file|link storage removal|unlink storage removal|rmdir storage removal
 POST globus /v0.10/transfer|GET globus /v0.10/task|create nas removal|rename nas removal|fsync nas removal

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cs_archiver.bus import Bus
 from cs_archiver.clock import from_text
 from cs_archiver.db.database import Database
 from cs_archiver.db.folders import Folders
@@ -81,7 +82,7 @@ def discovery(nas: Path) -> CountingDiscovery:
 
 @pytest.fixture
 async def service(discovery: CountingDiscovery, database: Database) -> AsyncIterator[FolderService]:
-    service = FolderService(discovery, Folders(database))
+    service = FolderService(discovery, Folders(database), Bus())
     yield service
     discovery.may_go_on.set()
     await service.close()
@@ -107,7 +108,7 @@ async def test_first_call_ever_scans_and_the_next_answers_from_the_database(
 async def test_scan_that_found_nothing_is_not_repeated_unasked(tmp_path: Path, database: Database) -> None:
     (tmp_path / "bare").mkdir()
     discovery = CountingDiscovery(tmp_path / "bare")
-    service = FolderService(discovery, Folders(database))
+    service = FolderService(discovery, Folders(database), Bus())
     assert [await names_listed(service), await names_listed(service)] == [[], []]
     assert discovery.runs == 1
     await service.close()
@@ -140,7 +141,7 @@ async def test_result_outlives_the_service(service: FolderService, database: Dat
     await service.listed(refresh=False)
     shutil.rmtree(nas)
     later = CountingDiscovery(nas)
-    restarted = FolderService(later, Folders(database))
+    restarted = FolderService(later, Folders(database), Bus())
     assert await names_listed(restarted) == ["Alpha", "Beta"]
     assert later.runs == 0
     await restarted.close()
@@ -275,7 +276,7 @@ async def test_folders_are_listed_while_the_scan_goes_on(
         return real(path)
 
     monkeypatch.setattr(os, "lstat", lstat)
-    service = FolderService(CountingDiscovery(nas), Folders(database))
+    service = FolderService(CountingDiscovery(nas), Folders(database), Bus())
     scan = asyncio.create_task(service.listed(refresh=True))
     async with asyncio.timeout(20):
         while not await service.known([f"{nas}/Production/2024/Alpha"]):
@@ -318,7 +319,7 @@ async def test_moment_since_which_sizes_were_measured_is_told(
     last = await service.last_scan()
     assert last is not None
     assert service.measured_since(last) == last.started_at
-    restarted = FolderService(CountingDiscovery(nas), Folders(database))
+    restarted = FolderService(CountingDiscovery(nas), Folders(database), Bus())
     assert from_text(last.started_at) - from_text(restarted.measured_since(last)) == timedelta(days=1)
     await restarted.close()
 

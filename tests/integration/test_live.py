@@ -122,6 +122,13 @@ async def test_a_burst_that_the_bus_can_hold_is_told_whole(api: Api) -> None:
     assert heard == [f"line {number}" for number in range(1000)]
 
 
+async def test_a_scan_of_the_nas_is_told_from_its_begin_to_its_end(api: Api) -> None:
+    async with listening(api) as listener:
+        await api.get("/api/folders?refresh=true")
+        await listener.until(type="folders_update", scanning=False)
+    assert [message["scanning"] for message in listener.heard[1:]] in ([True, False], [False])  # or only the newest
+
+
 async def test_two_hundred_clients_hear_the_same(api: Api) -> None:
     users = [f"user{number}" for number in range(10)]
     for name in users:

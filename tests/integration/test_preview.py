@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cs_archiver.bus import Bus
 from cs_archiver.db.database import Database
 from cs_archiver.db.folders import Folders
 from cs_archiver.domain.folders import Patterns
@@ -109,7 +110,7 @@ async def _previews_of(nas: Path) -> AsyncIterator[tuple[Previews, FolderService
     database = await Database.open(nas.parent / "archiver.db", read_connections=2)
     for path in nas.parent.glob("archiver.db*"):  # they are made for their owner alone
         path.chmod(0o666)
-    folders = FolderService(Discovery(bytes(nas), Patterns((), ()), threads=2), Folders(database))
+    folders = FolderService(Discovery(bytes(nas), Patterns((), ()), threads=2), Folders(database), Bus())
     settings = PreviewSettings(nas.parent, "/", min_free_gb=0.01, size_estimate_ratio=0.7, threads=2)
     try:
         yield Previews(database, folders, settings, why_taken=Destination().is_taken), folders

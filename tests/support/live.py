@@ -23,7 +23,9 @@ UPGRADE = {
 """What asks for a WebSocket in a plain request, whose refusal can be read."""
 
 _MESSAGE: TypeAdapter[live.Message] = TypeAdapter(
-    Annotated[live.Snapshot | live.JobUpdate | live.QueueUpdate | live.Log, Field(discriminator="type")]
+    Annotated[
+        live.Snapshot | live.JobUpdate | live.QueueUpdate | live.FoldersUpdate | live.Log, Field(discriminator="type")
+    ]
 )
 
 Message = dict[str, Any]

@@ -11,6 +11,7 @@ const LOOKS_A_LIST = 5; // what a scan has found so far is shown every two secon
 const boxes = () => findAll("#folder-table input[name=path]");
 const selected = new Set();
 let anchor = null;
+let isFollowing = false;
 
 function showSelection() {
   const all = boxes();
@@ -53,9 +54,11 @@ document.addEventListener("page-changed", showSelection);
 
 async function followScan(looks = 1) {
   const region = document.getElementById("scan");
-  if (!region) return;
+  isFollowing = region !== null;
+  if (!isFollowing) return;
   const scan = await fetching.json("/api/folders/scan").catch(() => null);
   if (scan && !scan.running) {
+    isFollowing = false;
     await refresh();
     return;
   }
@@ -69,7 +72,11 @@ async function followScan(looks = 1) {
 }
 
 listen("queue_update", calmed(refresh, 300));
-listen("connection", ({ up }) => up && refresh());
+listen("folders_update", async () => {
+  await refresh();
+  if (!isFollowing) followScan();
+});
+listen("missed", refresh);
 
 for (const box of boxes()) select(box, box.checked); // as the browser remembers them
 bind("/", "Search", () => document.getElementById("q").focus());

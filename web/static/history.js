@@ -6,7 +6,6 @@ import { listen } from "./live.js";
 
 const ENDED = new Set(["completed", "failed", "cancelled"]);
 let isStale = false;
-let isFirst = true;
 
 const isPlain = (event) => !(event.ctrlKey || event.metaKey || event.shiftKey || event.button);
 
@@ -21,10 +20,7 @@ const renewSoon = calmed(renew, 300);
 listen("job_update", ({ job_id: id, status }) => {
   if (ENDED.has(status) || find(`#history [data-job-state="${CSS.escape(id)}"]`)) renewSoon();
 });
-listen("snapshot", () => {
-  if (!isFirst) renew();
-  isFirst = false;
-});
+listen("missed", renew);
 document.addEventListener("visibilitychange", () => isStale && renew());
 
 on("change", "#filters input[type=date]", (_event, field) => field.form.requestSubmit());

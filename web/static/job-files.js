@@ -5,5 +5,5 @@ import { refresh } from "./listing.js";
 import { listen } from "./live.js";
 
 listen("queue_update", calmed(refresh, 300));
-listen("connection", ({ up }) => up && refresh());
+listen("missed", refresh);
 bind("/", "Search paths", () => document.getElementById("q").focus());

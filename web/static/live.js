@@ -16,11 +16,12 @@ let lostAt = null;
 let told = false;
 let leaving = false;
 let opened = false;
+let isFirst = true;
 
 /**
- * Calls `act` with each message of this type: "snapshot", "job_update", "queue_update" or "log"; or with
+ * Calls `act` with each message of this type: "snapshot", "job_update", "queue_update", "folders_update" or "log"; or with
  * "connection", `{ up, since }`, whenever it is lost for longer than a moment, and when it is back.
- * Another snapshot means that something was missed: fetch anew what is no part of it.
+ * Another snapshot means that something was missed: "missed" follows it, to fetch anew what is no part of it.
  */
 export function listen(type, act) {
   news.addEventListener(type, (event) => act(event.detail));
@@ -50,6 +51,9 @@ function heard(message) {
   }
   if (message.type === "snapshot") back();
   tell(message.type, message);
+  if (message.type !== "snapshot") return;
+  if (!isFirst) tell("missed", message);
+  isFirst = false;
 }
 
 function back() {

@@ -43,6 +43,13 @@ class QueueUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class FoldersUpdate:
+    """A scan of the NAS began or ended: the list of folders may be another."""
+
+    scanning: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LogAdded:
     job_id: str
     timestamp: str
@@ -72,4 +79,4 @@ class UserEnded:
     user_id: int
 
 
-Event = JobUpdate | QueueUpdate | LogAdded | Retried | SessionEnded | UserEnded
+Event = JobUpdate | QueueUpdate | FoldersUpdate | LogAdded | Retried | SessionEnded | UserEnded

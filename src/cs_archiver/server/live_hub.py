@@ -12,6 +12,7 @@ from aiohttp import web
 from cs_archiver.bus import Bus, Listener
 from cs_archiver.domain.events import (
     Event,
+    FoldersUpdate,
     JobUpdate,
     LogAdded,
     QueueUpdate,
@@ -160,21 +161,24 @@ class Live:
             client.start_over(snapshot)
 
     async def _tell(self, events: list[Event]) -> None:
-        queue_changed = False
         for event in events:
-            match event:
-                case JobUpdate():
-                    await self._tell_job(event)
-                case LogAdded():
-                    self._offer(News(live.Log.of(event).body()))
-                case QueueUpdate():
-                    queue_changed = True
-                case SessionEnded() | UserEnded():
-                    self._doubt(event)
-                case Retried():
-                    pass  # a line of the log tells of it
-        if queue_changed and self._members:  # read after all the other news, so that it is not older than they are
+            await self._tell_one(event)
+        # The queue is read after all the other news, so that it is not older than they are.
+        if self._members and any(isinstance(event, QueueUpdate) for event in events):
             self._offer(News(live.QueueUpdate.of(await self._jobs.queue()).body(), "queue"))
+
+    async def _tell_one(self, event: Event) -> None:
+        match event:
+            case JobUpdate():
+                await self._tell_job(event)
+            case LogAdded():
+                self._offer(News(live.Log.of(event).body()))
+            case FoldersUpdate():
+                self._offer(News(live.FoldersUpdate.of(event).body(), "folders"))
+            case SessionEnded() | UserEnded():
+                self._doubt(event)
+            case QueueUpdate() | Retried():
+                pass  # the queue is told last, and a line of the log tells of a retry
 
     async def _tell_job(self, update: JobUpdate) -> None:
         if not self._members:

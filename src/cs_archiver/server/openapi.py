@@ -58,7 +58,7 @@ parameters that are not known are refused by name. Times are UTC, ISO 8601, endi
 `X-Total-Count` says how many there are, and `Link` leads to the pages beside this one.
 
 What changes is told over the WebSocket `/ws/jobs`, which takes the token as `?token=...` too: first a `snapshot` of all
-active jobs, then `job_update`, `queue_update` and `log` messages, numbered by `seq`.
+active jobs, then `job_update`, `queue_update`, `folders_update` and `log` messages, numbered by `seq`.
 
 Errors are problem documents (RFC 9457) of the media type `application/problem+json`: tell them apart by `type`,
 which ends in one of the names given with each operation. Any path may also answer 404 `not-found`,

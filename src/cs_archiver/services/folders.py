@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
+from cs_archiver.bus import Bus
 from cs_archiver.clock import from_text, now_text, to_text
 from cs_archiver.db.folder_search import FolderSearch, FoundFolders
 from cs_archiver.db.folders import Folders, Scan
+from cs_archiver.domain.events import FoldersUpdate
 from cs_archiver.domain.folders import SYMBOLIC_LINK, Folder, is_passed_over
 from cs_archiver.errors import ArchiverError, Conflict, InvalidRequest, NeedsOperator, NotFound, Temporary
 from cs_archiver.services.made_once import MadeOnce
@@ -47,9 +49,10 @@ class FolderPage:
 class FolderService:
     """The last discovery from the database, a new one on demand, and single folders looked at anew."""
 
-    def __init__(self, discovery: Discovery, folders: Folders) -> None:
+    def __init__(self, discovery: Discovery, folders: Folders, bus: Bus) -> None:
         self._discovery = discovery
         self._folders = folders
+        self._bus = bus
         self._fresh: deque[Folder] = deque()  # found by the scan that runs, and not yet shown
         # Two threads, so that a job can be asked for while a scan of a large share is running.
         self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="folders")
@@ -180,7 +183,8 @@ class FolderService:
                 self._crews, self._started_at, self._looked_at = Crews(), now_text(), 0
             self._is_in_full = in_full
             self._scan = asyncio.create_task(self._scan_after(before, in_full=in_full), name="discovery")
-            self._scan.add_done_callback(_log_failure)
+            self._scan.add_done_callback(self._note_end)
+            self._bus.publish(FoldersUpdate(scanning=True))
             return self._scan
         return before
 
@@ -203,6 +207,12 @@ class FolderService:
         listed = sum(folder.left_out is None for folder in found.folders)
         left_out, seconds = len(found.folders) - listed, time.monotonic() - started
         logger.info("discovery listed=%d left_out=%d seconds=%.1f", listed, left_out, seconds)
+
+    def _note_end(self, scan: asyncio.Task[None]) -> None:
+        error = None if scan.cancelled() else scan.exception()
+        if error is not None:
+            logger.warning("discovery failed: %s", error, exc_info=None if isinstance(error, ArchiverError) else error)
+        self._bus.publish(FoldersUpdate(scanning=self.running_scan is not None))
 
     async def _found(self, *, in_full: bool) -> Found:
         """Runs the discovery, and shows what it finds meanwhile."""
@@ -266,9 +276,3 @@ def refused(folder: Folder, reason: str) -> InvalidRequest:
     if folder.has_nothing_to_archive:
         return Conflict("nothing-to-archive", detail)
     return Conflict("folder-not-archivable", detail)
-
-
-def _log_failure(scan: asyncio.Task[None]) -> None:
-    error = None if scan.cancelled() else scan.exception()
-    if error is not None:
-        logger.warning("discovery failed: %s", error, exc_info=None if isinstance(error, ArchiverError) else error)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
+from cs_archiver.domain.events import FoldersUpdate as ScanEvent
 from cs_archiver.domain.events import LogAdded, LogLevel
 from cs_archiver.domain.states import JobStatus, WorkerName
 from cs_archiver.server.contract.base import Answer, JobId, Moment, Query, WholePercent
@@ -73,6 +74,17 @@ class QueueUpdate(Message):
             current_copy_compress_job=in_hand[WorkerName.LOCAL],
             current_upload_job=in_hand[WorkerName.TRANSFER],
         )
+
+
+class FoldersUpdate(Message):
+    """A scan of the NAS began or ended: `GET /api/folders` and `GET /api/folders/scan` tell the rest."""
+
+    type: Literal["folders_update"] = "folders_update"
+    scanning: bool
+
+    @classmethod
+    def of(cls, event: ScanEvent) -> Self:
+        return cls(scanning=event.scanning)
 
 
 class Log(Message):
