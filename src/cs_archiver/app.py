@@ -78,6 +78,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[str], None], soundnes
     systemd = Systemd(os.environ)
     loop.add_signal_handler(signal.SIGHUP, partial(_reopen_logs, systemd))
     async with AsyncExitStack() as last, running(settings, systemd, soundness) as (address, workers):
+        last.enter_context(rare_collections())
         on_ready(address)
         systemd.ready()
         alive = asyncio.create_task(systemd.stay_alive(lambda: stop.is_set() or not workers.done()), name="watchdog")
@@ -125,7 +126,6 @@ async def running(
         address = await _serve_http(parts, stack, notices=[notice] if notice else [])
         await database.require_sound()  # no worker begins before
         stack.push_async_callback(requeue_before_the_end, Queue(database), Jobs(database))
-        stack.enter_context(_rare_collections())
         workers = asyncio.create_task(_run(parts), name="workers")
         stack.push_async_callback(_cancelled, workers)
         parts.pulse.follow(workers)
@@ -136,7 +136,7 @@ async def running(
 
 
 @contextmanager
-def _rare_collections() -> Iterator[None]:
+def rare_collections() -> Iterator[None]:
     """What is there now lives as long as the service, and need not be looked at by every collection until then."""
     before = gc.get_threshold()
     gc.collect()

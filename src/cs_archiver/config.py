@@ -6,6 +6,7 @@ import stat
 import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -78,7 +79,7 @@ def _section(name: str, table: dict[str, Any], environ: Mapping[str, str], origi
         if not text and key not in table:
             continue
         try:
-            values[key] = _from_text(field, text) if text else _from_toml(field, table[key])
+            values[key] = _from_text(name, key, text) if text else _from_toml(name, key, table[key])
         except ValueError as error:
             found = "" if _is_confidential(field) else _shown(text or table[key])
             raise origin.wrong(name, key, _expected(field, error), found) from error
@@ -93,20 +94,21 @@ def _section(name: str, table: dict[str, Any], environ: Mapping[str, str], origi
         raise origin.wrong(name, mismatch.key, str(mismatch), _shown(found)) from error
 
 
-def _from_text(field: FieldInfo, text: str) -> Any:
-    if get_origin(field.annotation) is tuple:
-        return _adapter(field).validate_json(text, strict=True)
-    return _adapter(field).validate_strings(text)
+def _from_text(section: str, key: str, text: str) -> Any:
+    if get_origin(SECTIONS[section].model_fields[key].annotation) is tuple:
+        return _adapter(section, key).validate_json(text, strict=True)
+    return _adapter(section, key).validate_strings(text)
 
 
-def _from_toml(field: FieldInfo, value: object) -> Any:
+def _from_toml(section: str, key: str, value: object) -> Any:
     # Strict JSON keeps "80" apart from 80, yet makes paths and secrets of text. Dates, which JSON does not
     # know, become null, which no key accepts.
-    return _adapter(field).validate_json(json.dumps(value, default=lambda _: None), strict=True)
+    return _adapter(section, key).validate_json(json.dumps(value, default=lambda _: None), strict=True)
 
 
-def _adapter(field: FieldInfo) -> TypeAdapter[Any]:
-    return TypeAdapter(field.rebuild_annotation(), config=Section.model_config)
+@cache
+def _adapter(section: str, key: str) -> TypeAdapter[Any]:
+    return TypeAdapter(SECTIONS[section].model_fields[key].rebuild_annotation(), config=Section.model_config)
 
 
 def _secrets_from_files(name: str, values: dict[str, Any], origin: Origin) -> dict[str, Any]:
@@ -119,7 +121,7 @@ def _secrets_from_files(name: str, values: dict[str, Any], origin: Origin) -> di
             raise origin.wrong(name, file_key, f"either this or {key}, not both")
         text = _secret_text(name, file_key, values[file_key], origin)
         try:
-            secrets[key] = _from_text(field, text)
+            secrets[key] = _from_text(name, key, text)
         except ValueError as error:
             raise origin.wrong(name, file_key, f"a file that holds {_expected(field, error)}") from error
     return secrets

@@ -3,6 +3,7 @@
 import os
 import stat
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 
 from cs_archiver.errors import ConfigError
@@ -87,6 +88,7 @@ SECTIONS: dict[str, type[Section]] = {
 }
 
 
+@cache
 def variable_of(section: str, key: str) -> str:
     """The environment variable that overrides the key."""
     metadata = SECTIONS[section].model_fields[key].metadata

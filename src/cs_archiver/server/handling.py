@@ -1,6 +1,6 @@
 """From a route to the function that answers it: admit, check, call, and render, in this order for every route."""
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from aiohttp import web
@@ -18,7 +18,7 @@ from cs_archiver.server.shared import Shared
 
 def handler_of(route: Route) -> Handler:
     """There is no other way from a route to a handler, so none is without its gate."""
-    adapter: TypeAdapter[Any] = TypeAdapter(route.answer)
+    adapter = _adapter_of(route.answer)
     shared: Shared[web.StreamResponse | Rendered] = Shared()
 
     async def called(request: web.Request) -> web.StreamResponse | Rendered:
@@ -36,6 +36,11 @@ def handler_of(route: Route) -> Handler:
         return answer.response(route.status) if isinstance(answer, Rendered) else answer
 
     return handle
+
+
+@cache
+def _adapter_of(answer: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(answer)
 
 
 class Rendered:
