@@ -83,11 +83,13 @@ async def test_what_is_begun_can_be_scanned_and_counts_only_once_it_is_confirmed
     assert (read.secret, read.name, read.issuer) == (begun["secret"], "ann", "CS Archiver")
     assert len(begun["secret"]) == 32
     assert (await login(api)).status == 200
-    wrong = await api.call("POST", "/api/auth/second-factor/confirm", token=token, json={"code": "000000"})
-    document = await refusal_of(wrong, 422, "invalid-value")
-    assert [error["pointer"] for error in document["errors"]] == ["#/code"]
+    for code in ("000000", "", "\u0661\u0662\u0663\u0664\u0665\u0666", "\u0082"):
+        wrong = await api.call("POST", "/api/auth/second-factor/confirm", token=token, json={"code": code})
+        document = await refusal_of(wrong, 422, "invalid-value")
+        assert [error["pointer"] for error in document["errors"]] == ["#/code"]
     code = pyotp.TOTP(begun["secret"]).at(clock.now)
-    confirmed = await api.call("POST", "/api/auth/second-factor/confirm", token=token, json={"code": code})
+    spaced = {"code": f"{code[:3]} {code[3:]}"}  # as apps show it
+    confirmed = await api.call("POST", "/api/auth/second-factor/confirm", token=token, json=spaced)
     assert len((await confirmed.json())["recovery_codes"]) == 10
     assert await api.get("/api/auth/second-factor", token=token) == {"enabled": True, "recovery_codes_left": 10}
     await refusal_of(await login(api), 401, "second-factor-required")

@@ -30,15 +30,15 @@ def address_of(secret: str, *, username: str, service: str) -> str:
 
 def step_of(secret: str, code: str, *, now: float) -> int | None:
     """The newest time step of which this is the code, of the present one and the one before; `now` is Unix time."""
-    totp, present = pyotp.TOTP(secret), int(now) // STEP_SECONDS
+    totp, present, typed = pyotp.TOTP(secret), int(now) // STEP_SECONDS, _typed(code).encode(errors="replace")
     steps = range(present, present - _STEPS_BACK - 1, -1)
-    found = [step for step in steps if hmac.compare_digest(totp.generate_otp(step), code)]
+    found = [step for step in steps if hmac.compare_digest(totp.generate_otp(step).encode(), typed)]
     return found[0] if found else None
 
 
 def proof_in(code: str, secret: str, *, now: float) -> Proof | None:
     """What was typed as a code: of the app, or one for recovery. None for what is neither."""
-    typed = re.sub(r"[\s-]", "", code).upper()
+    typed = _typed(code)
     if re.fullmatch(r"[0-9]{6}", typed, re.ASCII):
         step = step_of(secret, typed, now=now)
         return None if step is None else TotpStep(step)
@@ -54,6 +54,10 @@ def new_recovery_codes() -> Sequence[str]:
 
 def hash_of(recovery_code: str) -> bytes:
     return _hash(recovery_code.replace("-", ""))
+
+
+def _typed(code: str) -> str:
+    return re.sub(r"[\s-]", "", code).upper()
 
 
 def _new_recovery_code() -> str:
