@@ -7,8 +7,8 @@ from pathlib import Path
 
 from cs_archiver.errors import NeedsOperator
 
-_RESTORE = "check the disk, then restore the last backup"
-_END_IT = "another program has locked it: end that one, and try again"
+RESTORE = "check the disk, then restore the last backup (cs-archiver db restore FILE)"
+_END_IT = "another program has locked it (fuser names it): end that one, and try again"
 _MAKE_ROOM = "make room on its disk"
 _MOUNTED_READ_ONLY = (
     "its disk is read-only: look in the system's log for why (journalctl -k), and mount it to be written"
@@ -20,8 +20,8 @@ _ITS_OWNER = (
 _OTHERWISE = "check its disk, and that this user may read and write the file and its folder"
 
 _OF_SQLITE = {
-    sqlite3.SQLITE_CORRUPT: _RESTORE,
-    sqlite3.SQLITE_NOTADB: _RESTORE,
+    sqlite3.SQLITE_CORRUPT: RESTORE,
+    sqlite3.SQLITE_NOTADB: RESTORE,
     sqlite3.SQLITE_BUSY: _END_IT,
     sqlite3.SQLITE_LOCKED: _END_IT,
     sqlite3.SQLITE_FULL: _MAKE_ROOM,
