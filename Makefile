@@ -78,6 +78,7 @@ bundle: setup ## Build dist/: the wheel, and the single file that needs no Pytho
 	@rm -rf dist
 	@$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	@$(BIN)/pyinstaller --noconfirm --log-level ERROR --distpath dist --workpath build .ci/single_file.spec
+	@dist/cs-archiver doctor --help >/dev/null  # imports nearly all of it: a module that was left out ends the build
 	@ls -sh1 dist
 
 bundle-check: ## Try both from an empty folder: version, configuration, demo with its proof, pages; minutes

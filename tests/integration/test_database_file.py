@@ -1,5 +1,6 @@
 """The database as a file: who may read it, and what is said of one that cannot be opened."""
 
+import errno
 import os
 import sqlite3
 from contextlib import closing
@@ -9,9 +10,11 @@ import pytest
 
 from cs_archiver.db import database as module
 from cs_archiver.db.backups import Backups
-from cs_archiver.db.database import Database
+from cs_archiver.db.copies import CopyFailed, copy
+from cs_archiver.db.database import Database, DatabaseFull
 from cs_archiver.db.soundness import Soundness
-from cs_archiver.db.troubles import DatabaseUnusable
+from cs_archiver.db.troubles import DatabaseUnusable, advice_on
+from cs_archiver.tools.threads import Work
 from tests.support.databases import of_today, of_version_1
 from tests.support.jobs import submit
 
@@ -35,6 +38,45 @@ async def test_a_database_that_is_locked_is_not_called_damaged(tmp_path: Path, m
         with pytest.raises(DatabaseUnusable, match="another program has locked it") as caught:
             await Database.open(tmp_path / "cs.db", read_connections=1)
     assert "restore" not in str(caught.value)
+
+
+async def test_a_disk_without_room_for_a_new_database_is_called_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_WRITER_PRAGMAS", (*module._WRITER_PRAGMAS, "max_page_count = 5"))
+    with pytest.raises(DatabaseUnusable, match=r"is full.*make room on its disk") as caught:
+        await Database.open(tmp_path / "cs.db", read_connections=1)
+    assert "may read" not in str(caught.value)
+
+
+async def test_a_disk_that_fills_up_under_the_service_is_called_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_WRITER_PRAGMAS", (*module._WRITER_PRAGMAS, "max_page_count = 1"))
+    database = await Database.open(of_today(tmp_path / "cs.db"), read_connections=1)
+    with pytest.raises(DatabaseFull, match=r"is full.*make room on its disk; nothing is deleted") as caught:
+        await submit(database, current_operation="x" * 10_000)
+    await database.close()
+    assert "permission" not in str(caught.value)
+
+
+async def test_a_copy_for_which_the_disk_has_no_room_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_path: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("cs_archiver.db.copies.sync_file", refuse)
+    with pytest.raises(CopyFailed, match=r"No space left on device: make room on its disk$"):
+        copy(of_today(tmp_path / "cs.db"), tmp_path / "copy.db", Work())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cs.db"]
+
+
+def test_the_advice_names_the_one_thing_that_helps() -> None:
+    numbers = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ENOENT)
+    advice = {number: advice_on(OSError(number, os.strerror(number))) for number in numbers}
+    assert [number for number in numbers if "make room" in advice[number]] == [errno.ENOSPC, errno.EDQUOT]
+    assert [number for number in numbers if "sudo -u" in advice[number]] == [errno.EACCES, errno.EPERM]
+    assert [number for number in numbers if "journalctl -k" in advice[number]] == [errno.EROFS, errno.EIO]
+    assert not [number for number in numbers if "restore" in advice[number]]
 
 
 async def test_a_folder_in_which_no_database_can_be_made_is_named(tmp_path: Path) -> None:

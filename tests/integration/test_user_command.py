@@ -96,8 +96,11 @@ def test_second_factor_of_who_lost_it_is_removed_and_noted(place: Place) -> None
     none = _user(place, "remove-second-factor", "ann")
     assert (none.exit_code, none.output) == (1, "cs-archiver: This account has no second factor.\n")
     with closing(sqlite3.connect(place.database)) as connection, connection:
-        connection.execute("UPDATE users SET totp_secret = 'x', must_change_password = 0")
+        connection.execute("UPDATE users SET totp_secret = 'x'")
         connection.execute("INSERT INTO recovery_codes SELECT x'00', id FROM users")
+    assert ", second factor, must change the password until" in _user(place, "list").output
+    with closing(sqlite3.connect(place.database)) as connection, connection:
+        connection.execute("UPDATE users SET must_change_password = 0")
     assert _user(place, "list").output.rstrip().endswith("second factor")
     removed = _user(place, "remove-second-factor", "ANN")
     assert (removed.exit_code, removed.output) == (0, "ann signs in with the password alone now.\n")

@@ -74,10 +74,11 @@ def remove_second_factor(config_file: Path | None, username: str) -> None:
 
 
 def _note(found: User) -> str:
+    factor = ", second factor" if found.has_second_factor else ""
     if not found.must_change_password:
-        return ", second factor" if found.has_second_factor else ""
+        return factor
     until = f" until {found.password_expires_at}" if found.password_expires_at else ""
-    return f", must change the password{until}"
+    return f"{factor}, must change the password{until}"
 
 
 def _on_accounts(config_file: Path | None, work: Callable[[HostAccounts], Awaitable[_T]]) -> _T:

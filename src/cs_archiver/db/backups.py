@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cs_archiver.db.copies import CopyFailed, copy, to_read, version_in
+from cs_archiver.db.troubles import advice_on
 from cs_archiver.tools.removal import remove_file
 from cs_archiver.tools.threads import Work
 
@@ -64,7 +65,7 @@ class Backups:
         except OSError as error:
             raise _unusable(self._folder, error) from error
         except sqlite3.Error as error:
-            raise CopyFailed(f"cannot read {self._database}: {error}") from error
+            raise CopyFailed(f"cannot read {self._database}: {error}: {advice_on(error)}") from error
         name = f"{self._database.stem}.{kind}.v{version}.{name_of_moment(at or datetime.now(UTC))}.db"
         # Nightly ones and those before upgrades are made by one service at a time: the next finds what a crash left.
         partial = None if kind is Kind.MANUAL else self._folder / f".{self._database.stem}.{kind}.partial"
@@ -111,6 +112,4 @@ class Backups:
 
 
 def _unusable(folder: Path, error: OSError) -> CopyFailed:
-    return CopyFailed(
-        f"cannot use the folder of backups {folder}: {error.strerror}: let the service's user write there"
-    )
+    return CopyFailed(f"cannot use the folder of backups {folder}: {error.strerror}: {advice_on(error)}")

@@ -117,9 +117,9 @@ def copy(
             _remove(partial)
             raise
     except OSError as error:
-        raise CopyFailed(f"cannot write {target}: {error.strerror}: check the folder and its permissions") from error
+        raise CopyFailed(f"cannot write {target}: {error.strerror}: {advice_on(error)}") from error
     except sqlite3.Error as error:
-        raise CopyFailed(f"cannot copy {database} to {target}: {error}") from error
+        raise CopyFailed(f"cannot copy {database} to {target}: {error}: {advice_on(error)}") from error
     except Unsuitable as error:
         raise CopyFailed(f"the copy of {database} is not sound: {error}: check the database and its disk") from error
 

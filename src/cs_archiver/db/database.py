@@ -16,7 +16,7 @@ from cs_archiver.db.backups import Backups
 from cs_archiver.db.connection import AnyRow, Connection
 from cs_archiver.db.pool import NoneFree, Pool
 from cs_archiver.db.soundness import Soundness
-from cs_archiver.db.troubles import DatabaseUnusable
+from cs_archiver.db.troubles import DatabaseUnusable, advice_on
 from cs_archiver.db.upgrade import upgrade
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.tools.threads import in_thread
@@ -151,10 +151,10 @@ class Database:
         try:
             inode = self._path.stat().st_ino
         except OSError as error:
-            raise _unhealthy(f"{self._path}: {error.strerror}") from error
+            raise _unhealthy(f"{self._path}: {error.strerror}", advice_on(error)) from error
         if inode != self._inode:
             raise _unhealthy(
-                f"{self._path} was replaced while the service runs: stop it, then put the right file there"
+                f"{self._path} was replaced while the service runs", "stop the service, then put the right file there"
             )
 
     async def close(self) -> None:
@@ -173,7 +173,7 @@ def _make_private(path: Path) -> None:
     except FileExistsError:
         return
     except OSError as error:
-        raise DatabaseUnusable(f"cannot make the database {path}: {error.strerror}: check its folder") from error
+        raise DatabaseUnusable(f"cannot make the database {path}: {error.strerror}: {advice_on(error)}") from error
 
 
 async def _upgrade(path: Path, found: int, backups: Backups | None) -> None:
@@ -193,15 +193,15 @@ def _told_apart() -> Iterator[None]:
         raise
     except DatabaseError as error:
         is_full = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-        raise _unhealthy(str(error.orig), DatabaseFull if is_full else DatabaseUnhealthy) from error
+        kind = DatabaseFull if is_full else DatabaseUnhealthy
+        raise _unhealthy(str(error.orig), advice_on(error.orig), kind) from error
     except NoneFree as error:
-        raise _unhealthy(str(error)) from error
+        raise _unhealthy(str(error), "its disk hangs, or is very slow: look in the system's log") from error
 
 
-def _unhealthy(why: str, kind: type[DatabaseUnhealthy] = DatabaseUnhealthy) -> DatabaseUnhealthy:
+def _unhealthy(why: str, advice: str, kind: type[DatabaseUnhealthy] = DatabaseUnhealthy) -> DatabaseUnhealthy:
     return kind(
-        f"the database is unhealthy ({why}): check its disk and permissions; nothing is deleted meanwhile",
-        problem="database-unhealthy",
+        f"the database is unhealthy ({why}): {advice}; nothing is deleted meanwhile", problem="database-unhealthy"
     )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DatabaseError
 
 from cs_archiver.db.connection import Connection
 from cs_archiver.db.pool import Pool
-from cs_archiver.db.troubles import DatabaseUnusable, advice_on
+from cs_archiver.db.troubles import RESTORE, DatabaseUnusable, advice_on
 from cs_archiver.resources import resource
 
 _ROWS_LOOKED_AT = 400  # of each index: more would hold up those who write
@@ -75,7 +75,7 @@ async def optimize(connection: Connection) -> None:
 async def _check_integrity(connection: Connection) -> None:
     answer = (await connection.exec_driver_sql("PRAGMA quick_check(1)")).scalar_one()
     if answer != "ok":
-        raise DatabaseUnusable(f"the database is damaged ({answer}): restore the last backup")
+        raise DatabaseUnusable(f"the database is damaged ({answer}): {RESTORE}")
 
 
 async def _create(connection: Connection) -> None:

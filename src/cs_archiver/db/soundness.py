@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
-from cs_archiver.db.troubles import DatabaseUnusable, advice_on
+from cs_archiver.db.troubles import RESTORE, DatabaseUnusable, advice_on
 from cs_archiver.tools.threads import started
 
 
@@ -45,7 +45,7 @@ class Soundness:
         except sqlite3.DatabaseError as error:
             raise DatabaseUnusable(f"the database {self._path} cannot be used ({error}): {advice_on(error)}") from error
         if answer != "ok":
-            raise DatabaseUnusable(f"the database is damaged ({answer}): restore the last backup")
+            raise DatabaseUnusable(f"the database is damaged ({answer}): {RESTORE}")
 
 
 def _state_of(path: Path) -> list[tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""What SQLite's errors mean for people, and whether a file can be read at all: the two are told apart."""
+"""What errors at the database's files mean for people, and whether a file can be read at all."""
 
 import errno
 import os
@@ -7,9 +7,38 @@ from pathlib import Path
 
 from cs_archiver.errors import NeedsOperator
 
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_ITS_OWNER = "run this as the user of the service (sudo -u cs-archiver ...), or let this user read it"
+RESTORE = "check the disk, then restore the last backup (cs-archiver db restore FILE)"
+_END_IT = "another program has locked it (fuser names it): end that one, and try again"
+_MAKE_ROOM = "make room on its disk"
+_MOUNTED_READ_ONLY = (
+    "its disk is read-only: look in the system's log for why (journalctl -k), and mount it to be written"
+)
+_LOOK_AT_DISK = "look in the system's log for faults of its disk (journalctl -k)"
+_ITS_OWNER = (
+    "run this as the user of the service (sudo -u cs-archiver ...), or let this user read and write it and its folder"
+)
+_OTHERWISE = "check its disk, and that this user may read and write the file and its folder"
+
+_OF_SQLITE = {
+    sqlite3.SQLITE_CORRUPT: RESTORE,
+    sqlite3.SQLITE_NOTADB: RESTORE,
+    sqlite3.SQLITE_BUSY: _END_IT,
+    sqlite3.SQLITE_LOCKED: _END_IT,
+    sqlite3.SQLITE_FULL: _MAKE_ROOM,
+    sqlite3.SQLITE_IOERR: _LOOK_AT_DISK,
+    sqlite3.SQLITE_NOMEM: "the machine has no memory left: end what takes it, or give it more",
+    sqlite3.SQLITE_READONLY: "let this user write it and its folder, and look whether its disk is mounted read-only",
+}
+_OF_THE_SYSTEM = {
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: "the quota of this user is used up there: make room, or raise it",
+    errno.EROFS: _MOUNTED_READ_ONLY,
+    errno.EIO: _LOOK_AT_DISK,
+    errno.EACCES: _ITS_OWNER,
+    errno.EPERM: _ITS_OWNER,
+    errno.ENOENT: "check that its folder is there, and mounted",
+    errno.ENOTDIR: "check the path: a part of it is no folder",
+}
 
 
 class DatabaseUnusable(NeedsOperator):
@@ -17,13 +46,11 @@ class DatabaseUnusable(NeedsOperator):
 
 
 def advice_on(error: BaseException | None) -> str:
-    """What to do about an error of SQLite; only damage is a reason to put a backup in the place of the file."""
+    """What to do about an error of SQLite or of a file: a backup is only restored where the file is damaged."""
+    if isinstance(error, OSError):
+        return _OF_THE_SYSTEM.get(error.errno or 0, _OTHERWISE)
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest of it tells more than is needed
-    if code in _DAMAGED:
-        return "check the disk, then restore the last backup"
-    if code in _LOCKED:
-        return "another program has locked it: end that one, and try again"
-    return "check its disk, and that this user may read and write the file and its folder"
+    return _OF_SQLITE.get(code, _OTHERWISE)
 
 
 def require_readable(path: Path) -> None:
@@ -35,5 +62,4 @@ def require_readable(path: Path) -> None:
 
 def unreadable(path: Path, error: OSError) -> str:
     """That error for people, and what to do."""
-    advice = _ITS_OWNER if isinstance(error, PermissionError) else "check its disk, and the path"
-    return f"{path}: {error.strerror}; {advice}"
+    return f"{path}: {error.strerror}; {advice_on(error)}"

@@ -195,7 +195,9 @@ def database(facts: DatabaseFacts) -> Finding:
         return Finding(Verdict.FAILED, found, "move it to a local disk: SQLite breaks on a network's")
     if facts.damage is not None:
         found = f"it is damaged ({facts.damage})"
-        return Finding(Verdict.FAILED, found, "check the disk, then restore the last backup")
+        return Finding(
+            Verdict.FAILED, found, "check the disk, then restore the last backup (cs-archiver db restore FILE)"
+        )
     if version is not None and version > known:
         found = f"schema version {version}, and this program knows {known}"
         return Finding(Verdict.FAILED, found, "start the newer program, or restore a backup from before the upgrade")

@@ -51,8 +51,7 @@ class Texts:
     def database(self, reason: str) -> Message:
         lines = [
             f"What: {shown(reason)}",
-            "What to do: check the disk of the database and its permissions. No job goes on, and nothing is deleted, "
-            "until it works again.",
+            "What to do: what it says there. No job goes on, and nothing is deleted, until the database works again.",
         ]
         return self._message("the database cannot be used", [*lines, *self._link("/queue")], Tone.FAILURE)
 
