@@ -7,7 +7,7 @@ TOOLS := 7z rsync
 SOURCES := src tests
 PIP := pip install --quiet --disable-pip-version-check --require-virtualenv
 
-.PHONY: help setup setup-tests demo demo-run demo-reset serve test test-faults fault-counts check fix bench screenshots bundle bundle-check clean
+.PHONY: help setup setup-development setup-tests demo demo-run demo-reset serve test test-faults fault-counts check fix bench screenshots bundle bundle-check clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -16,16 +16,23 @@ help: ## Show this list
 setup: $(VENV)/.ready ## Install what the product needs: tools, virtual environment, locked packages
 	@.ci/tools $(TOOLS)
 
-$(VENV)/.ready: .ci/requirements.lock pyproject.toml
+$(VENV)/.ready: .ci/runtime.lock pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/tools python3-venv
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the locked Python packages into $(VENV)"
-	@$(BIN)/$(PIP) --require-hashes -r .ci/requirements.lock
+	@$(BIN)/$(PIP) --require-hashes -r .ci/runtime.lock
 	@$(BIN)/$(PIP) --no-deps --editable .
 	@touch $@
 
-setup-tests: setup $(CLI_VENV)/.ready
+setup-tests: setup-development $(CLI_VENV)/.ready
 	@.ci/tools strace chromium
+
+setup-development: setup $(VENV)/.ready-development
+
+$(VENV)/.ready-development: .ci/development.lock $(VENV)/.ready
+	@echo "Installing what development needs besides"
+	@$(BIN)/$(PIP) --require-hashes -r .ci/development.lock
+	@touch $@
 
 # The real globus-cli pins another globus-sdk, so it lives in an environment of its own, for tests only.
 $(CLI_VENV)/.ready: .ci/globus-cli.lock
@@ -63,17 +70,17 @@ check: setup-tests ## Format, lint, types, layers, vendored files
 	@$(BIN)/lint-imports
 	@$(PYTHON) .ci/vendor check
 
-fix: setup ## Format, and mend what the linter can
+fix: setup-development ## Format, and mend what the linter can
 	@$(BIN)/ruff check --fix $(SOURCES)
 	@$(BIN)/ruff format $(SOURCES)
 
-bench: setup ## Measure, beside baselines; ONLY=pipeline for one, FULL=1 in full, WRITE=1 into docs/benchmarks.md
+bench: setup-development ## Measure, beside baselines; ONLY=pipeline for one, FULL=1 in full, WRITE=1 into docs/benchmarks.md
 	@$(BIN)/python -m tests.bench $(ONLY) $(if $(FULL),--full) $(if $(WRITE),--write)
 
 screenshots: setup-tests ## Write pictures of every page into docs/screenshots
 	@$(BIN)/python -m tests.browser.screenshots
 
-bundle: setup ## Build dist/: the wheel, and the single file that needs no Python
+bundle: setup-development ## Build dist/: the wheel, and the single file that needs no Python
 	@.ci/tools objcopy libpython
 	@rm -rf dist
 	@$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
