@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cs_archiver.domain.manifest import Difference, Entry, EntryKind, Seen, Totals, changes, paired, shown, totals
 from cs_archiver.domain.packed import Packed, PackedTree, Part, pack
-from cs_archiver.tools.disk import source_error
+from cs_archiver.tools.disk import open_regular, source_error
 from cs_archiver.tools.fixity import Digest, Digests, digest_of_seen, digests_of_files
 from cs_archiver.tools.threads import Work, for_each
 
@@ -168,15 +168,28 @@ def _seen(folder: int, name: bytes, path: bytes) -> Seen:
 
 def hash_tree(root: bytes, entries: Iterable[Seen], *, threads: int, work: Work) -> Digests:
     """Digests of the files among `entries`, read now. Raises as `source_error` tells when one cannot be read."""
+    return digests_of_files(entries, _Hashing(root, work), threads=threads)
 
-    def read(entry: Seen) -> Digest:
-        path = root + b"/" + entry.path
+
+class _Hashing:
+    """Of files below one folder."""
+
+    def __init__(self, root: bytes, work: Work) -> None:
+        self._root = root
+        self._work = work
+
+    def open(self, entry: Seen) -> int:
+        path = self._root + b"/" + entry.path
         try:
-            return digest_of_seen(path, entry, work.add)
+            return open_regular(path)
         except OSError as error:
             raise source_error(path, error) from error
 
-    return digests_of_files(entries, read, threads=threads)
+    def read(self, entry: Seen, descriptor: int) -> Digest:
+        try:
+            return digest_of_seen(descriptor, entry, self._work.add)
+        except OSError as error:
+            raise source_error(self._root + b"/" + entry.path, error) from error
 
 
 @dataclass(frozen=True, slots=True)
