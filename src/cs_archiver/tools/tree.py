@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import merge
 from itertools import islice
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from cs_archiver.tools.fixity import Digest, Digests, digest_of_seen, digests_of
 from cs_archiver.tools.threads import Work, for_each
 
 _NAMES_A_TASK = 400  # one huge folder is spread over the threads as many small ones are
+_NAMES_SORTED = 5000  # at once: some milliseconds
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _MOST_DIFFERENCES = 20
 _KINDS = {stat.S_IFREG: EntryKind.FILE, stat.S_IFDIR: EntryKind.DIR, stat.S_IFLNK: EntryKind.LINK}
@@ -138,7 +140,13 @@ class _Scanner:
 
 def _names_in(folder: int, ignore: frozenset[bytes]) -> list[bytes]:
     with os.scandir(folder) as listed:  # one by one: a list of all as text would be a second one beside this
-        return sorted(name for entry in listed if (name := os.fsencode(entry.name)) not in ignore)
+        return _in_order(name for entry in listed if (name := os.fsencode(entry.name)) not in ignore)
+
+
+def _in_order(names: Iterator[bytes]) -> list[bytes]:
+    """As `sorted`, which holds Python's lock, and so the dashboard, to its end: a second or two for a million names."""
+    parts = iter(lambda: sorted(islice(names, _NAMES_SORTED)), [])
+    return list(merge(*parts))
 
 
 def _note(found: _Found, path: bytes, error: OSError) -> None:
