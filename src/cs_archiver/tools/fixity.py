@@ -5,7 +5,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
@@ -13,10 +13,11 @@ from isal.isal_zlib import crc32
 
 from cs_archiver.domain.manifest import Seen, file_batches
 from cs_archiver.tools.disk import open_regular, will_read
-from cs_archiver.tools.threads import for_each
+from cs_archiver.tools.threads import Turns, for_each
 
 BLOCK_BYTES = 1024 * 1024
 _BLOCKS_AHEAD = 3
+_SMALL_BYTES = 64 * 1024  # on average: the calls for such a file take longer than to hash it
 _FILES_AHEAD = 32  # of all threads together: each is an open file
 _RECORD = struct.Struct("<QI32s")
 
@@ -137,10 +138,12 @@ def digests_of_files(entries: Iterable[Seen], reader: Reader, *, threads: int) -
     """Read each file among `entries`, on several threads, while the next ones are fetched."""
     digests = Digests()
     ahead = max(1, _FILES_AHEAD // threads)
+    turns = Turns(threads)
 
     def read_all(batch: tuple[int, Sequence[Seen]]) -> tuple[int, list[Digest]]:
         number, files = batch
-        with closing(_opened_ahead(files, reader.open, ahead)) as opened:
+        are_small = sum(entry.size for entry in files) < len(files) * _SMALL_BYTES
+        with turns.taken() if are_small else nullcontext(), closing(_opened_ahead(files, reader.open, ahead)) as opened:
             return number, [reader.read(entry, descriptor) for entry, descriptor in opened]
 
     for_each(enumerate(file_batches(entries)), read_all, threads=threads, done=lambda found: digests.put(*found))

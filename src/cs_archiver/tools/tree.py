@@ -13,7 +13,7 @@ from cs_archiver.domain.manifest import Difference, Entry, EntryKind, Seen, Tota
 from cs_archiver.domain.packed import Packed, PackedTree, Part, pack
 from cs_archiver.tools.disk import open_regular, source_error
 from cs_archiver.tools.fixity import Digest, Digests, digest_of_seen, digests_of_files
-from cs_archiver.tools.threads import Work, for_each
+from cs_archiver.tools.threads import Turns, Work, for_each
 
 _NAMES_A_TASK = 400  # one huge folder is spread over the threads as many small ones are
 _NAMES_SORTED = 5000  # at once: some milliseconds
@@ -65,7 +65,7 @@ def scan_tree(root: bytes, *, threads: int, work: Work, ignore: frozenset[bytes]
         status = os.lstat(root)
     except OSError as error:
         raise source_error(root, error) from error
-    scanner = _Scanner(root, status.st_dev, ignore, work)
+    scanner = _Scanner(root, status.st_dev, ignore, work, Turns(threads))
     parts: dict[bytes, dict[int, Part]] = {}
     unreadable: list[str] = []
     files = size = 0
@@ -90,14 +90,19 @@ def scan_tree(root: bytes, *, threads: int, work: Work, ignore: frozenset[bytes]
 
 
 class _Scanner:
-    def __init__(self, root: bytes, device: int, ignore: frozenset[bytes], work: Work) -> None:
+    def __init__(self, root: bytes, device: int, ignore: frozenset[bytes], work: Work, turns: Turns) -> None:
         self._root = root
         self._device = device
         self._ignore = ignore
         self._work = work
+        self._turns = turns
 
     def look(self, task: _Task) -> _Looked:
         """One folder, or some of its names when it holds very many."""
+        with self._turns.taken():
+            return self._look(task)
+
+    def _look(self, task: _Task) -> _Looked:
         self._work.add(0)
         found = _Found([], [], [])
         # No slash after the root: it would make the kernel follow a link put in its place.
