@@ -70,6 +70,7 @@ class Lateness:
     """In seconds, once it is over."""
 
     here: list[float] = field(default_factory=list)
+    own: list[float] = field(default_factory=list)
     idle: list[float] = field(default_factory=list)
 
 
@@ -78,11 +79,12 @@ async def lateness() -> AsyncIterator[Lateness]:
     """How late a timer of ten milliseconds comes, again and again, in this loop and in an idle program beside it.
 
     It counts all that keeps the loop waiting: its own turns, threads that hold Python's lock, and other programs, which
-    alone keep the idle program waiting.
+    alone keep the idle program waiting. `own` is what is left without the time in which the loop's thread could have
+    run, but had no processor.
     """
     late = Lateness()
     idle = await asyncio.create_subprocess_exec(sys.executable, "-m", __name__, stdout=asyncio.subprocess.PIPE)
-    ticking = asyncio.create_task(_tick(late.here), name="lateness of the loop")
+    ticking = asyncio.create_task(_tick(late.here, late.own), name="lateness of the loop")
     try:
         yield late
     finally:
@@ -93,18 +95,26 @@ async def lateness() -> AsyncIterator[Lateness]:
         late.idle.extend(json.loads(output))
 
 
-async def _tick(late: list[float]) -> None:
+async def _tick(late: list[float], own: list[float]) -> None:
     loop = asyncio.get_running_loop()
+    thread = threading.get_native_id()
     while True:
-        wanted = loop.time() + _TICK_SECONDS
+        wanted, waited = loop.time() + _TICK_SECONDS, _waited(thread)
         await asyncio.sleep(_TICK_SECONDS)
         late.append(loop.time() - wanted)
+        own.append(max(0.0, late[-1] - (_waited(thread) - waited)))
+
+
+def _waited(thread: int) -> float:
+    """Seconds that a thread of this process has waited for a processor."""
+    with open(f"/proc/self/task/{thread}/schedstat") as file:
+        return int(file.read().split()[1]) / 1e9
 
 
 def _idle() -> None:
     late: list[float] = []
     with suppress(KeyboardInterrupt):
-        asyncio.run(_tick(late))
+        asyncio.run(_tick(late, []))
     print(json.dumps(late))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cs_archiver.tools.threads import Stopped, Work, for_each, in_thread
+from cs_archiver.tools.threads import Stopped, Turns, Work, for_each, in_thread
 
 
 def threads_of_work() -> list[str]:
@@ -283,3 +283,64 @@ def test_an_error_of_the_items_or_of_the_receiver_is_raised() -> None:
     with pytest.raises(ValueError, match="not received"):
         for_each(range(100), lambda item: item, threads=2, done=done)
     assert threads_of_work() == []
+
+
+class Crowd:
+    """Tasks of a second each, as the clocks tell, that keep `busy` processors busy together."""
+
+    def __init__(self) -> None:
+        self.busy = 0.0
+        self.running = 0
+        self.most_running = 0
+        self._lock = threading.Lock()
+        self._own = threading.local()
+        self.turns = Turns(4, clock=lambda: self._seconds(1.0), busy=lambda: self._seconds(self.busy))
+
+    def _seconds(self, share: float) -> float:
+        """Called once for each clock when a task begins and ends: 0, then the seconds that it took."""
+        calls = self._own.calls = getattr(self._own, "calls", -1) + 1
+        return share if calls % 4 >= 2 else 0.0
+
+    def run(self, tasks: int, meet: threading.Barrier | None = None) -> None:
+        self.most_running = 0
+        for_each(range(tasks), lambda _task: self._task(meet), threads=4, done=lambda _: None)
+
+    def _task(self, meet: threading.Barrier | None) -> None:
+        with self.turns.taken():
+            with self._lock:
+                self.running += 1
+                self.most_running = max(self.most_running, self.running)
+            if meet is not None:
+                meet.wait()
+            with self._lock:
+                self.running -= 1
+
+
+def test_tasks_that_wait_run_all_at_once() -> None:
+    crowd = Crowd()
+    crowd.run(40, threading.Barrier(4, timeout=20))
+    assert crowd.most_running == 4
+
+
+def test_tasks_that_keep_the_processor_busy_run_one_at_a_time_until_they_wait_again() -> None:
+    crowd = Crowd()
+    crowd.busy = 1.0
+    crowd.run(1)
+    crowd.run(200)
+    assert crowd.most_running == 1
+    crowd.busy = 0.7  # neither: as it was
+    crowd.run(200)
+    assert crowd.most_running == 1
+    crowd.busy = 0.1
+    crowd.run(1)
+    crowd.run(40, threading.Barrier(4, timeout=20))
+    assert crowd.most_running == 4
+
+
+def test_a_turn_ends_with_an_error() -> None:
+    crowd = Crowd()
+    crowd.busy = 1.0
+    crowd.run(1)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="broken"), crowd.turns.taken():
+            raise ValueError("broken")

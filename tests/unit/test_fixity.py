@@ -3,7 +3,7 @@
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cs_archiver.domain.manifest import EntryKind, Seen
+from cs_archiver.tools.disk import open_regular
 from cs_archiver.tools.fixity import (
     BLOCK_BYTES,
     Digest,
+    OnBlock,
     digest_of,
     digest_of_seen,
     digest_of_stream,
@@ -65,13 +67,21 @@ def test_an_error_of_the_reader_or_the_writer_is_raised_as_it_is() -> None:
         digest_of_stream(lambda _buffer: 7, fails)
 
 
+def digest_of_path(path: Path, entry: Seen, on_block: OnBlock) -> Digest:
+    descriptor = open_regular(os.fsencode(path))
+    try:
+        return digest_of_seen(descriptor, entry, on_block)
+    finally:
+        os.close(descriptor)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_a_file_is_read_to_its_end(tmp_path: Path, size: int) -> None:
     content = os.urandom(size)
     path = tmp_path / "file"
     path.write_bytes(content)
     blocks: list[int] = []
-    assert digest_of_seen(os.fsencode(path), a_file(0, size), blocks.append) == expected(content)
+    assert digest_of_path(path, a_file(0, size), blocks.append) == expected(content)
     assert sum(blocks) == size
 
 
@@ -79,7 +89,7 @@ def test_a_file_is_read_to_its_end(tmp_path: Path, size: int) -> None:
 def test_a_small_file_of_another_size_than_was_seen_has_another_digest(tmp_path: Path, seen: int) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"12345")
-    found = digest_of_seen(os.fsencode(path), a_file(0, seen), lambda _size: None)
+    found = digest_of_path(path, a_file(0, seen), lambda _size: None)
     assert found.size != seen
 
 
@@ -90,8 +100,68 @@ def test_a_small_file_that_comes_in_pieces_is_read_on(monkeypatch: pytest.Monkey
     assert read_whole(-1, len(content)) == content
 
 
-def test_digests_stand_in_the_order_of_the_files_whichever_was_ready_first() -> None:
-    kinds = (EntryKind.FILE, EntryKind.DIR, EntryKind.LINK)
-    entries = [a_file(number)._replace(kind=kinds[number % 7 % 3]) for number in range(5000)]
-    found = digests_of_files(entries, lambda entry: expected(entry.path), threads=7)
-    assert list(found) == [expected(entry.path) for entry in entries if entry.kind is EntryKind.FILE]
+class Reader:
+    """Of the real files of a folder; keeps how many were open at once, and the hints each had when it was read."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.hints: dict[int, list[int]] = {}
+        self.read_hints: list[list[int]] = []
+        self.most_open = 0
+        self._advise = os.posix_fadvise
+        monkeypatch.setattr(os, "posix_fadvise", self._hinted)
+
+    def _hinted(self, descriptor: int, offset: int, length: int, advice: int) -> None:
+        self._advise(descriptor, offset, length, advice)
+        self.hints[descriptor].append(advice)
+
+    def open(self, entry: Seen) -> int:
+        descriptor = open_regular(os.fsencode(self.folder / os.fsdecode(entry.path)))
+        self.hints[descriptor] = []
+        return descriptor
+
+    def read(self, entry: Seen, descriptor: int) -> Digest:
+        self.most_open = max(self.most_open, len(os.listdir("/proc/self/fd")))
+        self.read_hints.append(self.hints[descriptor])
+        if entry.size == 666:
+            raise OSError(5, "broken")
+        return digest_of_seen(descriptor, entry, lambda _size: None)
+
+
+def planted(folder: Path, sizes: Sequence[int]) -> list[Seen]:
+    entries = [a_file(number, size) for number, size in enumerate(sizes)]
+    for entry in entries:
+        (folder / os.fsdecode(entry.path)).write_bytes(entry.path * (entry.size // 5) + entry.path[: entry.size % 5])
+    return entries
+
+
+@pytest.mark.parametrize("threads", [1, 7, 100])
+def test_digests_stand_in_the_order_of_the_files_whichever_was_ready_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    files = planted(tmp_path, [number % 11 for number in range(2000)])
+    others = [a_file(number)._replace(kind=EntryKind.DIR) for number in range(3)]
+    found = digests_of_files([*others, *files], Reader(tmp_path, monkeypatch), threads=threads)
+    assert list(found) == [expected((tmp_path / os.fsdecode(entry.path)).read_bytes()) for entry in files]
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_each_file_is_fetched_before_it_is_read_and_few_are_open_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    files = planted(tmp_path, [3] * 1000 + [BLOCK_BYTES])
+    reader = Reader(tmp_path, monkeypatch)
+    before = len(os.listdir("/proc/self/fd"))
+    digests_of_files(files, reader, threads=threads)
+    small, large = [os.POSIX_FADV_WILLNEED], [os.POSIX_FADV_SEQUENTIAL]
+    assert sorted(reader.read_hints) == sorted([small] * 1000 + [large])
+    assert 32 // threads < reader.most_open - before < 45
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_that_cannot_be_read_leaves_none_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = planted(tmp_path, [3] * 50 + [666] + [3] * 50)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="broken"):
+        digests_of_files(files, Reader(tmp_path, monkeypatch), threads=2)
+    assert len(os.listdir("/proc/self/fd")) == before

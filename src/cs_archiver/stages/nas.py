@@ -4,7 +4,7 @@ import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from cs_archiver.domain.events import LogLevel
@@ -27,13 +27,15 @@ class Nas:
 
     async def require(self, job: Job) -> None:
         """Raises NeedsOperator when the NAS hangs or is not there, Permanent when only this source is gone."""
-        await self._probe.require_answer()
-        await in_thread(lambda _work: require_nas(self._places, job))
+        await self.device(job)
 
     async def device(self, job: Job) -> int:
         """The number of the source's file system as it is mounted now. Raises NeedsOperator as `require` does."""
-        await self._probe.require_answer()
-        return await in_thread(lambda _work: require_nas(self._places, job))
+        while True:
+            await self._probe.require_answer()
+            with suppress(TimeoutError):  # it may have begun to hang since that answer
+                async with asyncio.timeout(self._probe.timeout_seconds):
+                    return await in_thread(lambda _work: require_nas(self._places, job))
 
     @asynccontextmanager
     async def watched(self, report: Report, doing: str) -> AsyncIterator[None]:

@@ -56,7 +56,7 @@ def copy_files(
     Content, mode and mtime_ns are kept. Raises Temporary when a file is not the one that was scanned, or
     changes while it is read; DiskFull when the destination has no more room. `pace` None: as fast as it goes.
     """
-    return digests_of_files(entries, _Copying(source, destination, work, pace).copy, threads=threads)
+    return digests_of_files(entries, _Copying(source, destination, work, pace), threads=threads)
 
 
 def set_times_and_modes(destination: bytes, entries: Iterable[Seen]) -> None:
@@ -83,16 +83,24 @@ class _Copying:
         self._work = work
         self._pace = pace
 
-    def copy(self, entry: Seen) -> Digest:
+    def open(self, entry: Seen) -> int:
         path = self._source + b"/" + entry.path
         try:
             descriptor = os.open(path, READING)
             try:
                 _require_unchanged(descriptor, entry)
-                digest = self._copy_content(descriptor, path, entry)
-                _require_unchanged(descriptor, entry)
-            finally:
+            except BaseException:
                 os.close(descriptor)
+                raise
+        except OSError as error:
+            raise source_error(path, error) from error
+        return descriptor
+
+    def read(self, entry: Seen, descriptor: int) -> Digest:
+        path = self._source + b"/" + entry.path
+        try:
+            digest = self._copy_content(descriptor, path, entry)
+            _require_unchanged(descriptor, entry)
         except OSError as error:  # of the source: those of the copy are translated where they occur
             raise source_error(path, error) from error
         if digest.size != entry.size:

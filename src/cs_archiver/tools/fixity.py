@@ -3,19 +3,22 @@
 import os
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from isal.isal_zlib import crc32
 
 from cs_archiver.domain.manifest import Seen, file_batches
-from cs_archiver.tools.disk import open_regular
-from cs_archiver.tools.threads import for_each
+from cs_archiver.tools.disk import open_regular, will_read
+from cs_archiver.tools.threads import Turns, for_each
 
 BLOCK_BYTES = 1024 * 1024
 _BLOCKS_AHEAD = 3
+_SMALL_BYTES = 64 * 1024  # on average: the calls for such a file take longer than to hash it
+_FILES_AHEAD = 32  # of all threads together: each is an open file
 _RECORD = struct.Struct("<QI32s")
 
 OnBlock = Callable[[int], None]
@@ -87,22 +90,23 @@ def digest_of_file(path: bytes, on_block: OnBlock) -> Digest:
     """The digest of a regular file as it is on disk now. Raises OSError."""
     descriptor = open_regular(path)
     try:
-        return digest_of_stream(lambda buffer: os.readv(descriptor, [buffer]), lambda block: on_block(len(block)))
+        will_read(descriptor, whole=False)
+        return _digest_of_open(descriptor, on_block)
     finally:
         os.close(descriptor)
 
 
-def digest_of_seen(path: bytes, entry: Seen, on_block: OnBlock) -> Digest:
-    """As `digest_of_file`, of a file that was seen: a small one is read at once."""
+def digest_of_seen(descriptor: int, entry: Seen, on_block: OnBlock) -> Digest:
+    """As `digest_of_file`, of an open file that was seen: a small one is read at once."""
     if entry.size >= BLOCK_BYTES:
-        return digest_of_file(path, on_block)
-    descriptor = open_regular(path)
-    try:
-        content = read_whole(descriptor, entry.size)
-    finally:
-        os.close(descriptor)
+        return _digest_of_open(descriptor, on_block)
+    content = read_whole(descriptor, entry.size)
     on_block(len(content))
     return digest_of(content)
+
+
+def _digest_of_open(descriptor: int, on_block: OnBlock) -> Digest:
+    return digest_of_stream(lambda buffer: os.readv(descriptor, [buffer]), lambda block: on_block(len(block)))
 
 
 class Digests:
@@ -120,13 +124,44 @@ class Digests:
             yield from map(Digest._make, _RECORD.iter_unpack(self._batches[number]))
 
 
-def digests_of_files(entries: Iterable[Seen], read: Callable[[Seen], Digest], *, threads: int) -> Digests:
-    """Call `read` for each file among `entries`, on several threads."""
+class Reader(Protocol):
+    """What is done with each of many files."""
+
+    def open(self, entry: Seen) -> int:
+        """A descriptor to read from, some files before it is read."""
+
+    def read(self, entry: Seen, descriptor: int) -> Digest:
+        """The digest of what it holds."""
+
+
+def digests_of_files(entries: Iterable[Seen], reader: Reader, *, threads: int) -> Digests:
+    """Read each file among `entries`, on several threads, while the next ones are fetched."""
     digests = Digests()
+    ahead = max(1, _FILES_AHEAD // threads)
+    turns = Turns(threads)
 
     def read_all(batch: tuple[int, Sequence[Seen]]) -> tuple[int, list[Digest]]:
         number, files = batch
-        return number, [read(entry) for entry in files]
+        are_small = sum(entry.size for entry in files) < len(files) * _SMALL_BYTES
+        with turns.taken() if are_small else nullcontext(), closing(_opened_ahead(files, reader.open, ahead)) as opened:
+            return number, [reader.read(entry, descriptor) for entry, descriptor in opened]
 
     for_each(enumerate(file_batches(entries)), read_all, threads=threads, done=lambda found: digests.put(*found))
     return digests
+
+
+def _opened_ahead(
+    files: Sequence[Seen], open_file: Callable[[Seen], int], ahead: int
+) -> Generator[tuple[Seen, int], None, None]:
+    """Each file with its descriptor, closed when the next is asked for, and `ahead` more open and being fetched."""
+    opened: deque[int] = deque()
+    try:
+        for number, entry in enumerate(files):
+            for coming in files[number + len(opened) : number + ahead + 1]:
+                opened.append(open_file(coming))
+                will_read(opened[-1], whole=coming.size < BLOCK_BYTES)
+            yield entry, opened[0]
+            os.close(opened.popleft())
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
