@@ -85,7 +85,9 @@ async def _look_at(
     remote = await globus.stat(collection, path)
     if remote is None:
         return Place(None)
-    left_by = await catalogue.left_by(path, described(remote)) if remote.get("type") == "file" else []
+    # Without a time anything of the same size would look the same.
+    is_known = remote.get("type") == "file" and remote.get("last_modified") is not None
+    left_by = await catalogue.left_by(path, described(remote)) if is_known else []
     if left_by:
         return Place(None, left_by)
     return Place(f"the destination {path} already holds a {remote.get('type', 'file')} that is not ours")

@@ -64,7 +64,7 @@ class SourceLook:
             require_nas(self._places, job)
             now = scan_tree(self._places.source(job), threads=self._threads, work=work).entries
             missing = next(filter(None, (first_missing(manifest, now) for manifest in manifests)), None)
-            return None if missing is None else f"of its source '{shown(missing.path)}' {missing.what}"
+            return None if missing is None else f"its source is not whole ('{shown(missing.path)}' {missing.what})"
 
         if not any(manifest.parts for manifest in manifests):
             return "nobody knows what was copied"
