@@ -22,6 +22,7 @@ from cs_archiver.stages.cancel import Cancel
 from cs_archiver.stages.compress import Compress
 from cs_archiver.stages.copy import Copy, CopySettings
 from cs_archiver.stages.delete_source import DeleteSource
+from cs_archiver.stages.destination import Destination
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.outage import why_out_of_reach
 from cs_archiver.stages.places import Places
@@ -73,11 +74,17 @@ def build_workers(parts: Parts) -> list[Worker]:
     )
     places = places_of(settings)
     nas = Nas(places, NasProbe(settings.qnap.base_path, timeout_seconds=settings.qnap.timeout_seconds))
-    stages = {
-        WorkerName.LOCAL: _local_stages(parts, places, nas),
-        WorkerName.TRANSFER: _transfer_stages(parts, places, nas),
-    }
     globus = settings.globus
+    source = SourceLook(
+        places, nas, threads=settings.copy.threads, read_content=settings.verification.recheck == "hash"
+    )
+    catalogue, jobs = Catalogue(parts.database), Jobs(parts.database)
+    destination = Destination(parts.globus, catalogue, jobs, source, collection=globus.destination_endpoint)
+    transfers = _transfers(parts, places, destination)
+    stages = {
+        WorkerName.LOCAL: _local_stages(parts, places, nas, destination),
+        WorkerName.TRANSFER: _transfer_stages(parts, places, nas, source, destination, transfers),
+    }
     reached = (
         (globus.source_endpoint, settings.source_base_path),
         (globus.destination_endpoint, globus.destination_base_path),
@@ -104,7 +111,7 @@ def build_workers(parts: Parts) -> list[Worker]:
             queue=Queue(parts.database),
             jobs=Jobs(parts.database),
             bus=parts.bus,
-            cancel=Cancel(Catalogue(parts.database), Jobs(parts.database), SetAside(places), _transfers(parts, places)),
+            cancel=Cancel(catalogue, jobs, SetAside(places), transfers),
             aftermath=aftermath,
             leave=leave,
             recheck_seconds=settings.disk_space.check_interval_seconds,
@@ -151,7 +158,7 @@ def places_of(settings: Settings) -> Places:
     )
 
 
-def _local_stages(parts: Parts, places: Places, nas: Nas) -> dict[JobStatus, Stage]:
+def _local_stages(parts: Parts, places: Places, nas: Nas, destination: Destination) -> dict[JobStatus, Stage]:
     settings = parts.settings
     catalogue = Catalogue(parts.database)
     seven_zip = SevenZip(parts.processes)
@@ -178,7 +185,7 @@ def _local_stages(parts: Parts, places: Places, nas: Nas) -> dict[JobStatus, Sta
         hash_source_at_once=settings.verification.recheck == "metadata",
     )
     return {
-        JobStatus.QUEUED: Admit(parts.globus, catalogue, places, nas, admit),
+        JobStatus.QUEUED: Admit(parts.globus, catalogue, places, nas, destination, admit),
         JobStatus.COPYING: Copy(strategies, catalogue, places, nas, copy),
         JobStatus.COMPRESSING: Compress(
             seven_zip, places, Mode(settings.compression.mode), threads=settings.copy.threads
@@ -187,15 +194,13 @@ def _local_stages(parts: Parts, places: Places, nas: Nas) -> dict[JobStatus, Sta
     }
 
 
-def _transfer_stages(parts: Parts, places: Places, nas: Nas) -> dict[JobStatus, Stage]:
+def _transfer_stages(
+    parts: Parts, places: Places, nas: Nas, source: SourceLook, destination: Destination, transfers: Transfers
+) -> dict[JobStatus, Stage]:
     settings = parts.settings
     globus = settings.globus
     catalogue = Catalogue(parts.database)
     approvals = Approvals()
-    source = SourceLook(
-        places, nas, threads=settings.copy.threads, read_content=settings.verification.recheck == "hash"
-    )
-    transfers = _transfers(parts, places)
     verify = VerifySettings(
         source_collection=globus.source_endpoint,
         destination_collection=globus.destination_endpoint,
@@ -204,14 +209,7 @@ def _transfer_stages(parts: Parts, places: Places, nas: Nas) -> dict[JobStatus, 
     )
     return {
         JobStatus.AWAITING_UPLOAD: StartUpload(),
-        JobStatus.UPLOADING: UploadArchive(
-            parts.globus,
-            catalogue,
-            places,
-            transfers,
-            collection=globus.destination_endpoint,
-            sync_level=globus.sync_level,
-        ),
+        JobStatus.UPLOADING: UploadArchive(catalogue, places, destination, transfers, sync_level=globus.sync_level),
         JobStatus.UPLOAD_VERIFYING: VerifyUpload(
             parts.globus, catalogue, places, nas, source, approvals, transfers, parts.switches, verify
         ),
@@ -229,7 +227,7 @@ def _transfer_stages(parts: Parts, places: Places, nas: Nas) -> dict[JobStatus, 
     }
 
 
-def _transfers(parts: Parts, places: Places) -> Transfers:
+def _transfers(parts: Parts, places: Places, destination: Destination) -> Transfers:
     globus, upload = parts.settings.globus, parts.settings.upload
     settings = TransferSettings(
         source_collection=globus.source_endpoint,
@@ -239,7 +237,7 @@ def _transfers(parts: Parts, places: Places) -> Transfers:
         task_timeout=timedelta(hours=upload.task_timeout_hours),
         deadline=timedelta(hours=upload.task_deadline_hours) if upload.task_deadline_hours else None,
     )
-    return Transfers(parts.globus, Catalogue(parts.database), places, SentMark(places.storage), settings)
+    return Transfers(parts.globus, Catalogue(parts.database), places, destination, SentMark(places.storage), settings)
 
 
 def access_of(settings: Settings) -> GlobusAccess:

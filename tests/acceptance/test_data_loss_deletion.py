@@ -73,12 +73,12 @@ def path_of(name: Any, options: dict[str, Any]) -> str:
 
 
 class Order:
-    """Writes down what is made durable, renamed and unlinked below a folder, while it is really done."""
+    """Writes down what is made durable, linked and unlinked below a folder, while it is really done."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, below: Path) -> None:
         self.events: list[str] = []
         self._below = str(below)
-        for name in ("fsync", "rename", "unlink"):
+        for name in ("fsync", "link", "unlink"):
             monkeypatch.setattr(os, name, self._noted(name, getattr(os, name)))
 
     def _noted(self, name: str, really: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,10 +99,9 @@ async def test_the_marker_is_durable_before_the_first_unlink(service: Service, m
     assert (await service.until(job_id))["status"] == "completed"
     temporary = f".cs-archiver-{job_id}.tmp"
     events = [event for event in order.events if event != f"unlink {temporary}"]
-    marker = [f"fsync {temporary}", f"rename {temporary}", "fsync ."]
-    assert events[:3] == marker
+    assert events[:3] == [f"fsync {temporary}", f"link {temporary}", "fsync ."]
     assert sorted(events[3:6]) == ["unlink one.mov", "unlink sub/three.mov", "unlink sub/two.mov"]
-    assert events[6:] == ["fsync .", *marker]
+    assert events[6:] == ["fsync .", f"fsync {MARKER}", "fsync ."]
 
 
 @pytest.mark.parametrize("where", [".", "sub"])
@@ -218,6 +217,31 @@ async def test_a_file_of_the_markers_name_that_came_after_the_last_look_is_kept_
     assert job["status"] == "failed"
     assert "somebody's own file stands in" in job["error_message"]
     assert [kept.losses() for kept in copies] == [[]]
+
+
+async def test_a_file_that_takes_the_markers_name_while_it_is_written_is_kept_and_nothing_is_deleted(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = plant(service.place.folder())
+    before = files_in(folder)
+
+    def first_their_file(really: Callable[..., Any]) -> Callable[..., Any]:
+        def call(what: Any, *more: Any, **options: Any) -> Any:
+            if path_of(what, options).startswith(f"{folder}/.cs-archiver-"):
+                replace_marker(folder)
+            return really(what, *more, **options)
+
+        return call
+
+    async with held_at_globus(service, folder) as job_id:
+        for name in ("link", "rename"):
+            monkeypatch.setattr(os, name, first_their_file(getattr(os, name)))
+
+    job = await service.until(job_id)
+    assert (folder / MARKER).read_text() == "notes of a person\n"
+    assert files_in(folder) == [MARKER, *before]
+    assert job["status"] == "failed"
+    assert "somebody's own file stands in" in job["error_message"]
 
 
 async def test_a_file_that_took_the_markers_place_during_the_deletion_is_not_overwritten_at_its_end(

@@ -7,7 +7,7 @@ import pytest
 
 from cs_archiver.sandbox import Operation
 from cs_archiver.sandbox.answers import PERMISSION_DENIED
-from cs_archiver.sandbox.faults import Fail, Outcome
+from cs_archiver.sandbox.faults import Fail, Outcome, Overlay
 from tests.support.service import Service, running_service
 from tests.support.tampering import Kept, Wrapper, files_in, held_at_globus, plant
 
@@ -113,6 +113,23 @@ async def test_a_leftover_of_an_upload_of_ours_that_failed_is_replaced(service: 
     assert (await service.archive(folder))["status"] == "completed"
 
     assert kept.losses_in(service.place.archive_of(folder), tmp_path / "scratch") == []
+
+
+async def test_what_globus_tells_no_time_of_is_never_taken_for_a_leftover(service: Service, tmp_path: Path) -> None:
+    folder = plant(service.place.folder())
+    kept = Kept(folder, tmp_path / "copies")
+    service.sandbox.faults.add(Operation.STAT, Overlay(without=("last_modified",)), times=None)
+    service.sandbox.faults.add(Operation.RUN, Outcome("TRUNCATED"))
+    assert (await service.archive(folder))["status"] == "failed"
+    there = service.place.archive_of(folder)
+    foreign = b"x" * there.stat().st_size
+    there.write_bytes(foreign)
+
+    assert "already holds a file that is not ours" in await refusal_of(service, folder)
+    assert (await service.archive(folder, **NEW_VERSION))["status"] == "completed"
+
+    assert there.read_bytes() == foreign
+    assert kept.losses_in(service.place.archive_of(folder, ".v2"), tmp_path / "scratch") == []
 
 
 async def test_a_foreign_archive_that_appears_while_the_job_packs_is_not_overwritten(

@@ -1,6 +1,8 @@
 """The users of the state machine: what they do in a folder while the product is at work, and what of it counts."""
 
+import fcntl
 import os
+import struct
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -10,6 +12,7 @@ from tests.faults.oracle import Oracle, contents, is_marker
 from tests.support.tampering import plant, rewrite_in_place
 
 _TRIES = 100
+_FS_IOC_SETFLAGS, _IMMUTABLE = 0x40086602, 0x10
 _NUMBERS = count(1)
 T = TypeVar("T")
 
@@ -29,6 +32,7 @@ class Folder(Oracle):
         self._aside = aside / path.parent.name / path.name
         self._sub_aside = aside / f"sub of {path.name}"
         self._precious = precious
+        self._frozen: int | None = None  # the descriptor of the folder below, wherever it is moved
         self.changes = 0
         self.was_missing: frozenset[bytes] = frozenset()  # when its user last removed a marker
 
@@ -73,8 +77,8 @@ class Folder(Oracle):
             return False
         try:
             done = bool(_CHANGES[how](self, name))
-        except (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError):
-            return False  # the product was quicker, or something else has this name
+        except (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError):
+            return False  # the product was quicker, something else has this name, or nobody may change it
         self.changes += done
         return done
 
@@ -179,6 +183,39 @@ class Folder(Oracle):
             self._folder = self._aside
         self.changes += 1
 
+    @property
+    def is_frozen(self) -> bool:
+        return self._frozen is not None
+
+    def freeze(self) -> bool:
+        """Let nobody change what the folder below holds: a deletion stands still there. False where that cannot be."""
+        sub = self._folder / "sub"
+        if self.is_frozen or sub.is_symlink() or not sub.is_dir():
+            return False
+        descriptor = os.open(sub, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _set_flags(descriptor, _IMMUTABLE)
+        except OSError:  # only root may, and not every file system knows it
+            os.close(descriptor)
+            return False
+        self._frozen = descriptor
+        return True
+
+    def thaw(self) -> bool:
+        if self._frozen is None:
+            return False
+        _set_flags(self._frozen, 0)
+        os.close(self._frozen)
+        self._frozen = None
+        return True
+
+    def is_held(self) -> bool:
+        """Whether something that was archived is still in the frozen folder, and so cannot be deleted now."""
+        if not self.is_frozen:
+            return False
+        missing = set(self.missing())
+        return any(path.startswith(b"sub/") and path not in missing for path in self.expected)
+
     def remove_marker(self) -> bool:
         if not self.marker.exists():
             return False
@@ -199,6 +236,11 @@ _CHANGES = {
     "swap sub": Folder._swap_sub,
 }
 CHANGES = tuple(_CHANGES)
+
+
+def _set_flags(descriptor: int, flags: int) -> None:
+    """As chattr does, but wherever the folder was moved meanwhile."""
+    fcntl.ioctl(descriptor, _FS_IOC_SETFLAGS, struct.pack("l", flags))
 
 
 def _content() -> bytes:

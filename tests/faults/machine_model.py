@@ -7,7 +7,7 @@ import hashlib
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -55,6 +55,7 @@ class Model:
         self.excuses: Counter[str] = Counter()  # why a job may have sent its archive once more
         self.foreign: dict[Path, str] = {}  # files that somebody put at the destination
         self.restores = 0
+        self.taken = 0
         self.seen: Counter[str] = Counter()  # moves to each state
         self.ended: dict[str, set[str]] = {state: set() for state in FINAL}
         self._places: dict[str, int] = {}  # in the line of the jobs
@@ -62,6 +63,8 @@ class Model:
         self._frozen: dict[Path, Frozen] = {}
         self._restored: dict[tuple[int, ...], dict[bytes, str]] = {}
         self._changes_at_start: dict[str, int] = {}
+        self._gone_when_paused: dict[str, frozenset[bytes]] | None = None  # since deletions are paused
+        self._only_local: set[str] = set()  # folders of which somebody took away an archive at the destination
 
     @property
     def active(self) -> list[str]:
@@ -98,6 +101,30 @@ class Model:
         self._places.clear()
         self._last_move = 0
 
+    def deletions_are_paused(self) -> None:
+        """From here on nothing more may go, over any restart, until they are resumed, or that is forgotten."""
+        self._gone_when_paused = {name: frozenset(folder.missing()) for name, folder in self._world.folders.items()}
+
+    def deletions_may_go_on(self) -> None:
+        self._gone_when_paused = None
+
+    @property
+    def has_only_copies(self) -> bool:
+        """Whether something may be left nowhere but in an archive on the local disk."""
+        return bool(self._only_local)
+
+    def archive_is_needed(self, name: str) -> Path | None:
+        """Where the archive lies on which a deletion of this folder rests that cannot go on now."""
+        deleting = [job for job in self.active_of(name) if self.states[job] == "deleting_source"]
+        if not deleting or not self._world.folders[name].is_held():
+            return None
+        return next((path for path, archive in self._frozen.items() if archive.job == deleting[0]), None)
+
+    def somebody_took(self, path: Path) -> None:
+        """From here on the local archive counts: nobody may have removed it."""
+        self.taken += 1
+        self._only_local.add(self.folder_of[self._frozen.pop(path).job])
+
     def check(self) -> None:
         missing = {name: folder.missing() for name, folder in self._world.folders.items()}
         self.follow()  # afterwards: what is missing had to be allowed before
@@ -108,6 +135,7 @@ class Model:
             assert _look(path) == archive.look, f"the archive {path} was touched after its source may have been deleted"
         for name, folder in self._world.folders.items():
             self._require_kept(folder, missing[name])
+        self._require_pause(missing)
         self._require_sent_once()
 
     def follow(self) -> None:
@@ -172,7 +200,8 @@ class Model:
     def _require_done(self, job: str) -> None:
         """The marker tells where the archive is, which is whole, and nothing that is in it is left in the folder."""
         folder = self._world.folders[self.folder_of[job]]
-        path = next(path for path, archive in reversed(self._frozen.items()) if archive.job == job)
+        path = next((path for path, archive in reversed(self._frozen.items()) if archive.job == job), None)
+        assert path is not None, f"{job} is completed, and somebody had taken its archive away"
         assert self._unpacked(path, folder), f"{path} cannot be unpacked"
         if self.restores:  # it may be told anew, long after
             return
@@ -188,6 +217,8 @@ class Model:
         if not missing:
             return
         paths = [path for path, archive in self._frozen.items() if self.folder_of[archive.job] == folder.home.name]
+        if folder.home.name in self._only_local:
+            paths += self._world.place.storage.rglob("*.tar.7z")
         archives = [self._unpacked(path, folder) for path in paths]
         lost = [path for path in missing if not any(known.get(path) == folder.expected[path] for known in archives)]
         assert lost == [], f"{folder.home.name} has lost {lost}, of which nothing is in {paths}"
@@ -200,6 +231,18 @@ class Model:
         if key not in self._restored:
             self._restored[key] = folder.restored(path)
         return self._restored[key]
+
+    def _require_pause(self, missing: Mapping[str, Sequence[bytes]]) -> None:
+        """A pause lets go the file that is in hand, and the folders around what is gone."""
+        if self._gone_when_paused is None:
+            return
+        more = [
+            path
+            for name, folder in self._world.folders.items()
+            for path in set(missing[name]) - self._gone_when_paused[name]
+            if folder.expected[path] != "folder"
+        ]
+        assert len(more) <= 1, f"{more} went while deletions were paused"
 
     def _require_sent_once(self) -> None:
         """Crashes and lost replies are no excuse to send an archive again."""

@@ -1,4 +1,4 @@
-"""What people, Globus, the NAS and the host of the service can do, one step each, and what it all must come to."""
+"""What people, Globus and the NAS can do, one step each, and what it all must come to."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from cs_archiver.sandbox import Operation
-from cs_archiver.sandbox.faults import Answer, Effect
+from cs_archiver.sandbox.faults import Answer, Effect, Outcome
 from tests.faults.machine_model import Model
 from tests.faults.machine_world import World
 
 _BETWEEN_STEPS = 0.003
-_PATIENCE = 0.5
+PATIENCE = 0.5
 _MOST_SECONDS = 60.0
 _SIGNED_OUT = Answer(401, {"error": "invalid_client"})
 
@@ -22,7 +22,6 @@ class Steps:
 
     def __init__(self, world: World) -> None:
         self.told: list[str] = []
-        self.kills = 0
         self.world = world
         self.model = Model(world)
         self._has_faults = False
@@ -69,6 +68,8 @@ class Steps:
         self._tell(f"look at {path}: {status}")
 
     def change(self, name: str, how: str, number: int) -> None:
+        if how == "rewrite" and not self.world.reads_content_again:
+            return  # nobody could notice that, and the settings say that it will not be looked for
         if self.world.folders[name].change(how, number):
             self._tell(f"{how} in {name}, {number}")
 
@@ -88,8 +89,35 @@ class Steps:
         if not self.model.active_of(name) and self.world.folders[name].remove_marker():
             self._tell(f"remove the marker of {name}")
 
+    def a_folder_below_is_frozen(self, name: str) -> None:
+        """Nobody can change what it holds; only once that is copied, or the job would not have begun at all."""
+        states = {self.model.states[job] for job in self.model.active_of(name)}
+        if states - {"queued", "copying"} and self.world.folders[name].freeze():
+            self._tell(f"freeze the folder below {name}")
+
+    def the_folders_below_thaw(self) -> None:
+        thawed = [name for name, folder in self.world.folders.items() if folder.thaw()]
+        if thawed:
+            self._tell("thaw the folders below")
+
+    def somebody_takes_away_an_archive_that_is_needed(self, name: str) -> None:
+        """In the middle of the deletion that rests on it: from then on the local archive has the only copy."""
+        self.model.check()
+        path = self.model.archive_is_needed(name)
+        if path is not None:
+            path.unlink()
+            self.model.somebody_took(path)
+            self._tell(f"take away {path}, the archive of {name}")
+
+    def people_clear_what_is_completed(self) -> None:
+        status, body = self.world.call("DELETE", "/api/jobs/completed")
+        assert status == 200, body
+        self._tell(f"clear what is completed: {body}")
+
     def globus_will_fail(self, which: tuple[Operation, Effect, str], times: int, skip: int) -> None:
         operation, effect, match = which
+        if effect == Outcome("FLIPPED_BIT") and not self.world.compares_again:
+            return
         self.world.sandbox.faults.add(operation, effect, times=times, skip=skip, match=match)
         self._has_faults = True
         self._tell(f"{effect} at {operation} {match}, {times=} {skip=}")
@@ -110,7 +138,9 @@ class Steps:
 
     def somebody_damages_what_has_arrived(self, how: str) -> None:
         """Right after Globus has sent it, and before the product knows."""
-        if self.model.active and self._wait(lambda: bool(self.model.unverified()), seconds=_PATIENCE, every=0.005):
+        if how == "flip" and not self.world.compares_again:
+            return
+        if self.model.active and self._wait(lambda: bool(self.model.unverified()), seconds=PATIENCE, every=0.005):
             for job, path in self.model.unverified():
                 damage(path, how)
                 self.model.excuses[job] += 1
@@ -135,41 +165,6 @@ class Steps:
             self.world.bring_nas_back()
             self._tell("mount the NAS")
 
-    def the_service_is_stopped(self, again: bool) -> None:
-        self.world.stop()
-        self._start_if(again)
-        self._tell(f"stop, {again=}")
-
-    def the_service_is_killed(self, milliseconds: int, again: bool) -> None:
-        if not self.world.host.can_be_killed:
-            return
-        self.world.pass_time(milliseconds / 1000)
-        self.world.kill()
-        self.kills += 1
-        self._start_if(again)
-        self._tell(f"kill after {milliseconds} ms, {again=}")
-
-    def the_service_is_started(self) -> None:
-        if not self.world.is_up:
-            self._start_if(True)
-            self._tell("start")
-
-    def the_database_is_backed_up(self) -> None:
-        if not self.world.backup.exists():
-            self.world.back_up_database()
-            self._tell("back the database up")
-
-    def the_database_is_restored(self) -> None:
-        if not self.world.backup.exists():
-            return
-        if self.world.is_up:
-            self.world.stop()
-        self.model.check()
-        self.world.restore_database()
-        self.model.database_was_restored()
-        self._start_if(True)
-        self._tell("restore the database")
-
     def time_passes(self, milliseconds: int) -> None:
         self.world.pass_time(milliseconds / 1000)
         self._tell(f"{milliseconds} ms pass")
@@ -177,16 +172,18 @@ class Steps:
     def a_job_comes_to(self, state: str) -> None:
         if self.model.active:
             before = self.model.seen[state]
-            self._wait(lambda: self.model.seen[state] > before or not self.model.active, seconds=_PATIENCE)
+            self._wait(lambda: self.model.seen[state] > before or not self.model.active, seconds=PATIENCE)
             self._tell(f"until a job is {state}")
 
     def all_jobs_come_to_their_end(self) -> None:
         if self.model.active:
-            self._wait(lambda: not self.model.active, seconds=_PATIENCE)
+            self._wait(lambda: not self.model.active, seconds=PATIENCE)
             self._tell(f"until all is done, but for {len(self.model.active)}")
 
     def settle(self) -> None:
         """When all troubles have ceased, every job comes to its end."""
+        self.model.check()
+        self.model.deletions_may_go_on()
         self.world.heal()
         self.model.check()
         if not self._wait(lambda: not self.model.active, seconds=_MOST_SECONDS):
@@ -207,10 +204,6 @@ class Steps:
     def _tell(self, what: str) -> None:
         self.told.append(what)
         self.world.pass_time(_BETWEEN_STEPS)
-
-    def _start_if(self, wanted: bool) -> None:
-        if wanted and self.world.place.nas.exists():  # without its mount point the service refuses to start
-            self.world.start()
 
     def _wish(self, name: str, new_version: bool) -> dict[str, str]:
         on_existing = "new_version" if new_version else "fail"

@@ -5,20 +5,25 @@ service in this process. A service in a process of its own goes on meanwhile, un
 """
 
 import asyncio
-import sqlite3
-from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack, closing
+import shutil
+from collections.abc import Coroutine, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
+from click.testing import CliRunner
+
+from cs_archiver.cli import main
 from cs_archiver.sandbox import Sandbox
-from tests.faults.leftovers import processes_at
-from tests.faults.life import Life, left_behind
 from tests.faults.machine_folder import Folder
-from tests.support.service import Place, Service, environment, sandbox_settings, service_in
+from tests.faults.machine_hosts import Host, OwnProcess, ThisProcess
+from tests.faults.phases import STRATEGIES
+from tests.support.databases import as_version_1
+from tests.support.service import Place, environment, sandbox_settings
 from tests.support.tampering import plant
 
-SETTINGS = {
+SWITCHES = ("copy_compress", "upload", "deletions")
+_SETTINGS = {
     "MAX_UPLOAD_RETRIES": "1",
     "MAX_CONNECTION_ERROR_RETRIES": "1",
     "RETRY_DELAY_SECONDS": "0.05",
@@ -26,104 +31,41 @@ SETTINGS = {
     "DISK_SPACE_CHECK_INTERVAL_SECONDS": "0.2",
     "GLOBUS_HTTP_TIMEOUT_SECONDS": "0.3",
 }
-_SECONDS = 40.0
+CHOICES: tuple[tuple[Mapping[str, str], ...], ...] = (
+    tuple(STRATEGIES.values()),
+    ({}, {"COMPRESSION_MODE": "store"}, {"COMPRESSION_MODE": "auto"}),
+    ({}, {"VERIFICATION_RECHECK": "metadata"}),
+    ({}, {"VERIFICATION_COMPARE_AGAIN": "false"}),
+    ({}, {"STORAGE_FAILED_KEEP_DAYS": "0.000001"}),
+)
+"""Settings of which every run has one of each."""
+
+_SECONDS = 120.0  # of what is under way at once, on a machine that has other things to do
 T = TypeVar("T")
 
 
-class Host(Protocol):
-    """Where the service runs; `kill` is SIGKILL, with no clean-up of any kind."""
-
-    can_be_killed: bool
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    async def kill(self) -> None: ...
-
-    async def call(self, method: str, path: str, **arguments: Any) -> tuple[int, Any]: ...
-
-    async def left_behind(self) -> list[str]:
-        """Processes of the service that outlived it."""
-
-
-class ThisProcess:
-    can_be_killed = False
-
-    def __init__(self, place: Place, sandbox: Sandbox) -> None:
-        self._place = place
-        self._sandbox = sandbox
-        self._stack = AsyncExitStack()
-        self._service: Service
-
-    async def start(self) -> None:
-        service = service_in(self._place, self._sandbox, **SETTINGS)
-        self._service = await self._stack.enter_async_context(service)
-
-    async def stop(self) -> None:
-        await self._stack.aclose()
-
-    async def kill(self) -> None:
-        raise NotImplementedError("this very process would end")
-
-    async def call(self, method: str, path: str, **arguments: Any) -> tuple[int, Any]:
-        return await self._service.call(method, path, **arguments)
-
-    async def left_behind(self) -> list[str]:
-        return processes_at(self._place.root)
-
-
-class OwnProcess:
-    can_be_killed = True
-
-    def __init__(self, place: Place, sandbox: Sandbox, zygote: Path) -> None:
-        self._place = place
-        self._sandbox = sandbox
-        self._zygote = zygote
-        self._life: _Life
-
-    async def start(self) -> None:
-        settings = environment(self._place, self._sandbox.url, **SETTINGS)
-        self._life = _Life(self._zygote, self._place, settings)
-        assert await self._life.start(None, armed=False), self._life.errors()
-
-    async def stop(self) -> None:
-        code = await self._life.stopped()
-        await self._life.close()
-        assert code == 0, code
-
-    async def kill(self) -> None:
-        await self._life.close()
-        assert self._life.returncode == -9, self._life.returncode
-
-    async def call(self, method: str, path: str, **arguments: Any) -> tuple[int, Any]:
-        return await self._life.call(method, path, **arguments)
-
-    async def left_behind(self) -> list[str]:
-        return await left_behind(self._zygote)
-
-
-class _Life(Life):
-    async def stopped(self) -> int:
-        """An orderly end, as at SIGTERM."""
-        self._writer.write(b"stop\n")
-        return await self.ended()
-
-
 class World:
-    """Everything outside of the product, and the product on its host; `close` ends all of it."""
+    """Everything outside of the product, and the product on its host; `close` ends all of it.
 
-    def __init__(self, root: Path, names: Sequence[str], zygote: Path | None) -> None:
+    `settings` are what a run is about, beside those that every run has.
+    """
+
+    def __init__(self, root: Path, names: Sequence[str], zygote: Path | None, settings: Mapping[str, str]) -> None:
         self.place = Place(root).make()
+        self.settings = settings
         self.loop = asyncio.new_event_loop()
         self.sandbox = Sandbox(sandbox_settings(self.place, fault_retry_seconds=0.02))
         self.run(self.sandbox.start())
-        self.host: Host = (
-            ThisProcess(self.place, self.sandbox) if zygote is None else OwnProcess(self.place, self.sandbox, zygote)
-        )
+        self.host: Host
+        if zygote is None:
+            self.host = ThisProcess(self.place, self.sandbox)
+        else:
+            self.host = OwnProcess(self.place, self.sandbox, zygote)
         self.is_up = False
         self.nas_is_away = False
+        self.are_hours_over = False
         self.backup = root / "backup of the database"
+        self.snapshot = root / "snapshot of the host"
         self.precious = plant(root / "nas" / "precious")
         aside = root / "nas" / "aside"
         self.folders = {name: Folder(self.place.folder(name), aside, self.precious) for name in names}
@@ -134,8 +76,34 @@ class World:
         return self.loop.run_until_complete(asyncio.wait_for(work, _SECONDS))
 
     def start(self) -> None:
-        self.run(self.host.start())
+        self.run(self.host.start(self._settings_now()))
         self.is_up = True
+
+    def _settings_now(self) -> dict[str, str]:
+        if not self.are_hours_over:
+            return {**_SETTINGS, **self.settings}
+        begin, end = (f"{datetime.now().astimezone() + timedelta(hours=hours):%H:%M}" for hours in (2, 3))
+        hours = dict.fromkeys(("POLITENESS_COPY_HOURS", "POLITENESS_UPLOAD_HOURS"), f"{begin}-{end}")
+        return {**_SETTINGS, **self.settings, **hours}
+
+    @property
+    def reads_content_again(self) -> bool:
+        """Whether a change is noticed that leaves size and time of modification as they were."""
+        return "VERIFICATION_RECHECK" not in self.settings
+
+    @property
+    def compares_again(self) -> bool:
+        """Whether it is noticed that Globus lies about a file of the right size."""
+        return "VERIFICATION_COMPARE_AGAIN" not in self.settings
+
+    def command(self, *words: str) -> bool:
+        """What is done by the program itself on the host of the service; whether it did it."""
+        config = self.place.root / "config.toml"
+        config.touch()
+        where = environment(self.place, self.sandbox.url, **self._settings_now())
+        done = CliRunner().invoke(main, [*words, "--config", str(config)], env=where)
+        assert done.exit_code in (0, 1), (words, done.output, done.exc_info)
+        return done.exit_code == 0
 
     def stop(self) -> None:
         self.is_up = False
@@ -190,28 +158,60 @@ class World:
         for folder in self.folders.values():
             folder.moved(before, after)
 
-    def back_up_database(self) -> None:
-        with closing(sqlite3.connect(self.place.database)) as source, closing(sqlite3.connect(self.backup)) as copy:
-            source.backup(copy)
+    def end_somehow(self) -> None:
+        """As a host ends that is switched off; where the service cannot be killed it is stopped."""
+        if self.is_up and self.host.can_be_killed:
+            self.kill()
+        elif self.is_up:
+            self.stop()
 
-    def restore_database(self) -> None:
-        for path in self.place.database.parent.glob(self.place.database.name + "*"):
-            path.unlink()
-        self.backup.rename(self.place.database)
+    def back_up_database(self) -> bool:
+        return self.command("db", "backup", str(self.backup))
+
+    def restore_database(self) -> bool:
+        done = self.command("db", "restore", str(self.backup))
+        self.backup.unlink()
+        return done
+
+    def make_database_old(self) -> None:
+        """As if all that it holds had been written by the first version of the program."""
+        shutil.rmtree(self.place.database.parent / "backups", ignore_errors=True)
+        as_version_1(self.place.database)
+
+    def take_snapshot(self) -> None:
+        """Of the disks of the host: the NAS and Globus are elsewhere."""
+        for folder in (self.place.database.parent, self.place.storage):
+            shutil.copytree(folder, self.snapshot / folder.name, symlinks=True)
+
+    def go_back_to_snapshot(self) -> None:
+        for folder in (self.place.database.parent, self.place.storage):
+            shutil.rmtree(folder)
+            (self.snapshot / folder.name).rename(folder)
+        self.snapshot.rmdir()
 
     def heal(self) -> None:
-        """All troubles end, and the service runs."""
+        """All troubles end, and the service runs, with nothing paused."""
         if self.nas_is_away:
             self.bring_nas_back()
         for folder in self.folders.values():
+            folder.thaw()
             if folder.is_swapped:
                 folder.swap()
         self.sandbox.faults.clear()
+        if self.are_hours_over:
+            self.are_hours_over = False
+            if self.is_up:
+                self.stop()
         if not self.is_up:
             self.start()
+        for switch in SWITCHES:
+            assert self.call("PUT", f"/api/system/switches/{switch}", json={"paused": False})[0] == 200
 
     def close(self) -> None:
         try:
+            self.host.close()
+            for folder in self.folders.values():
+                folder.thaw()
             self.sandbox.faults.clear()
             if self.is_up:
                 self.stop()

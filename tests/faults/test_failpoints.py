@@ -49,7 +49,7 @@ commit state uploading-*|commit state upload_verifying-*|commit state deleting_s
 commit state worker-copy_compress|commit state worker-upload
 mkdir storage|create storage copier|write storage copier|symlink storage copier|start tool 7z-a|start tool 7z-t
 fsync storage disk.sync_file|link storage removal|unlink storage removal|rmdir storage removal
-POST globus /v0.10/transfer|GET globus /v0.10/task|create nas removal|rename nas removal|fsync nas removal
+POST globus /v0.10/transfer|GET globus /v0.10/task|create nas own_file|link nas own_file|fsync nas own_file
 unlink nas removal._delete_entry|rmdir nas removal._remove_if_empty
 """.replace("|", "\n").split("\n")[1:-1]
 RECORDINGS = 3

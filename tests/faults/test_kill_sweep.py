@@ -36,7 +36,7 @@ NEEDS_STRACE = pytest.mark.skipif(shutil.which("strace") is None, reason="strace
 
 _MOST_MISSED = 3
 _MOST_MISSED_SHARE = 0.05
-_STRACE_POINTS = [("linkat", 1), ("fsync", 2), ("renameat", 1), ("unlinkat", 20), ("pwrite64", 150), ("rmdir", 1)]
+_STRACE_POINTS = [("linkat", 1), ("fsync", 2), ("linkat", 2), ("unlinkat", 20), ("pwrite64", 150), ("rmdir", 1)]
 _OFTEN = [("tree", "7z", "write", 2), ("rsync", "rsync", "write", 1), ("dd", "dd", "write", 1)]
 _ALL_OFTEN = [
     *_OFTEN,

@@ -151,7 +151,8 @@ class Unlinks:
         monkeypatch.setattr(os, "unlink", self._unlink)
 
     def _unlink(self, path: str | bytes, *, dir_fd: int | None = None) -> None:
-        if dir_fd is not None and not self.acted:
+        is_entry = dir_fd is not None and not os.fsdecode(path).startswith(".cs-archiver-")
+        if is_entry and not self.acted:
             self._left -= 1
             if self._left < 0:
                 self.acted = True

@@ -12,7 +12,7 @@ failure are in its message.
 """
 
 import sys
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -33,9 +33,9 @@ from tests.faults.conftest import Count
 from tests.faults.globus_world import hurry
 from tests.faults.life import zygote_process
 from tests.faults.machine_folder import CHANGES
+from tests.faults.machine_host_steps import HostSteps
 from tests.faults.machine_model import FINAL
-from tests.faults.machine_steps import Steps
-from tests.faults.machine_world import World
+from tests.faults.machine_world import CHOICES, SWITCHES, World
 from tests.faults.scale import pick
 
 pytestmark = [pytest.mark.timeout(1200)]
@@ -51,7 +51,7 @@ SETTINGS = settings(
     phases=(Phase.generate, Phase.shrink),
     suppress_health_check=list(HealthCheck),
 )
-CASES = {"stopped": pick(2, 392), "killed": pick(1, 105)}
+CASES = {"stopped": pick(1, 280), "killed": pick(1, 120)}
 _A_FEW = 5  # steps that make a run worth its end
 FOLDERS = ("Alpha", "Beta", "Gamma")
 _UPLOADS, _COMPARISONS = "CS Archiver job", "CS Archiver comparison"
@@ -90,7 +90,8 @@ _mostly = st.sampled_from([True, True, True, False])
 _pages = st.sampled_from(["folders?refresh=true", "jobs", "queue", "system/status"])
 _states = st.sampled_from(["compressing", "uploading", "upload_verifying", "deleting_source", "completed", "failed"])
 _versions = st.sampled_from(["", ".v2", ".v3"])
-_S = Steps
+_switches = st.sampled_from([*SWITCHES, "deletions", "deletions"])
+_S = HostSteps
 _KINDS = (
     Kind(8, _S.time_passes, {"milliseconds": st.integers(1, 60)}),
     Kind(6, _S.a_folder_is_filled_and_submitted, {"name": _names}, needs_service=True, needs_nas=True),
@@ -119,6 +120,19 @@ _KINDS = (
     Kind(3, _S.the_service_is_started, {}),
     Kind(2, _S.the_database_is_backed_up, {}),
     Kind(1, _S.the_database_is_restored, {}),
+    Kind(1, _S.the_program_is_upgraded, {}),
+    Kind(1, _S.a_snapshot_of_the_host_is_taken, {}),
+    Kind(1, _S.the_host_goes_back_to_its_snapshot, {}),
+    Kind(1, _S.the_hours_end, {"are_over": st.just(True)}, needs_service=True),
+    Kind(2, _S.the_hours_end, {"are_over": st.just(False)}),
+    Kind(2, _S.somebody_turns_a_switch, {"switch": _switches, "paused": st.just(True)}, needs_service=True),
+    Kind(4, _S.somebody_turns_a_switch, {"switch": _switches, "paused": st.just(False)}, needs_service=True),
+    Kind(1, _S.somebody_turns_a_switch_on_the_host, {"switch": _switches, "paused": st.booleans()}),
+    Kind(3, _S.deletions_are_paused_in_the_middle, {"name": _names}, needs_service=True, needs_nas=True),
+    Kind(4, _S.a_folder_below_is_frozen, {"name": _names}, needs_nas=True),
+    Kind(2, _S.the_folders_below_thaw, {}),
+    Kind(4, _S.somebody_takes_away_an_archive_that_is_needed, {"name": _names}, needs_nas=True),
+    Kind(1, _S.people_clear_what_is_completed, {}, needs_service=True),
     Kind(6, _S.a_job_comes_to, {"state": _states}, needs_service=True),
     Kind(2, _S.all_jobs_come_to_their_end, {}, needs_service=True),
 )
@@ -131,6 +145,10 @@ def a_step() -> SearchStrategy[tuple[str, dict[str, Any]]]:
     return st.sampled_from(names).flatmap(
         lambda name: st.tuples(st.just(name), st.fixed_dictionaries(dict(KINDS[name].arguments)))
     )
+
+
+def a_choice_of_settings() -> SearchStrategy[dict[str, str]]:
+    return st.tuples(*map(st.sampled_from, CHOICES)).map(lambda chosen: {**dict(ChainMap(*map(dict, chosen)))})
 
 
 @pytest.fixture(scope="module")
@@ -166,12 +184,10 @@ class Machine(RuleBasedStateMachine):
     seen: ClassVar[Counter[str]]
     failures: ClassVar[list[str]]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.steps = Steps(World(Path(mkdtemp(dir=self.root)), FOLDERS, self.zygote))
-
-    @initialize(wanted=st.lists(st.sampled_from(FOLDERS), unique=True, min_size=1))
-    def begin(self, wanted: list[str]) -> None:
+    @initialize(settings=a_choice_of_settings(), wanted=st.lists(st.sampled_from(FOLDERS), unique=True, min_size=1))
+    def begin(self, settings: dict[str, str], wanted: list[str]) -> None:
+        self.steps = HostSteps(World(Path(mkdtemp(dir=self.root)), FOLDERS, self.zygote, settings))
+        self.steps.told.append(f"settings {settings}")
         for name in wanted:
             self.steps.submit(name, new_version=False, look=True)
 
@@ -211,7 +227,8 @@ class Machine(RuleBasedStateMachine):
         self.seen["steps"] += sum(before != after for before, after in pairwise(["", *steps.told]))
         self.seen["runs"] += 1
         self.seen["SIGKILLs"] += steps.kills
-        self.seen["older databases put back"] += steps.model.restores
+        self.seen["older databases and hosts put back"] += steps.model.restores
+        self.seen["archives taken away in the middle of a deletion"] += steps.model.taken
         self.seen["faults of Globus that struck"] += len(steps.world.sandbox.faults.fired)
         for state in FINAL:
             self.seen[f"jobs {state}"] += len(steps.model.ended[state])

@@ -1,4 +1,4 @@
-"""Our own copying, and durable writing: whole and equal, or an error that says whose fault it is."""
+"""Our own copying: whole and equal, or an error that says whose fault it is."""
 
 import errno
 import hashlib
@@ -18,7 +18,6 @@ from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Tem
 from cs_archiver.tools import copier
 from cs_archiver.tools.disk import local_error, make_folders, source_error, sync_file, sync_folder
 from cs_archiver.tools.fixity import Digest
-from cs_archiver.tools.removal import write_durably
 from cs_archiver.tools.threads import Stopped, Work
 from cs_archiver.tools.tree import scan_tree
 from tests.support.trees import plant_awkward_tree, write
@@ -320,76 +319,6 @@ def test_modes_and_times_of_files_a_tool_copied_can_be_set_afterwards(source: Pa
     assert compare(source, destination) == []
     with pytest.raises(Temporary):
         copier.set_times_and_modes(os.fsencode(destination / "gone"), entries_of(source))
-
-
-def opened(folder: Path) -> int:
-    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-
-
-@pytest.mark.parametrize("content", [b"", b"new content\n", b"x" * 3_000_000])
-@pytest.mark.parametrize("before", [None, b"old content that is longer\n"])
-def test_a_durable_write_leaves_the_new_content_and_nothing_else(
-    tmp_path: Path, content: bytes, before: bytes | None
-) -> None:
-    if before is not None:
-        write(tmp_path, b"marker", before)
-    folder = opened(tmp_path)
-    write_durably(folder, b"marker", content, temporary_name=b".tmp")
-    os.close(folder)
-    assert (tmp_path / "marker").read_bytes() == content
-    assert os.listdir(tmp_path) == ["marker"]
-    assert stat.S_IMODE((tmp_path / "marker").stat().st_mode) & 0o600 == 0o600
-
-
-def test_who_reads_a_file_that_is_being_replaced_has_the_old_content_whole(tmp_path: Path) -> None:
-    write(tmp_path, b"marker", b"old content")
-    folder = opened(tmp_path)
-    with (tmp_path / "marker").open("rb") as reader:
-        write_durably(folder, b"marker", b"new", temporary_name=b".tmp")
-        assert reader.read() == b"old content"
-    os.close(folder)
-
-
-def test_what_a_crash_left_under_the_temporary_name_is_replaced(tmp_path: Path) -> None:
-    write(tmp_path, b".tmp", b"half of a longer marker that was never finish")
-    folder = opened(tmp_path)
-    write_durably(folder, b"marker", b"whole", temporary_name=b".tmp")
-    os.close(folder)
-    assert os.listdir(tmp_path) == ["marker"]
-    assert (tmp_path / "marker").read_bytes() == b"whole"
-
-
-def test_a_durable_write_follows_no_link_and_spoils_no_other_name_of_a_file(tmp_path: Path) -> None:
-    write(tmp_path, b"precious", b"only copy")
-    (tmp_path / "folder").mkdir()
-    for plant in (os.symlink, os.link):
-        plant(tmp_path / "precious", tmp_path / "folder" / ".tmp")
-        folder = opened(tmp_path / "folder")
-        try:
-            write_durably(folder, b"marker", b"whole", temporary_name=b".tmp")
-        except OSError:
-            (tmp_path / "folder" / ".tmp").unlink()
-        finally:
-            os.close(folder)
-        assert (tmp_path / "precious").read_bytes() == b"only copy", plant
-
-
-def test_a_durable_write_that_fails_leaves_the_old_content(small_disk: Path) -> None:
-    write(small_disk, b"marker", b"old")
-    folder = opened(small_disk)
-    with pytest.raises(OSError) as caught:
-        write_durably(folder, b"marker", b"x" * 3_000_000, temporary_name=b".tmp")
-    os.close(folder)
-    assert caught.value.errno == errno.ENOSPC
-    assert (small_disk / "marker").read_bytes() == b"old"
-
-
-def test_a_durable_write_that_fails_leaves_no_temporary_file(small_disk: Path) -> None:
-    folder = opened(small_disk)
-    with pytest.raises(OSError):
-        write_durably(folder, b"marker", b"x" * 3_000_000, temporary_name=b".tmp")
-    os.close(folder)
-    assert os.listdir(small_disk) == []
 
 
 def test_folders_are_made_with_their_parents_and_may_be_there_already(tmp_path: Path) -> None:

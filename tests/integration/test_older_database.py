@@ -69,7 +69,7 @@ async def test_an_older_database_forgets_what_it_left_and_what_it_was_sending(
 
     assert notice is not None
     assert "older than what was already sent" in notice
-    assert not await catalogue.is_leftover(first.destination_path, "what a failed task left")
+    assert not await catalogue.left_by(first.destination_path, "what a failed task left")
     assert [upload.doubted for upload in await catalogue.open_uploads(job.id)] == [1], "to be ended before another"
     third = await catalogue.add_upload(job, submission_id="three", request={}, compares=None)
     assert third.id > max(second.id, newest_sent or 0)
@@ -81,8 +81,8 @@ async def test_a_new_attempt_forgets_what_earlier_ones_left_at_its_destination(d
     catalogue, job = Catalogue(database), await uploading(database)
     first = await catalogue.add_upload(job, submission_id="one", request={}, compares=None)
     await catalogue.set_failed(first, left_behind="half of it")
-    assert await catalogue.is_leftover(job.globus_destination_path, "half of it")
+    assert await catalogue.left_by(job.globus_destination_path, "half of it")
     await catalogue.add_upload(job, submission_id="a comparison", request={}, compares=first)
-    assert await catalogue.is_leftover(job.globus_destination_path, "half of it")
+    assert await catalogue.left_by(job.globus_destination_path, "half of it")
     await catalogue.add_upload(job, submission_id="two", request={}, compares=None)
-    assert not await catalogue.is_leftover(job.globus_destination_path, "half of it")
+    assert not await catalogue.left_by(job.globus_destination_path, "half of it")

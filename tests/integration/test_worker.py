@@ -34,9 +34,11 @@ from cs_archiver.errors import (
     Temporary,
 )
 from cs_archiver.stages.admit import Admit, AdmitSettings
+from cs_archiver.stages.destination import Destination
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.set_aside import SetAside
+from cs_archiver.stages.source import SourceLook
 from cs_archiver.stages.stage import Advance, Report, Stage
 from cs_archiver.tools.disk import free_bytes
 from cs_archiver.tools.globus import Globus, GlobusAccess
@@ -307,7 +309,9 @@ async def test_trouble_while_it_waits_for_space_does_not_forget_that_it_needs_tw
 async def test_after_a_full_disk_a_job_needs_twice_its_size(house: House, disk_was_full: int, expected: str) -> None:
     globus = Globus(GlobusAccess("id", "secret", None, None, http_timeout_seconds=1))
     nas = Nas(house.places, NasProbe(house.places.nas, timeout_seconds=10))
-    admit = Admit(globus, Catalogue(house.database), house.places, nas, AdmitSettings("a", "b", 0.0, 0.0))
+    catalogue, source = Catalogue(house.database), SourceLook(house.places, nas, threads=1, read_content=True)
+    destination = Destination(globus, catalogue, house.jobs, source, collection="b")
+    admit = Admit(globus, catalogue, house.places, nas, destination, AdmitSettings("a", "b", 0.0, 0.0))
     size = int(free_bytes(os.fsencode(house.root)) * 0.7)
     job = rows.a_job(disk_was_full=disk_was_full, folder_size_bytes=size, source_path=str(house.root / "nas" / "gone"))
     (house.root / "nas" / "another folder").mkdir(parents=True)

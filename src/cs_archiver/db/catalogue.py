@@ -88,6 +88,11 @@ class Catalogue:
                 rows = (await connection.execute(query.where(_ENTRIES.c.path > rows[-1][0]))).all()
         return Packed(Entry, parts)
 
+    async def manifests_of(self, job_id: str) -> list[int]:
+        """The ids of all manifests of this job: each attempt to copy has sealed one of its own."""
+        query = select(tables.manifests.c.id).where(tables.manifests.c.job_id == job_id)
+        return [int(row.id) for row in await self._database.rows(query)]
+
     async def add_upload(
         self, job: Job, *, submission_id: str, request: Mapping[str, Any], compares: Upload | None
     ) -> Upload:
@@ -148,11 +153,10 @@ class Catalogue:
             row = (await connection.execute(query)).first()
         return None if row is None else _upload_of(row._mapping)
 
-    async def is_leftover(self, path: str, what: str) -> bool:
-        """Whether a task of ours is known to have left exactly this at the destination."""
-        query = select(_UPLOADS.c.id).where(_UPLOADS.c.destination_path == path, _UPLOADS.c.left_behind == what)
-        async with self._database.read() as connection:
-            return (await connection.execute(query.limit(1))).first() is not None
+    async def left_by(self, path: str, what: str) -> list[str]:
+        """The ids of the jobs of which a task is known to have left exactly this at the destination."""
+        query = select(_UPLOADS.c.job_id).where(_UPLOADS.c.destination_path == path, _UPLOADS.c.left_behind == what)
+        return [str(row.job_id) for row in await self._database.rows(query.distinct())]
 
     async def writer_at(self, path: str, *, other_than: str | None) -> str | None:
         """The id of another job whose task may still be writing to this destination."""

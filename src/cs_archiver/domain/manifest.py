@@ -67,6 +67,9 @@ def file_batches(entries: Iterable[Seen]) -> Iterator[list[Seen]]:
         yield batch
 
 
+_ADDED = "added"
+
+
 class Difference(NamedTuple):
     path: bytes
     what: str
@@ -135,11 +138,20 @@ def changes(
     return list(islice(_changes(before, now, gone_is_fine=gone_is_fine), limit))
 
 
+def first_missing(before: Iterable[Entry], now: Iterable[Seen]) -> Difference | None:
+    """The first entry of a manifest that is no longer there as it was, compared as in `changes`; None if all are.
+
+    What was added does not count.
+    """
+    differences = _changes(before, now, gone_is_fine=False)
+    return next((difference for difference in differences if difference.what != _ADDED), None)
+
+
 def _changes(before: Iterable[Seen | Entry], now: Iterable[Seen], *, gone_is_fine: bool) -> Iterator[Difference]:
     for was, entry in paired(before, now):
         if was is None:
             if entry is not None:
-                yield Difference(entry.path, "added")
+                yield Difference(entry.path, _ADDED)
         elif entry is None:
             if not gone_is_fine:
                 yield Difference(was.path, "removed")

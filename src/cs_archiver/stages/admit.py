@@ -12,7 +12,7 @@ from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.space import required_bytes
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import NeedsOperator, NotYet, Permanent
-from cs_archiver.stages.destination import why_taken
+from cs_archiver.stages.destination import Destination
 from cs_archiver.stages.nas import Nas, require_writable
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
@@ -36,11 +36,20 @@ class AdmitSettings:
 class Admit:
     """Safe to repeat: it only looks, and clears what an earlier attempt of the same job left behind."""
 
-    def __init__(self, globus: Globus, catalogue: Catalogue, places: Places, nas: Nas, settings: AdmitSettings) -> None:
+    def __init__(
+        self,
+        globus: Globus,
+        catalogue: Catalogue,
+        places: Places,
+        nas: Nas,
+        destination: Destination,
+        settings: AdmitSettings,
+    ) -> None:
         self._globus = globus
         self._catalogue = catalogue
         self._places = places
         self._nas = nas
+        self._destination = destination
         self._settings = settings
 
     async def run(self, job: Job, report: Report) -> Advance:
@@ -54,7 +63,7 @@ class Admit:
             said = "The verified archive of the earlier attempt is still there: on to the upload"
             return Advance(JobStatus.AWAITING_UPLOAD, {"started_at": now_text()}, said=[said])
         await self._require_no_archive_yet(job)
-        destination = await self._free_destination(job)
+        destination = await self._free_destination(job, report)
         archive_path = self._places.archive_for(job.level1, job.level2, destination.rsplit("/", 1)[-1])
         await in_thread(lambda _work: self._set_aside(job, os.fsencode(archive_path)))
         attempt = job.attempt + 1
@@ -172,26 +181,24 @@ class Admit:
                 problem="destination-exists",
             )
 
-    async def _free_destination(self, job: Job) -> str:
+    async def _free_destination(self, job: Job, report: Report) -> str:
         """The job's destination, or with `new_version` the first of its versions that is free."""
         path = job.globus_destination_path
-        taken = await self._why_taken(path, job.id)
+        taken = await self._why_taken(path, job.id, report)
         if taken is None:
             return path
         if job.on_existing is OnExisting.FAIL:
             raise Permanent(f"{taken}; submit again with on_existing=new_version", problem="destination-exists")
         for candidate in later_versions(path, job.folder_name):
-            if await self._why_taken(candidate, job.id) is None:
+            if await self._why_taken(candidate, job.id, report) is None:
                 return candidate
         raise Permanent(f"every version of {path} is taken already", problem="destination-exists")
 
-    async def _why_taken(self, path: str, job_id: str) -> str | None:
+    async def _why_taken(self, path: str, job_id: str, report: Report) -> str | None:
         other = await self._catalogue.active_job_for(path, other_than=job_id)
         if other is not None:
             return f"the destination {path} is where job {other} is sending its archive"
-        return await why_taken(
-            self._globus, self._catalogue, collection=self._settings.destination_collection, path=path
-        )
+        return (await self._destination.look_at(path, report)).why_taken
 
 
 def _restore(job: Job, kept: bytes, archive: bytes, work: Work) -> bool:

@@ -22,11 +22,11 @@ class Cancel:
     async def run(self, job: Job, report: Report) -> Advance:
         report.operation("Cancelling")
         for unfinished in await self._catalogue.open_uploads(job.id):
-            await self._transfers.end(unfinished, report)
+            await self._transfers.end(unfinished, job, report)
         upload = await self._catalogue.latest_upload(job.id)
         if upload is not None and upload.outcome == "succeeded":
-            where = upload.destination_path
-            await report.log(f"{where} holds the archive; nothing rests on it, remove it there", LogLevel.WARNING)
+            told = f"{upload.destination_path} holds the archive: remove it there only if the source is still whole"
+            await report.log(told, LogLevel.WARNING)
         await self._set_aside.discard(job, others_archive=await self._jobs.is_archive_of_another(job))
         await report.log(f"Cancelled by {job.cancel_requested_by}: the source is untouched")
         return Advance(JobStatus.CANCELLED)

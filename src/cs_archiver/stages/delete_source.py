@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import catalogue as catalogue_rows
@@ -14,7 +15,7 @@ from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.folders import archived_by
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import paired, shown
-from cs_archiver.domain.marker import Stored, marker_text
+from cs_archiver.domain.marker import Stored, is_marker_of, marker_text
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.domain.switches import DELETIONS_PAUSED, NOBODYS_FAULT
@@ -22,9 +23,9 @@ from cs_archiver.errors import Halted, NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.destination import require_still_there
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
-from cs_archiver.stages.source import Approvals, MarkerFound, SourceLook, marker_found, temporary_marker_name
+from cs_archiver.stages.source import Approvals, SourceLook, temporary_marker_name
 from cs_archiver.stages.stage import Advance, Report
-from cs_archiver.tools import removal
+from cs_archiver.tools import own_file, removal
 from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.removal import ApprovedDeletion
@@ -234,12 +235,6 @@ def _folders_of(path: bytes) -> Iterator[bytes]:
 
 def _write_marker(approved: ApprovedDeletion, job: Job, text: bytes) -> None:
     folder = approved.folder
-    if marker_found(folder, job) is MarkerFound.FOREIGN:
-        raise Permanent(
-            f"somebody's own file stands in '{shown(folder)}' under the marker's name {job.marker_name!r}: it and "
-            f"everything not yet deleted is kept; the archive is safe at {job.globus_destination_path}",
-            problem="source-changed",
-        )
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
@@ -249,14 +244,21 @@ def _write_marker(approved: ApprovedDeletion, job: Job, text: bytes) -> None:
                     f"'{shown(folder)}' is not the folder that was copied: check the NAS mount",
                     problem="nas-unreachable",
                 )
-            removal.write_durably(
+            own_file.write_durably(
                 descriptor,
                 os.fsencode(job.marker_name),
                 text,
                 temporary_name=temporary_marker_name(job),
+                is_ours=partial(is_marker_of, job),
             )
         finally:
             os.close(descriptor)
+    except FileExistsError as error:
+        raise Permanent(
+            f"somebody's own file stands in '{shown(folder)}' under the marker's name {job.marker_name!r}: it and "
+            f"everything not yet deleted is kept; the archive is safe at {job.globus_destination_path}",
+            problem="source-changed",
+        ) from error
     except OSError as error:
         raise NeedsOperator(
             f"cannot write the marker file in '{shown(folder)}': {error.strerror}: nothing is deleted without it",

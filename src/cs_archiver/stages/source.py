@@ -7,18 +7,18 @@ from enum import StrEnum
 
 from cs_archiver.domain.deletion import facts_of, reasons_against
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import shown
+from cs_archiver.domain.manifest import first_missing, shown
 from cs_archiver.domain.marker import is_marker_of
 from cs_archiver.domain.packed import Manifest
 from cs_archiver.domain.verification import Check
-from cs_archiver.errors import NeedsOperator
+from cs_archiver.errors import NeedsOperator, Permanent
 from cs_archiver.stages.nas import Nas, require_nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Report
 from cs_archiver.tools.disk import open_regular
 from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.threads import Work, in_thread
-from cs_archiver.tools.tree import FreshLook, look_again
+from cs_archiver.tools.tree import FreshLook, look_again, scan_tree
 
 _MARKER_BYTES_READ = 4096
 
@@ -53,6 +53,27 @@ class SourceLook:
 
         async with self._nas.watched(report, doing):
             return await in_thread(look, lambda count: report.progress(bytes_done=count, bytes_total=total))
+
+    async def why_not_whole(self, job: Job, manifests: Sequence[Manifest], report: Report) -> str | None:
+        """Why not everything that was copied is still there, by kind, size and time; None if it is, whatever was added.
+
+        Then no deletion of it had begun. Raises NeedsOperator when the NAS is not there to be asked.
+        """
+
+        def look(work: Work) -> str | None:
+            require_nas(self._places, job)
+            now = scan_tree(self._places.source(job), threads=self._threads, work=work).entries
+            missing = next(filter(None, (first_missing(manifest, now) for manifest in manifests)), None)
+            return None if missing is None else f"its source is not whole ('{shown(missing.path)}' {missing.what})"
+
+        if not any(manifest.parts for manifest in manifests):
+            return "nobody knows what was copied"
+        try:
+            await self._nas.require(job)
+            async with self._nas.watched(report, "Looking whether the source is still whole"):
+                return await in_thread(look)
+        except Permanent as error:  # renamed, removed, or not to be read
+            return str(error)
 
     async def reasons_to_keep(
         self, job: Job, manifest: Manifest, checks: Sequence[Check], look: FreshLook

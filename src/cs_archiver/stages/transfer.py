@@ -12,7 +12,7 @@ from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.errors import ConnectionTrouble, JobError, NeedsOperator, Permanent, Temporary
-from cs_archiver.stages.destination import left_behind
+from cs_archiver.stages.destination import Destination, left_behind
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Report
 from cs_archiver.tools.globus import Globus, SyncLevel, transfer_document
@@ -50,11 +50,18 @@ class Transfers:
     """Stores, sends and follows submissions. Each step may be repeated: Globus runs a submission once."""
 
     def __init__(
-        self, globus: Globus, catalogue: Catalogue, places: Places, mark: SentMark, settings: TransferSettings
+        self,
+        globus: Globus,
+        catalogue: Catalogue,
+        places: Places,
+        destination: Destination,
+        mark: SentMark,
+        settings: TransferSettings,
     ) -> None:
         self._globus = globus
         self._catalogue = catalogue
         self._places = places
+        self._destination = destination
         self._mark = mark
         self._settings = settings
 
@@ -92,10 +99,14 @@ class Transfers:
         task = await self._poll(upload, job, report, doing)
         return Ended(task, await self._left_by(upload))
 
-    async def end(self, upload: Upload, report: Report) -> None:
-        """Cancel what may still be writing and wait for its end."""
+    async def end(self, upload: Upload, job: Job, report: Report) -> None:
+        """Cancel what may still be writing and wait for its end. Raises NeedsOperator when that cannot be done."""
         where = upload.destination_path
         if upload.task_id is None:
+            why = await self._destination.why_not_send(job, report)
+            if why is not None:  # it stays open
+                await report.log(f"Whether a transfer was sent to Globus is not known; {why}", LogLevel.WARNING)
+                return
             try:
                 # It may have reached Globus without the answer reaching us: only sending it again tells.
                 upload = await self._submit(upload)

@@ -10,12 +10,12 @@ from cs_archiver.domain.job import Job
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import Permanent
-from cs_archiver.stages.destination import look_at
+from cs_archiver.stages.destination import Destination
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.stages.transfer import Ended, Transfers
 from cs_archiver.tools.disk import file_size, local_error
-from cs_archiver.tools.globus import Globus, SyncLevel
+from cs_archiver.tools.globus import SyncLevel
 from cs_archiver.tools.threads import in_thread
 
 
@@ -31,19 +31,17 @@ class UploadArchive:
 
     def __init__(
         self,
-        globus: Globus,
         catalogue: Catalogue,
         places: Places,
+        destination: Destination,
         transfers: Transfers,
         *,
-        collection: str,
         sync_level: SyncLevel,
     ) -> None:
-        self._globus = globus
         self._catalogue = catalogue
         self._places = places
+        self._destination = destination
         self._transfers = transfers
-        self._collection = collection
         self._sync_level = sync_level
 
     async def run(self, job: Job, report: Report) -> Advance:
@@ -53,8 +51,10 @@ class UploadArchive:
             return Advance(JobStatus.UPLOAD_VERIFYING, said=[said])
         if not _is_of_this_archive(upload, job, outcome=None):
             for earlier in await self._catalogue.open_uploads(job.id):
-                await self._transfers.end(earlier, report)  # it may still be writing to the destination
+                await self._transfers.end(earlier, job, report)  # it may still be writing to the destination
             upload = await self._store_submission(job, report)
+        elif upload.task_id is None and (why := await self._destination.why_not_send(job, report)) is not None:
+            raise Permanent(why, problem="destination-exists")
         upload = await self._transfers.send(upload, report)
         ended = await self._transfers.until_succeeded(upload, job, report, doing="Uploading")
         return Advance(
@@ -75,13 +75,13 @@ class UploadArchive:
                 problem="archive-missing",
             )
         path = job.globus_destination_path
-        found = await look_at(self._globus, self._catalogue, collection=self._collection, path=path, own_job_id=job.id)
+        found = await self._destination.look_at(path, report, own_job_id=job.id)
         if found.why_taken is not None:
             raise Permanent(found.why_taken, problem="destination-exists")
-        if found.holds_something:
+        if found.left_by:
             await report.log("Replacing what an earlier, unverified attempt left", LogLevel.WARNING)
         # A leftover of ours is always sent anew: a skipped file would not count as transferred.
-        return await self._transfers.store(job, sync_level=None if found.holds_something else self._sync_level)
+        return await self._transfers.store(job, sync_level=None if found.left_by else self._sync_level)
 
 
 def _noted(upload: Upload, ended: Ended) -> AlsoWrite:

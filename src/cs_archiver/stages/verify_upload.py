@@ -77,7 +77,7 @@ class VerifyUpload:
             comparison, compared = await self._compare_again(job, upload, report)
             checks += compared
         elif (unwanted := await self._catalogue.open_comparison(upload)) is not None:
-            await self._transfers.end(unwanted, report)  # from before the setting was changed
+            await self._transfers.end(unwanted, job, report)  # from before the setting was changed
         await self._catalogue.add_evidence(
             job,
             upload,

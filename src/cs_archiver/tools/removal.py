@@ -202,27 +202,10 @@ def _make_changeable(path: bytes) -> None:
                 os.chmod(child, 0o700)
 
 
-def write_durably(folder: int, name: bytes, content: bytes, *, temporary_name: bytes) -> None:
-    """Write or replace a file so that after a crash it holds the old or the new content, never a part.
-
-    `folder` is the descriptor of its folder. `temporary_name` is a name of our own: what stands under it, from a
-    crash, is given up, and nothing is ever written into it, since it could be another name of somebody's file.
-    """
+def give_up_name(folder: int, name: bytes) -> None:
+    """Remove a name of our own, if it is there, from the folder of this descriptor."""
     with suppress(FileNotFoundError):
-        os.unlink(temporary_name, dir_fd=folder)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    descriptor = os.open(temporary_name, flags, 0o644, dir_fd=folder)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        os.rename(temporary_name, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(temporary_name, dir_fd=folder)
-        raise
-    os.fsync(folder)
+        os.unlink(name, dir_fd=folder)
 
 
 def remove_file(path: bytes) -> int:

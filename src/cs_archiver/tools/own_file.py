@@ -1,0 +1,89 @@
+"""A file of our own among those of others, as the marker in a source: it never takes the place of anything."""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from cs_archiver.tools.disk import READING
+from cs_archiver.tools.removal import give_up_name
+
+_WRITING = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+_BYTES_READ = 4096
+_KNOWS_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+def write_durably(
+    folder: int, name: bytes, content: bytes, *, temporary_name: bytes, is_ours: Callable[[bytes], bool]
+) -> None:
+    """Write a file of our own, or write it anew when `is_ours` says so of what it holds.
+
+    Raises FileExistsError when anything else has its name, however late that came, and leaves it alone. A new file
+    appears whole, by a link, because rename replaces silently. A present one is written in place: what takes its name
+    meanwhile is another file. `folder` is the descriptor of its folder. `temporary_name` is a name of our own: what
+    stands under it, from a crash, is given up.
+    """
+    give_up_name(folder, temporary_name)
+    if not _written_anew(folder, name, content, is_ours):
+        try:
+            _write_new(folder, temporary_name, content)
+            _link(folder, temporary_name, name, content)
+        except FileExistsError:
+            # A link sent twice, as NFS may send it, finds what it made itself.
+            if not _written_anew(folder, name, content, is_ours):
+                raise
+        finally:
+            give_up_name(folder, temporary_name)
+    os.fsync(folder)
+
+
+def _written_anew(folder: int, name: bytes, content: bytes, is_ours: Callable[[bytes], bool]) -> bool:
+    try:
+        with _opened_in(folder, name, READING) as reader:
+            status = os.fstat(reader)
+            if not stat.S_ISREG(status.st_mode) or not is_ours(os.read(reader, _BYTES_READ)):
+                raise FileExistsError(errno.EEXIST, "no file of ours", name)
+            with _opened_in(folder, name, _WRITING) as writer:
+                if not os.path.samestat(status, os.fstat(writer)):
+                    raise FileExistsError(errno.EEXIST, "no longer the file of ours", name)
+                _write_all(writer, content)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@contextmanager
+def _opened_in(folder: int, name: bytes, flags: int) -> Iterator[int]:
+    try:
+        descriptor = os.open(name, flags, 0o644, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise FileExistsError(errno.EEXIST, "no regular file", name) from error
+        raise
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _write_new(folder: int, name: bytes, content: bytes) -> None:
+    with _opened_in(folder, name, _WRITING | os.O_CREAT | os.O_EXCL) as descriptor:
+        _write_all(descriptor, content)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    written = 0
+    while written < len(content):
+        written += os.pwrite(descriptor, content[written:], written)
+    os.ftruncate(descriptor, len(content))
+    os.fsync(descriptor)
+
+
+def _link(folder: int, temporary_name: bytes, name: bytes, content: bytes) -> None:
+    try:
+        os.link(temporary_name, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _KNOWS_NO_LINKS:
+            raise
+        _write_new(folder, name, content)  # a crash here leaves a part of it, which counts as somebody else's
