@@ -55,7 +55,7 @@ service  chmod        3  23   6  11  23   9   9   6  14  14  14   0   0   0   0 
 service  fchmod       1  50   0   5  40   5   5   2   5   5   5   0   0   0   0   0
 service  fchown       5   5   5   4   4   5   5   5   3   4   3   4   3   3   3   3
 service  fdatasync   35  35  35  35  35  35  33  35  35  35  35  22  22   6   6   6
-service  fsync       18  18  18  18  18  24  12  32  16  15  19   7   7   6   6   6
+service  fsync       18  18  18  18  18  26  12  32  16  15  19   7   7   6   6   6
 service  ftruncate    6   6   6   6   6   6   4   8   5   5   5   5   5   5   5   5
 service  linkat       2   2   2   2   2   4   1   4   2   2   3   1   1   0   0   0
 service  mkdir        7  17   7  10  17  11  10   9  10   8  10   3   3   3   3   3

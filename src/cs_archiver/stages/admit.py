@@ -15,12 +15,12 @@ from cs_archiver.errors import NeedsOperator, NotYet, Permanent
 from cs_archiver.stages.destination import Destination
 from cs_archiver.stages.nas import Nas, require_writable
 from cs_archiver.stages.places import Places
+from cs_archiver.stages.set_aside import brought_back
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import removal
-from cs_archiver.tools.disk import free_bytes, local_error, make_folders, source_error
-from cs_archiver.tools.fixity import digest_of_file
+from cs_archiver.tools.disk import free_bytes, local_error, source_error
 from cs_archiver.tools.globus import Globus
-from cs_archiver.tools.threads import Work, in_thread
+from cs_archiver.tools.threads import in_thread
 
 _PROBE_BYTES = 33
 
@@ -86,12 +86,10 @@ class Admit:
         """Whether a retried job's archive is whole, hashed anew; it is then back under its own name."""
         if job.archive_path is None or job.archive_sha256 is None or job.manifest_id is None:
             return False
-        archive = self._places.archive(job)
-        kept = os.path.join(self._places.failed_folder(job), os.path.basename(archive))
         report.operation("Hashing the archive of the earlier attempt")
         total = job.archive_size_bytes
         return await in_thread(
-            lambda work: _restore(job, kept, archive, work),
+            lambda work: brought_back(job, self._places, work),
             lambda count: report.progress(bytes_done=count, bytes_total=total),
         )
 
@@ -199,22 +197,6 @@ class Admit:
         if other is not None:
             return f"the destination {path} is where job {other} is sending its archive"
         return (await self._destination.look_at(path, report)).why_taken
-
-
-def _restore(job: Job, kept: bytes, archive: bytes, work: Work) -> bool:
-    try:
-        for path in (archive, kept):
-            if not os.path.isfile(path) or digest_of_file(path, work.add).sha256.hex() != job.archive_sha256:
-                continue
-            if path is kept:
-                make_folders(os.path.dirname(archive))
-                removal.move_without_overwriting(kept, archive)
-            return True
-    except FileExistsError:
-        return False  # something else lies under the archive's name: begin anew, which sets it aside
-    except OSError as error:
-        raise local_error(archive, error) from error
-    return False
 
 
 def _remove(path: bytes) -> None:

@@ -9,9 +9,11 @@ from cs_archiver.clock import from_ns, from_text, now_text
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.stages.places import Places
+from cs_archiver.stages.stage import Report
 from cs_archiver.tools import removal
 from cs_archiver.tools.disk import local_error, make_folders
-from cs_archiver.tools.threads import in_thread
+from cs_archiver.tools.fixity import digest_of_file
+from cs_archiver.tools.threads import Work, in_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,37 @@ class LocalFiles:
 
     job_ids: frozenset[str]
     archive_paths: frozenset[str]
+
+
+def brought_back(job: Job, places: Places, work: Work) -> bool:
+    """Whether the job's verified archive is whole, hashed anew; if it was set aside, it is then under its own name.
+
+    Raises Temporary and the like when the local disk fails.
+    """
+    archive = places.archive(job)
+    kept = os.path.join(places.failed_folder(job), os.path.basename(archive))
+    try:
+        for path in (archive, kept):
+            if not os.path.isfile(path) or digest_of_file(path, work.add).sha256.hex() != job.archive_sha256:
+                continue
+            if path is kept:
+                make_folders(os.path.dirname(archive))
+                removal.move_without_overwriting(kept, archive)
+            return True
+    except FileExistsError:
+        return False  # something else lies under the archive's name: begin anew, which sets it aside
+    except OSError as error:
+        raise local_error(archive, error) from error
+    return False
+
+
+async def bring_back_if_gone(job: Job, places: Places, report: Report) -> None:
+    """A service that is killed while a job of it fails may have set the archive aside: the job then goes on with it."""
+    archive = places.archive(job)
+    if await in_thread(lambda _work: os.path.lexists(archive)):
+        return
+    if await in_thread(lambda work: brought_back(job, places, work)):
+        await report.log("The archive was set aside when the service was interrupted: it is back in its place")
 
 
 class SetAside:

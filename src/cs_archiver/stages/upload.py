@@ -12,6 +12,7 @@ from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import Permanent
 from cs_archiver.stages.destination import Destination
 from cs_archiver.stages.places import Places
+from cs_archiver.stages.set_aside import bring_back_if_gone
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.stages.transfer import Ended, Transfers
 from cs_archiver.tools.disk import file_size, local_error
@@ -66,6 +67,7 @@ class UploadArchive:
     async def _store_submission(self, job: Job, report: Report) -> Upload:
         """Look at the archive and at the destination, then store the request, all before anything is sent."""
         archive = self._places.archive(job)
+        await bring_back_if_gone(job, self._places, report)
         size = await in_thread(lambda _work: _size_of(archive))
         if size != job.archive_size_bytes or job.archive_path is None or job.archive_sha256 is None:
             raise Permanent(

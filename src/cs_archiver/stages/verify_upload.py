@@ -24,6 +24,7 @@ from cs_archiver.errors import Permanent, Temporary
 from cs_archiver.stages.destination import described
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
+from cs_archiver.stages.set_aside import bring_back_if_gone
 from cs_archiver.stages.source import Approvals, SourceLook
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.stages.transfer import Transfers
@@ -152,6 +153,7 @@ class VerifyUpload:
     async def _digest_of_archive(self, job: Job, report: Report) -> Digest:
         """Hashed anew: Globus compared the destination with this file as it is now, not as it was packed."""
         archive = self._places.archive(job)
+        await bring_back_if_gone(job, self._places, report)
         report.operation("Verifying the upload: hashing the local archive again")
 
         def read(work: Work) -> Digest:
