@@ -26,6 +26,7 @@ async def desk(desk: Desk) -> Desk:
     return desk
 
 
+@pytest.mark.timeout(180)
 async def test_pages_are_for_everybody(desk: Desk) -> None:
     page = await desk.page("/settings", bypass_csp=True)
     for path in PAGES:

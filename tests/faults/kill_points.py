@@ -40,6 +40,7 @@ _JOBS = (
     "again-submitted again-stored again-marked again-deleting again-deleted"
 )
 _TABLE = """
+7z       mkdir        0   0   0   0   0   0   0   1   0   0   0   0   0   0   0   0
 7z       openat       1   1   1   1   1   1   1   2   1   1   1   0   0   0   0   0
 7z       write        6   6   9   7   6   9   9  12   9   9   9   0   0   0   0   0
 dd       openat       0   0   0   2   0   0   0   0   0   0   0   0   0   0   0   0

@@ -99,7 +99,8 @@ WHILE_UPLOADING = Boundary("while uploading", Era.SEALED)
 BOUNDARIES: tuple[Boundary, ...] = (
     *_moves(),
     Boundary("between the scan and the copy", Era.COPYING, _COPY, "scan_tree", True, about=_reads_source),
-    Boundary("before the second file is copied", Era.COPYING, f"{_COPIER}:_Copying", "copy", number=2, strategy=_OWN),
+    Boundary("before the second file is opened", Era.COPYING, f"{_COPIER}:_Copying", "open", number=2, strategy=_OWN),
+    Boundary("before the second file is read", Era.COPYING, f"{_COPIER}:_Copying", "read", number=2, strategy=_OWN),
     Boundary("after a file was read", Era.COPYING, f"{_COPIER}:_Copying", "_copy_content", True, 2, strategy=_OWN),
     Boundary("before rsync", Era.COPYING, _RSYNC, "copy_tree", strategy="rsync"),
     Boundary("after rsync", Era.COPYING, _RSYNC, "copy_tree", True, strategy="rsync"),
