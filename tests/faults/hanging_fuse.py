@@ -4,13 +4,14 @@
 so that every look at the mount is a request. It is told what to do by lines on standard input, each answered:
 
     hang AFTER SECONDS         stop reading requests once AFTER more are answered; at the latest SECONDS later go on
+    hang AFTER SECONDS KIND    the same, counting only requests of one KIND (of KINDS); the one it strikes has been read
     fail ERRNO AFTER WORD...   answer ERRNO to changes of files whose name has one of the WORDs, after AFTER of them;
                                without a WORD, to every request
     heal                       answer everything again
     asked                      how many requests there were so far
 
-When a fault strikes for the first time it says `fired`. A request that waits has not been read, so whoever made it
-can be killed, as with a hard NFS mount. It ends, and unmounts, when standard input does.
+When a fault strikes for the first time it says `fired`. A request that waits has not been read (but for the one of a
+KIND), so whoever made it can be killed, as with a hard NFS mount. It ends, and unmounts, when standard input does.
 """
 
 import ctypes
@@ -29,6 +30,10 @@ _SETATTR = struct.Struct("<2I6Q8I")
 _IO = struct.Struct("<QQIIQII")
 _MNT_DETACH = 2
 _BUFFER = 1024 * 1024 + 4096
+KINDS = {
+    "lookup": 1, "unlink": 10, "rmdir": 11, "rename": 12, "open": 14, "write": 16, "fsync": 20, "opendir": 27,
+    "fsyncdir": 30, "create": 35,
+}  # fmt: skip
 _SILENT = (2, 36, 42)  # FORGET, INTERRUPT, BATCH_FORGET: never answered
 _CHANGES = (4, 16, 20, 35)  # SETATTR, WRITE, FSYNC, CREATE
 _SIZE, _MODE, _TIMES = 8, 1, 16 | 32
@@ -191,10 +196,15 @@ class Server:
         self._device = device
         self._files = files
         self._asked = 0
+        self._withheld = b""
         self._heal()
 
     def _heal(self) -> None:
+        if self._withheld:
+            self._answer(self._withheld)
+        self._withheld = b""
         self._hang_after: int | None = None
+        self._hang_at: int | None = None
         self._hang_until = 0.0
         self._error = 0
         self._after = 0
@@ -204,7 +214,7 @@ class Server:
     def run(self) -> None:
         orders = b""
         while True:
-            hangs = self._hang_after == 0
+            hangs = self._hang_after == 0 and (self._hang_at is None or bool(self._withheld))
             if hangs and time.monotonic() > self._hang_until:
                 self._heal()
                 continue
@@ -229,6 +239,7 @@ class Server:
         self._heal()
         if verb == b"hang":
             self._hang_after, self._hang_until = int(words[0]), time.monotonic() + float(words[1])
+            self._hang_at = KINDS[words[2].decode()] if len(words) > 2 else None
         elif verb == b"fail":
             self._error, self._after, self._words = int(words[0]), int(words[1]), list(words[2:])
         _say("done")
@@ -238,10 +249,18 @@ class Server:
             request = os.read(self._device, _BUFFER)
         except OSError as error:
             return error.errno == errno.ENOENT  # the request was interrupted; anything else: it is unmounted
-        _, opcode, unique, node, *_ = _HEADER.unpack_from(request)
         self._asked += 1
-        if self._hang_after:
+        _, opcode, *_ = _HEADER.unpack_from(request)
+        if self._hang_after == 0 and self._hang_at == opcode:
+            self._withheld = request
+            self._fired()
+            return True
+        if self._hang_after and self._hang_at in (None, opcode):
             self._hang_after -= 1
+        return self._answer(request)
+
+    def _answer(self, request: bytes) -> bool:
+        _, opcode, unique, node, *_ = _HEADER.unpack_from(request)
         if opcode in _SILENT:
             return True
         try:

@@ -141,9 +141,9 @@ class Served:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def hang(self, *, after: int = 0) -> None:
-        """Answer `after` more requests, then none until healed."""
-        await self._order(f"hang {after} {_LONGEST_HANG_SECONDS}")
+    async def hang(self, *, after: int = 0, kind: str = "") -> None:
+        """Answer `after` more requests (of a kind of hanging_fuse.KINDS, if given), then none until healed."""
+        await self._order(f"hang {after} {_LONGEST_HANG_SECONDS} {kind}")
 
     async def fail(self, error: int, *words: str, after: int = 0) -> None:
         """Answer changes of files whose name ends in one of the words (none given: everything) with this error."""

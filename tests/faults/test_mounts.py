@@ -12,7 +12,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -261,6 +261,48 @@ async def test_what_is_mounted_in_place_of_a_source_is_never_taken_for_it(
         assert (await service.until(job_id))["status"] == "completed"
         world.require_done()
     count("mount troubles survived")
+
+
+# Each hang is in another part of the deletion: the look for the source, the marker, the entries, the look whether all
+# is gone, the marker again. They strike at a request of a kind that nothing but the job makes.
+IN_THE_DELETION = (
+    (("lookup", 0), ("create", 0), ("unlink", 0), ("rename", 0)),
+    (("opendir", 1), ("rmdir", 0), ("open", 0)),  # the first one is of the question whether the NAS answers
+    (("fsync", 0), ("lookup", 5), ("create", 0)),
+    (("write", 0), ("fsyncdir", 1), ("lookup", 0), ("rename", 0)),
+)
+
+
+@pytest.mark.parametrize("hangs", IN_THE_DELETION)
+async def test_a_job_says_that_the_nas_hangs_at_each_kind_of_request_of_its_deletion(
+    root: Path, count: Count, monkeypatch: pytest.MonkeyPatch, hangs: Sequence[tuple[str, int]]
+) -> None:
+    boundary = Boundary(monkeypatch, "deleting_source")
+    async with a_world(root) as world, a_service(world) as service:
+        await service.discover()
+        job_id = await service.submit(world.folder)
+        await boundary.reached()
+        for number, (kind, after) in enumerate(hangs, 1):
+            await world.server.hang(after=after, kind=kind)
+            boundary.release()
+            assert await world.server.fired()
+            await until_told(service, job_id, "the NAS does not answer", number)
+            job = await until_held_or_ended(service, job_id)
+            assert job["status"] == "deleting_source", (job, await service.log_of(job_id))
+            assert world.oracle.losses(world.place.remote) == []
+        await world.server.heal()
+        job = await service.until(job_id)
+        assert job["status"] == "completed", (job, await service.log_of(job_id))
+        await until_told(service, job_id, "The NAS answers again", len(hangs))
+        world.require_done()
+    count("mount troubles survived", len(hangs))
+
+
+async def until_told(service: Service, job_id: str, what: str, times: int) -> None:
+    """The job's log once it says so for the n-th time."""
+    async with asyncio.timeout(HELD_SECONDS):
+        while sum([what in line for line in await service.log_of(job_id)]) < times:
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("number", some(range(0, REQUESTS, 20), 3))

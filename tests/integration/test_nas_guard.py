@@ -93,6 +93,19 @@ async def test_a_nas_that_hangs_in_the_middle_of_the_work_is_told_and_so_is_its_
     assert [line.split()[0] for line in heard.lines] == ["WARNING", "INFO"]
 
 
+async def test_work_that_ends_before_the_nas_is_asked_again_leaves_no_word_that_it_hangs(
+    hanging: threading.Event, tmp_path: Path
+) -> None:
+    places = Places(tmp_path, tmp_path, tmp_path, tmp_path, tmp_path, "/")
+    heard = Heard()
+    async with Nas(places, NasProbe(tmp_path, timeout_seconds=0.05)).watched(heard, "Copying"), asyncio.timeout(20):
+        while not heard.lines:
+            await asyncio.sleep(0.01)
+    assert not hanging.is_set(), "what the work needed of the NAS was answered, the question is not yet"
+    assert heard.operations[-1] == "Copying"
+    assert heard.lines[1:] == ["INFO The NAS answers again"]
+
+
 async def test_a_thread_that_hangs_is_left_behind_when_its_work_is_cancelled(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

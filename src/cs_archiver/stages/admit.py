@@ -54,8 +54,9 @@ class Admit:
 
     async def run(self, job: Job, report: Report) -> Advance:
         await in_thread(lambda _work: self._make_ready(job))
-        await self._nas.require(job)
-        inode = await in_thread(lambda _work: self._require_source(job))
+        await self._nas.require(job, report)
+        async with self._nas.watched(report, "Looking whether the source could be deleted in the end"):
+            inode = await in_thread(lambda _work: self._require_source(job))
         report.operation("Checking the Globus collections")
         await self._require_collections()
         await self._require_mapping(job)

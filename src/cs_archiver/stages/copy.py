@@ -60,7 +60,7 @@ class Copy:
     async def run(self, job: Job, report: Report) -> Advance:
         source, copy = self._places.source(job), self._places.copy(job)
         await in_thread(lambda _work: _empty_folder(self._places.working_folder(job), copy))
-        await self._nas.require(job)
+        await self._nas.require(job, report)
         async with self._nas.watched(report, "Looking through the source"):
             scan = await self._scan_source(job)
             await in_thread(lambda work: self._require_deletable(job, scan, work))

@@ -61,9 +61,9 @@ class DeleteSource:
         self._held: set[str] = set()  # deletions that were interrupted by trouble since the start
 
     async def run(self, job: Job, report: Report) -> Advance:
-        await self._nas.require(job)
+        device = await self._nas.device(job, report)
         approved = self._approvals.take(job)
-        if approved is not None and (job.error_problem in NOBODYS_FAULT or await self._is_mounted_anew(approved, job)):
+        if approved is not None and (job.error_problem in NOBODYS_FAULT or approved.device != device):
             approved = None  # it waited, for a day or a week: every gate is asked again
         approved = approved or await self._look_again(job, report)
         try:
@@ -82,9 +82,6 @@ class DeleteSource:
             said=[*removed, "Job completed"],
         )
 
-    async def _is_mounted_anew(self, approved: ApprovedDeletion, job: Job) -> bool:
-        return approved.device != await self._nas.device(job)
-
     async def _delete_all(self, job: Job, approved: ApprovedDeletion, report: Report) -> None:
         checks = await self._catalogue.passed_checks(job.id)
         try:
@@ -93,12 +90,12 @@ class DeleteSource:
             # A database from before the verification would take the archive for a leftover: it must know its age.
             number = await self._catalogue.last_number()
             await in_thread(lambda _work: self._mark.raise_to(number))
-            await self._write_marker(job, approved, deleted=False)
+            await self._write_marker(job, approved, report, deleted=False)
             await report.log(f"Marker written: {job.marker_name}; deletion of the source begins")
             await self._delete(job, approved, report)
             await require_still_there(self._globus, self._collection, job, checks)
             await self._require_all_gone(job, approved, report)
-            await self._write_marker(job, approved, deleted=True)
+            await self._write_marker(job, approved, report, deleted=True)
         except (NeedsOperator, Temporary):
             self._approvals.give(job, approved)  # each entry is checked against it once more when it goes on
             self._held.add(job.id)
@@ -145,7 +142,7 @@ class DeleteSource:
                 raise Halted("Deletions were paused for a moment", problem=DELETIONS_PAUSED) from halt
         await report.log(f"Source deleted: {_told(removed)}, begun at {started}, at {shown(approved.folder)}")
 
-    async def _write_marker(self, job: Job, approved: ApprovedDeletion, *, deleted: bool) -> None:
+    async def _write_marker(self, job: Job, approved: ApprovedDeletion, report: Report, *, deleted: bool) -> None:
         archived_on = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         text = marker_text(
             job,
@@ -153,7 +150,8 @@ class DeleteSource:
             archived_on=archived_on,
             deleted=deleted,
         )
-        await in_thread(lambda _work: _write_marker(approved, job, text))
+        async with self._nas.watched(report, "Writing the marker into the source"):
+            await in_thread(lambda _work: _write_marker(approved, job, text))
 
     async def _require_all_gone(self, job: Job, approved: ApprovedDeletion, report: Report) -> None:
         """What came after the last look was never archived: it stays, under a marker that hides the folder.
@@ -161,7 +159,8 @@ class DeleteSource:
         Raises NeedsOperator when something approved is still there, however it was reported gone.
         """
         marker = os.fsencode(job.marker_name)
-        left, still = await in_thread(lambda work: _left_and_still_there(approved, marker, work))
+        async with self._nas.watched(report, "Looking whether all of the source is gone"):
+            left, still = await in_thread(lambda work: _left_and_still_there(approved, marker, work))
         if still:
             raise NeedsOperator(
                 f"'{shown(still[0])}' and {len(still) - 1} more are still there after their deletion: check the NAS",

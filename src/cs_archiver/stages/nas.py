@@ -4,7 +4,7 @@ import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cs_archiver.domain.events import LogLevel
@@ -19,51 +19,55 @@ from cs_archiver.tools.threads import Work, for_each, in_thread
 
 
 class Nas:
-    """Guards the sources of jobs."""
+    """Guards the sources of jobs: whatever a job does on the NAS it does while that is `watched`."""
 
     def __init__(self, places: Places, probe: NasProbe) -> None:
         self._places = places
         self._probe = probe
 
-    async def require(self, job: Job) -> None:
+    async def require(self, job: Job, report: Report) -> None:
         """Raises NeedsOperator when the NAS hangs or is not there, Permanent when only this source is gone."""
-        await self.device(job)
+        await self.device(job, report)
 
-    async def device(self, job: Job) -> int:
+    async def device(self, job: Job, report: Report) -> int:
         """The number of the source's file system as it is mounted now. Raises NeedsOperator as `require` does."""
-        while True:
-            await self._probe.require_answer()
-            with suppress(TimeoutError):  # it may have begun to hang since that answer
-                async with asyncio.timeout(self._probe.timeout_seconds):
-                    return await in_thread(lambda _work: require_nas(self._places, job))
+        await self._probe.require_answer()
+        async with self.watched(report, "Looking for the source on the NAS"):
+            return await in_thread(lambda _work: require_nas(self._places, job))
 
     @asynccontextmanager
     async def watched(self, report: Report, doing: str) -> AsyncIterator[None]:
         """While work goes on there, say `doing`, or that the NAS hangs for as long as it does."""
         report.operation(doing)
-        watch = asyncio.create_task(self._watch(report, doing), name="watch the NAS")
+        hangs = asyncio.Event()
+        watch = asyncio.create_task(self._watch(report, doing, hangs), name="watch the NAS")
         try:
             yield
         finally:
             watch.cancel()
             await asyncio.wait({watch})
+        if hangs.is_set():  # it answered the work before it was asked again
+            await _tell_answer(report, doing)
 
-    async def _watch(self, report: Report, doing: str) -> None:
-        hangs = False
+    async def _watch(self, report: Report, doing: str, hangs: asyncio.Event) -> None:
         while True:
             await asyncio.sleep(self._probe.timeout_seconds)
             try:
                 await self._probe.require_answer()
             except NeedsOperator as error:
-                if not hangs:
+                if not hangs.is_set():
+                    hangs.set()
                     report.operation(f"{HELD}{error}")
                     await report.log(str(error), LogLevel.WARNING)
-                hangs = True
             else:
-                if hangs:
-                    report.operation(doing)
-                    await report.log("The NAS answers again")
-                hangs = False
+                if hangs.is_set():
+                    hangs.clear()
+                    await _tell_answer(report, doing)
+
+
+async def _tell_answer(report: Report, doing: str) -> None:
+    report.operation(doing)
+    await report.log("The NAS answers again")
 
 
 def require_nas(places: Places, job: Job) -> int:

@@ -34,7 +34,7 @@ class SourceLook:
 
     async def look(self, job: Job, manifest: Manifest, report: Report, *, deletion_begun: bool) -> FreshLook:
         """Raises NeedsOperator when the folder cannot be found: that may be the NAS, and is never "done"."""
-        await self._nas.require(job)
+        await self._nas.require(job, report)
         source = self._places.source(job)
         total = job.folder_size_bytes
         doing = "Comparing the source with the manifest" + (", file by file" if self._read_content else "")
@@ -69,7 +69,7 @@ class SourceLook:
         if not any(manifest.parts for manifest in manifests):
             return "nobody knows what was copied"
         try:
-            await self._nas.require(job)
+            await self._nas.require(job, report)
             async with self._nas.watched(report, "Looking whether the source is still whole"):
                 return await in_thread(look)
         except Permanent as error:  # renamed, removed, or not to be read

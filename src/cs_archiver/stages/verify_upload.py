@@ -72,7 +72,7 @@ class VerifyUpload:
         upload = await self._catalogue.latest_upload(job.id)
         if upload is None or job.manifest_id is None or job.archive_sha256 is None:
             raise Permanent("this job has no upload to verify", problem="nothing-uploaded")
-        await self._nas.require(job)  # first: a job held for days must not verify again and again
+        await self._nas.require(job, report)  # first: a job held for days must not verify again and again
         checks, comparison = await self._verify(job, upload, report), None
         if passed(checks) and self._settings.compare_again:
             comparison, compared = await self._compare_again(job, upload, report)
