@@ -23,6 +23,7 @@ BUSY = (
     "Studio B/Rehearsals/Odd Names",
 )  # fmt: skip
 
+SECOND_PASSWORD = "quiet lantern under seven bridges"
 EMPTY = {"folders-empty": "/folders", "queue-empty": "/queue", "history-empty": "/history"}
 IDLE = {
     "folders": "/folders",
@@ -58,11 +59,14 @@ async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="screenshots-") as scratch:
         place = Place(Path(scratch)).make()
         settings = sandbox_settings(place, rate_bytes_per_second=RATE)
-        async with Sandbox(settings) as sandbox, service_in(place, sandbox) as service, chromium() as browser:
-            await service.call("GET", "/api/folders")
+        told = {"NOTIFY_URLS": "json://127.0.0.1:9/"}  # to nobody: nothing is sent by looking at the page
+        async with Sandbox(settings) as sandbox, service_in(place, sandbox, **told) as service, chromium() as browser:
+            await service.call("GET", "/api/folders?refresh=true")
+            await service.call("POST", "/api/users", json={"username": "ann", "password": SECOND_PASSWORD})
             await _picture_each(browser, service, EMPTY)
             await asyncio.to_thread(tree.build, place.nas)
             await service.discover()
+            await service.call("POST", "/api/system/checks")
             await _picture_sign_in(browser, service)
             await _picture_each(browser, service, {name: path.format(nas=place.nas) for name, path in IDLE.items()})
             await _picture_dialog(browser, service)
