@@ -26,7 +26,8 @@ _COMMON_PRAGMAS = ("busy_timeout = 5000", "foreign_keys = ON", "trusted_schema =
 _WRITER_PRAGMAS = (*_COMMON_PRAGMAS, "journal_mode = WAL", "synchronous = FULL")
 # Readers never checkpoint: before 3.51.3, SQLite can corrupt a WAL database when two connections
 # write or checkpoint at the same moment (sqlite.org/wal.html, "The WAL-Reset Bug").
-_READER_PRAGMAS = (*_COMMON_PRAGMAS, "query_only = ON", "wal_autocheckpoint = 0")
+# The kernel has the pages of the file as well: a cache of 1 MB for each of ten readers is enough.
+_READER_PRAGMAS = (*_COMMON_PRAGMAS, "query_only = ON", "wal_autocheckpoint = 0", "cache_size = -1000")
 
 
 _OF_THE_STATEMENT = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
