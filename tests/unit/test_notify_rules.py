@@ -51,6 +51,35 @@ def test_condition_that_comes_and_goes_is_not_told(conditions: Conditions) -> No
         assert _told(changes) == ([], [])
 
 
+@pytest.mark.parametrize(("wrong_minutes", "fine_minutes"), [(6, 11), (30, 15), (60, 30), (10, 200)])
+def test_condition_that_comes_back_again_and_again_is_told_a_few_times_a_day(
+    conditions: Conditions, wrong_minutes: int, fine_minutes: int
+) -> None:
+    told = 0
+    for now in range(0, 86_400, 60):
+        is_wrong = now // 60 % (wrong_minutes + fine_minutes) < wrong_minutes
+        changes = conditions.look(PRESENT if is_wrong else ABSENT, now)
+        told += len(changes.begun) + len(changes.over)
+    assert 1 <= told <= 12
+    assert [told_of.what for told_of in conditions.look(ABSENT, 86_400).over] == []
+    last = conditions.look(ABSENT, 86_400 + 64 * 600)
+    assert not conditions.told
+    assert len(last.over) <= 1
+
+
+def test_condition_that_comes_back_after_a_day_is_told_as_if_for_the_first_time(conditions: Conditions) -> None:
+    for begin in (0, 200_000, 400_000):
+        steps = [
+            (PRESENT, 0, False),
+            (PRESENT, 300, False),
+            (ABSENT, 400, False),
+            (ABSENT, 999, False),
+            (ABSENT, 1000, True),
+        ]
+        for findings, after, is_over in steps:
+            assert bool(conditions.look(findings, begin + after).over) is is_over
+
+
 def test_what_is_not_known_is_neither_over_nor_begun_and_stops_no_clock() -> None:
     told = Told(kind=Kind.NEEDS_ATTENTION, what="needs attention: A", since="2026-01-15T14:32:01.000Z")
     after_restart = Conditions({"held:1": told}, calm_seconds=600)
