@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import signal
 import sys
 import threading
 from importlib import import_module
@@ -49,6 +50,9 @@ def run() -> None:
     # Until the work begins (commands.common.run): what is imported stays, and to look for garbage in it takes a fifth
     # of the time.
     gc.disable()
+    if sys.argv[1:2] == ["serve"]:
+        # Whoever rotates logs may send it while the service still imports: there is no log yet to open anew.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         main()
     except SystemExit as end:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -55,6 +56,32 @@ def test_a_signal_ends_the_service_cleanly(started: Started, number: signal.Sign
     code, errors = started.stop(number)
     assert code == 0, errors
     assert "Traceback" not in errors
+
+
+def test_a_signal_to_open_the_log_anew_does_not_end_a_service_that_just_starts(place: Place, tmp_path: Path) -> None:
+    told = tmp_path / "imports"
+    with told.open("w") as file:
+        service = subprocess.Popen(
+            [sys.executable, "-X", "importtime", *PROGRAM[1:], "serve"],
+            env={"PATH": os.environ["PATH"], **environment(place, NOWHERE)},
+            stdout=subprocess.PIPE,
+            stderr=file,
+        )
+    try:
+        assert service.stdout is not None
+        while "| cs_archiver.errors" not in re.sub(r" +", " ", told.read_text()):  # the first that the command imports
+            assert service.poll() is None
+        sent = 0
+        while not select.select([service.stdout], [], [], 0.02)[0]:
+            service.send_signal(signal.SIGHUP)
+            sent += 1
+        assert service.stdout.readline().startswith(b"CS Archiver is ready")
+        assert sent
+        service.terminate()
+        assert service.wait(30) == 0
+    finally:
+        service.kill()
+        service.communicate()
 
 
 def test_a_second_instance_is_refused_and_the_first_goes_on(started: Started, place: Place) -> None:

@@ -28,6 +28,7 @@ SECRETS = {
     "GLOBUS_CLIENT_SECRET": CLIENT_SECRET,
     "JWT_SECRET_KEY": "a signing key that nobody may see, of 32 bytes",
     "ADMIN_INITIAL_PASSWORD": PASSWORD,
+    "NOTIFY_URLS": "json://127.0.0.1:9/a-token-that-nobody-may-see",
 }
 
 

@@ -183,11 +183,18 @@ async def test_missing_tools_fail_with_the_package_to_install(
         assert "install the package" in findings[name].advice
 
 
-async def test_a_tool_that_hangs_is_ended(place: Place, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    put_on_path(place.root / "bin", monkeypatch, "rsync", f"echo $$ > {place.root}/pid; exec sleep 600")
+async def test_tools_that_hang_are_ended_and_the_advice_is_not_to_install_them(
+    place: Place, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = {"seven_zip": "7z", "rsync": "rsync", "dd": "dd"}
+    for tool in tools.values():
+        put_on_path(place.root / "bin", monkeypatch, tool, f"echo $$ > {place.root}/{tool}.pid; exec sleep 600")
     findings = await found(place, sandbox, CHECKS_TIMEOUT_SECONDS="2")
-    assert findings["rsync"][:2] == (Verdict.UNKNOWN, "no answer within 2 s")
-    assert not psutil.pid_exists(int((place.root / "pid").read_text()))
+    for name, tool in tools.items():
+        assert findings[name][:2] == (Verdict.UNKNOWN, "no answer within 2 s")
+        assert "call it by hand" in findings[name].advice
+        assert "install" not in findings[name].advice
+        assert not psutil.pid_exists(int((place.root / f"{tool}.pid").read_text()))
 
 
 async def test_a_nas_folder_that_is_empty_is_taken_for_one_that_is_not_mounted(place: Place, sandbox: Sandbox) -> None:

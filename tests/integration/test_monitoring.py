@@ -23,6 +23,7 @@ from cs_archiver.services import readiness
 from cs_archiver.services.host_checks import HostChecks
 from cs_archiver.tools.globus_threads import Tally
 from cs_archiver.tools.process import Processes
+from tests.integration.test_queue import proven
 from tests.support.api import PASSWORD, Api, refusal_of, running_api, settings_of_api
 from tests.support.live import listening
 
@@ -118,6 +119,17 @@ async def test_every_move_is_counted_once_with_its_bytes_whoever_made_it(api: Ap
         assert found["csarchiver_stage_duration_seconds_count[uploading]"] == 1
         assert found["csarchiver_stage_duration_seconds_count[deleting_source]"] == 0
         assert 0 <= found["csarchiver_stage_duration_seconds_sum[copying]"] < 60
+
+
+async def test_what_a_completed_job_freed_is_the_size_of_its_folder_and_not_of_its_archive(api: Api) -> None:
+    job = await proven(api.database, api.queue)
+    assert job.folder_size_bytes != job.archive_size_bytes
+    await move(api, job.id, JobStatus.DELETING_SOURCE)
+    assert (await figures(api))["csarchiver_freed_bytes_total"] == 0
+    await move(api, job.id, JobStatus.COMPLETED)
+    found = await figures(api)
+    assert found["csarchiver_freed_bytes_total"] == job.folder_size_bytes
+    assert found["csarchiver_jobs_finished_total[completed]"] == 1
 
 
 async def test_many_moves_between_two_scrapes_are_all_counted(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

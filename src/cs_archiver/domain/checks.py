@@ -9,6 +9,10 @@ from cs_archiver.domain.space import GIB
 
 Version = tuple[int, ...]
 
+TOOL_IS_SILENT: Final = (
+    "call it by hand as the service's user: if that hangs too, look at its disk and at the machine's load"
+)
+
 _SEVEN_ZIP_NEEDED: Final = (23, 1)
 _SEVEN_ZIP_WANTED: Final = (25, 1)  # older ones let an archive write outside its folder when it is unpacked
 _RSYNC_WANTED: Final = (3, 4, 1)

@@ -18,12 +18,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One check and how it is made; `advice` is given where it fails without saying what to do."""
+    """One check and how it is made; `advice` is given where it fails without saying what to do.
+
+    `advice_on_silence` is given instead where no answer comes, if that calls for something else.
+    """
 
     name: str
     title: str
     make: Callable[[], Awaitable[Finding]]
     advice: str
+    advice_on_silence: str = ""
 
     async def checked(self, timeout_seconds: float) -> Checked:
         """Never raises, and takes little longer than the time it is given."""
@@ -31,7 +35,8 @@ class Look:
             async with asyncio.timeout(timeout_seconds):
                 finding = await self.make()
         except TimeoutError:
-            finding = Finding(Verdict.UNKNOWN, f"no answer within {timeout_seconds:g} s", self.advice)
+            advice = self.advice_on_silence or self.advice
+            finding = Finding(Verdict.UNKNOWN, f"no answer within {timeout_seconds:g} s", advice)
         except ArchiverError as error:
             found, _, advice = str(error).rpartition("; ")
             finding = Finding(Verdict.FAILED, found or advice, advice if found else self.advice)

@@ -64,7 +64,7 @@ def quick_looks(settings: Settings, database: Database, *, are_workers_there: Ca
         storage_look(settings),
         space_look(settings),
         nas_look(settings, sampled_folders=0),
-        Look("seven_zip", "7-Zip", on_thread(_seven_zip), "install the package 7zip"),
+        Look("seven_zip", "7-Zip", on_thread(_seven_zip), "look at the folders of PATH"),
         Look("held_jobs", "Held jobs", lambda: _held_jobs(database), "check the database"),
     )
 
