@@ -90,6 +90,14 @@ async def test_one_backup_a_night_is_made_and_a_night_that_was_missed_is_made_up
     assert await house.look(made_up, is_first_start=True) == [first, name_of_moment(made_up)]
 
 
+async def test_the_moment_of_the_newest_is_known(house: House) -> None:
+    await house.look(NIGHT - timedelta(minutes=5), is_first_start=True)
+    assert house.database.last_backup is None
+    for _ in range(2):  # as it is made, and as its name tells
+        await house.look(NIGHT)
+        assert house.database.last_backup == NIGHT
+
+
 async def test_a_backup_holds_what_was_committed_and_is_for_its_owner_alone(house: House) -> None:
     await submit(house.database)
     await house.look(NIGHT)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from cs_archiver.db.backups import Backup, Backups, Kind, name_of_moment
+from cs_archiver.db.backups import NIGHTLY_LEAVE_BYTES, Backup, Backups, Kind, name_of_moment
 from cs_archiver.db.database import Database
 from cs_archiver.domain.sizes import counted, plural
 from cs_archiver.errors import JobError
@@ -13,7 +13,6 @@ from cs_archiver.tools.threads import in_thread
 
 _LOOK_SECONDS = 3600.0
 _LONGEST_SECONDS = 6 * 3600.0
-_LEAVE_BYTES = 256 * 1024**2  # free on the disk of the backups, which may be that of the database
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +43,7 @@ class NightlyBackups:
     async def look(self, now: datetime, *, is_first_start: bool = False) -> None:
         """Make the backup that is due, if one is, and remove those of more than enough nights ago."""
         nights = await in_thread(lambda _work: self._backups.nights(now))
+        self._database.last_backup = nights.past[0].moment if nights.past else None
         due_since = name_of_moment(last_hour(now, self._hour))
         is_made = any(backup.made_at >= due_since for backup in nights.past)
         is_new_here = is_first_start and not nights.past and not nights.future
@@ -54,8 +54,9 @@ class NightlyBackups:
     async def _make(self, now: datetime, surplus: Sequence[Backup]) -> None:
         async with asyncio.timeout(_LONGEST_SECONDS):
             path = await in_thread(
-                lambda work: self._backups.make(Kind.NIGHTLY, work, at=now, leave_bytes=_LEAVE_BYTES)
+                lambda work: self._backups.make(Kind.NIGHTLY, work, at=now, leave_bytes=NIGHTLY_LEAVE_BYTES)
             )
+        self._database.last_backup = now
         _log.info("backup of the database: %s", path)
         await in_thread(lambda _work: self._backups.remove(surplus))
 
