@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -181,6 +182,44 @@ async def test_a_backup_for_which_there_is_no_room_is_told_and_the_next_one_ends
     assert len(os.listdir(house.folder)) == 1, "nothing is left of the attempt, and nothing was removed for it"
     await house.look(NIGHT)
     assert await house.told() == []
+
+
+async def test_a_folder_that_hangs_is_told_and_asked_once_until_it_answers(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked, hanging, real = [], threading.Event(), os.listdir
+
+    def hang(folder: Path) -> list[str]:
+        asked.append(folder)
+        hanging.wait(30)
+        return real(folder)
+
+    monkeypatch.setattr("cs_archiver.workers.backups._ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr("cs_archiver.workers.backups._LOOK_SECONDS", 0.1)
+    house.folder.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("cs_archiver.db.backups.os.listdir", hang)
+        nightly = house.nightly()
+        async with asyncio.timeout(20):
+            running = asyncio.create_task(nightly.run())
+            while not await house.told():
+                await asyncio.sleep(0.01)
+            running.cancel()
+            await asyncio.wait({running})
+            await submit(house.database)
+            with pytest.raises(JobError, match="does not answer"):
+                await nightly.look(NIGHT)
+        (warning,) = await house.told()
+        assert warning.startswith(f"No backup of the database: the folder of backups {house.folder} does not answer: ")
+        assert "set [backup] folder to another" in warning
+        assert [record.levelname for record in caplog.records if "does not answer" in record.getMessage()] == [
+            "WARNING"
+        ]
+        assert len(asked) == 1
+        hanging.set()
+    await nightly.look(NIGHT)
+    assert await house.told() == []
+    assert len(house.moments()) == 1
 
 
 @pytest.mark.parametrize("in_the_way", ["file", "nowhere"])

@@ -54,6 +54,13 @@ class Nights(NamedTuple):
     future: Sequence[Backup]
 
 
+def nights_of(found: Sequence[Backup], now: datetime) -> Nights:
+    """`found`: the newest first."""
+    latest = name_of_moment(now + _CLOCK_SLACK)
+    past = [backup for backup in found if backup.made_at <= latest]
+    return Nights(past, [backup for backup in found if backup.made_at > latest])
+
+
 class Backups:
     """Of one database. Every method may block, and raises CopyFailed for whatever goes wrong."""
 
@@ -100,12 +107,9 @@ class Backups:
         there = self.folder if self.folder.is_dir() else self.folder.parent
         return size_bytes + NIGHTLY_LEAVE_BYTES - free_bytes(str(there))
 
-    def nights(self, now: datetime) -> Nights:
-        """Those of every night."""
-        latest = name_of_moment(now + _CLOCK_SLACK)
-        found = self._found(Kind.NIGHTLY)
-        past = [backup for backup in found if backup.made_at <= latest]
-        return Nights(past, [backup for backup in found if backup.made_at > latest])
+    def nightly(self) -> list[Backup]:
+        """Those of every night, the newest first."""
+        return self._found(Kind.NIGHTLY)
 
     def remove(self, backups: Iterable[Backup]) -> None:
         try:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from cs_archiver.db.backups import Backups
+from cs_archiver.db.backups import Backups, nights_of
 from cs_archiver.db.database import DatabaseUnhealthy
 from cs_archiver.db.health import usage_of
 from cs_archiver.domain import checks
@@ -28,7 +28,7 @@ def _backups(settings: Settings) -> Finding:
         usage = usage_of(settings.database.path)
     except DatabaseUnhealthy:  # which its own check tells, with what to do
         return Finding(Verdict.UNKNOWN, "not checked, because the database cannot be read")
-    newest = next((backup.moment for backup in backups.nights(now).past), None)
+    newest = next((backup.moment for backup in nights_of(backups.nightly(), now).past), None)
     facts = facts._replace(
         missing_bytes=backups.missing_bytes(usage.size_bytes),
         newest_days=_days(newest, now),
