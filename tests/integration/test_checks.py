@@ -381,3 +381,20 @@ async def test_nightly_backups_that_are_late_are_told(place: Place, sandbox: San
         connection.execute("UPDATE users SET created_at = '2026-01-01T00:00:00.000Z'")
     verdict, what, advice = (await found(place, sandbox))["backups"]
     assert (verdict, "no nightly one" in what, "its log says why" in advice) == (Verdict.WARNING, True, True)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "setting"),
+    [("LOG_FILE", "{}/app.log", "[log] file"), ("DATABASE_URL", "sqlite:///{}/cs.db", "[database] url")],
+)
+async def test_space_names_the_setting_of_a_folder_that_is_missing(
+    place: Place, sandbox: Sandbox, variable: str, value: str, setting: str
+) -> None:
+    missing = place.root / "none"
+    missing.mkdir()
+    settings = settings_of(place, sandbox.url, **{variable: value.format(missing)})
+    missing.rmdir()
+    findings = {check.name: check.finding for check in await app.checked_on_host(settings)}
+    verdict, what, advice = findings["space"]
+    assert (verdict, what) == (Verdict.FAILED, f"{missing}: No such file or directory")
+    assert advice.startswith(f"check that the folder of {setting} is there")
