@@ -51,7 +51,7 @@ async def test_doctor_says_that_all_is_well_before_the_first_start(place: Place,
     code, text, errors = await ran("doctor", env=environment(place, sandbox.url))
     assert (code, errors) == (0, "")
     assert "ok           Path mapping" in text
-    assert text.splitlines()[-1].startswith("15 checks: 1")
+    assert text.splitlines()[-1].startswith("16 checks: 1")
     assert not place.database.exists()
     assert not (place.database.parent / "app.log").exists()
 
@@ -118,7 +118,7 @@ async def test_running_service_makes_its_checks_by_itself(place: Place, sandbox:
         async with asyncio.timeout(40):
             while not (status := (await service.call("GET", "/api/system/status"))[1])["checks"]:
                 await asyncio.sleep(0.05)
-    assert len(status["checks"]) == 15
+    assert len(status["checks"]) == 16
     assert any(warning.startswith("Path mapping: a file written to") for warning in status["warnings"])
 
 
@@ -184,5 +184,5 @@ async def test_a_job_is_not_disturbed_by_checks_that_are_made_all_the_time(tmp_p
         (folder / "clip.mov").write_bytes(os.urandom(300_000))
         job = await service.archive(folder)
         assert job["status"] == "completed", job
-        assert len((await service.call("GET", "/api/system/status"))[1]["checks"]) == 15
+        assert len((await service.call("GET", "/api/system/status"))[1]["checks"]) == 16
     assert list(service.place.storage.rglob(".cs-archiver-probe*")) == []

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -90,6 +91,14 @@ async def test_one_backup_a_night_is_made_and_a_night_that_was_missed_is_made_up
     assert await house.look(made_up, is_first_start=True) == [first, name_of_moment(made_up)]
 
 
+async def test_the_moment_of_the_newest_is_known(house: House) -> None:
+    await house.look(NIGHT - timedelta(minutes=5), is_first_start=True)
+    assert house.database.last_backup is None
+    for _ in range(2):  # as it is made, and as its name tells
+        await house.look(NIGHT)
+        assert house.database.last_backup == NIGHT
+
+
 async def test_a_backup_holds_what_was_committed_and_is_for_its_owner_alone(house: House) -> None:
     await submit(house.database)
     await house.look(NIGHT)
@@ -173,6 +182,44 @@ async def test_a_backup_for_which_there_is_no_room_is_told_and_the_next_one_ends
     assert len(os.listdir(house.folder)) == 1, "nothing is left of the attempt, and nothing was removed for it"
     await house.look(NIGHT)
     assert await house.told() == []
+
+
+async def test_a_folder_that_hangs_is_told_and_asked_once_until_it_answers(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked, hanging, real = [], threading.Event(), os.listdir
+
+    def hang(folder: Path) -> list[str]:
+        asked.append(folder)
+        hanging.wait(30)
+        return real(folder)
+
+    monkeypatch.setattr("cs_archiver.workers.backups._ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr("cs_archiver.workers.backups._LOOK_SECONDS", 0.1)
+    house.folder.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("cs_archiver.db.backups.os.listdir", hang)
+        nightly = house.nightly()
+        async with asyncio.timeout(20):
+            running = asyncio.create_task(nightly.run())
+            while not await house.told():
+                await asyncio.sleep(0.01)
+            running.cancel()
+            await asyncio.wait({running})
+            await submit(house.database)
+            with pytest.raises(JobError, match="does not answer"):
+                await nightly.look(NIGHT)
+        (warning,) = await house.told()
+        assert warning.startswith(f"No backup of the database: the folder of backups {house.folder} does not answer: ")
+        assert "set [backup] folder to another" in warning
+        assert [record.levelname for record in caplog.records if "does not answer" in record.getMessage()] == [
+            "WARNING"
+        ]
+        assert len(asked) == 1
+        hanging.set()
+    await nightly.look(NIGHT)
+    assert await house.told() == []
+    assert len(house.moments()) == 1
 
 
 @pytest.mark.parametrize("in_the_way", ["file", "nowhere"])

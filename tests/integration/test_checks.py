@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from pathlib import Path
 
@@ -15,18 +16,21 @@ import psutil
 import pytest
 
 from cs_archiver import app
+from cs_archiver.db.backups import Backups, Kind
 from cs_archiver.db.database import Database
 from cs_archiver.domain.checks import Finding, Verdict, all_is_well
 from cs_archiver.sandbox import CollectionTraits, Operation, Sandbox
 from cs_archiver.sandbox.faults import Answer, Hang, Overlay
+from cs_archiver.tools.threads import Work
 from tests.support.nobody import as_nobody
 from tests.support.service import DESTINATION, SOURCE, Place, sandbox_settings, settings_of
 
 NAMES = [
-    "configuration", "user", "seven_zip", "rsync", "dd", "nas", "storage", "space", "database", "first_account",
+    "configuration", "user", "seven_zip", "rsync", "dd", "nas", "storage", "space", "database", "backups",
+    "first_account",
     "globus", "clock", "source_collection", "destination_collection", "path_mapping",
 ]  # fmt: skip
-OF_GLOBUS = NAMES[10:]
+OF_GLOBUS = NAMES[11:]
 
 
 @pytest.fixture(autouse=True)
@@ -339,3 +343,65 @@ async def test_secrets_in_a_configuration_file_that_others_may_read_are_warned_o
         file.write_text(text)
         file.chmod(mode)
         assert (await found(place, sandbox))["configuration"].verdict is verdict, text
+
+
+async def test_a_folder_of_backups_that_cannot_be_made_or_written_is_told(open_place: Place) -> None:
+    place = open_place
+    (place.root / "closed").mkdir(mode=0o755)
+    (place.root / "file").touch()
+    (place.root / "link").symlink_to(place.root / "nowhere")
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        for name, why in (
+            ("new", None),
+            ("deep/new", "nor can it be made in"),
+            ("closed", "this user may not write there"),
+            ("closed/new", "this user may not write there"),
+            ("file", "it is no folder"),
+            ("file/new", "Not a directory"),
+            ("link", "a link that leads nowhere"),
+        ):
+            with as_nobody():
+                verdict, what, advice = (await found(place, sandbox, BACKUP_FOLDER=str(place.root / name)))["backups"]
+            assert (verdict, (why or "") in what) == (Verdict.FAILED if why else Verdict.OK, True), (name, what)
+            assert ("[backup] folder" in advice) is (why is not None)
+    assert not (place.root / "new").exists()
+
+
+async def test_nightly_backups_that_are_late_are_told(place: Place, sandbox: Sandbox) -> None:
+    async with app.running(settings_of(place, sandbox.url)):
+        pass
+    assert (await found(place, sandbox))["backups"][:2] == (
+        Verdict.OK,
+        f"no nightly one was made yet ({place.database.parent}/backups)",
+    )
+    backups, now = Backups(place.database, ""), datetime.now(UTC)
+    for made_at, verdict, said in (
+        (now - timedelta(days=3), Verdict.WARNING, "3 days old"),
+        (now - timedelta(days=1), Verdict.OK, "24 hours old"),
+        (now + timedelta(days=9), Verdict.OK, "24 hours old"),
+    ):
+        backups.make(Kind.NIGHTLY, Work(), at=made_at)
+        finding = (await found(place, sandbox))["backups"]
+        assert (finding.verdict, said in finding.found) == (verdict, True), finding
+    shutil.rmtree(place.database.parent / "backups")
+    with closing(sqlite3.connect(place.database)) as connection, connection:
+        connection.execute("UPDATE users SET created_at = '2026-01-01T00:00:00.000Z'")
+    verdict, what, advice = (await found(place, sandbox))["backups"]
+    assert (verdict, "no nightly one" in what, "its log says why" in advice) == (Verdict.WARNING, True, True)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "setting"),
+    [("LOG_FILE", "{}/app.log", "[log] file"), ("DATABASE_URL", "sqlite:///{}/cs.db", "[database] url")],
+)
+async def test_space_names_the_setting_of_a_folder_that_is_missing(
+    place: Place, sandbox: Sandbox, variable: str, value: str, setting: str
+) -> None:
+    missing = place.root / "none"
+    missing.mkdir()
+    settings = settings_of(place, sandbox.url, **{variable: value.format(missing)})
+    missing.rmdir()
+    findings = {check.name: check.finding for check in await app.checked_on_host(settings)}
+    verdict, what, advice = findings["space"]
+    assert (verdict, what) == (Verdict.FAILED, f"{missing}: No such file or directory")
+    assert advice.startswith(f"check that the folder of {setting} is there")

@@ -75,6 +75,15 @@ async def test_disk_without_room_for_any_job_fails(place: Place) -> None:
     assert "no job starts with less than 10.2 MiB" in findings["space"].found
 
 
+async def test_disk_without_room_for_a_backup_is_told(place: Place, sandbox: Sandbox) -> None:
+    with small_disk(place.root / "backups", 5_000_000):
+        verdict, what, advice = (await found(place, sandbox, BACKUP_FOLDER=str(place.root / "backups" / "of_db")))[
+            "backups"
+        ]
+    assert (verdict, "no room" in what, "251 MiB are missing" in what) == (Verdict.FAILED, True, True), what
+    assert "make room" in advice
+
+
 async def test_folders_of_storage_on_two_file_systems_fail(place: Place, sandbox: Sandbox) -> None:
     settings = settings_of(place, sandbox.url)
     with small_disk(place.storage / "temp", 1_000_000):

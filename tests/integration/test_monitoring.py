@@ -5,6 +5,7 @@ import re
 import shutil
 import threading
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,9 @@ async def test_sign_ins_retries_and_clients_are_counted(api: Api) -> None:
     assert found["csarchiver_retries_total[upload]"] == 2
     assert found["csarchiver_retries_total[connection_error]"] == 0
     assert found["csarchiver_database_size_bytes"] > 4096
+    assert found["csarchiver_last_backup_timestamp_seconds"] == 0
+    api.database.last_backup = datetime(2026, 3, 5, 2, tzinfo=UTC)
+    assert (await figures(api))["csarchiver_last_backup_timestamp_seconds"] == 1772676000
     assert 0 < found["csarchiver_storage_free_bytes"] < found["csarchiver_storage_size_bytes"]
     assert found["process_resident_memory_bytes"] > 1e6
 

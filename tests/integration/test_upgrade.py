@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cs_archiver.db import schema
-from cs_archiver.db.backups import Backups, Kind
+from cs_archiver.db.backups import Backups, Kind, nights_of
 from cs_archiver.db.copies import CopyFailed, inspect
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
@@ -186,12 +186,12 @@ def test_the_migrations_are_numbered_one_after_the_other_and_end_at_the_schema()
 
 def test_backups_are_told_apart_by_their_names_and_others_are_left_alone(old: Path) -> None:
     backups, now = Backups(old, ""), datetime.now(UTC)
-    assert backups.nights(now) == ([], [])
+    assert nights_of(backups.nightly(), now) == ([], [])
     made = [backups.make(kind, Work()) for kind in (Kind.NIGHTLY, Kind.MANUAL)]
     foreign = [made[0].with_name(name) for name in ("cs.nightly.db", "other.nightly.v1.20260101T000000Z.db", "notes")]
     for path in foreign:
         path.touch()
-    (found,) = backups.nights(now).past
+    (found,) = nights_of(backups.nightly(), now).past
     assert (found.path, found.version) == (made[0], 1)
     backups.remove([found])
     assert sorted(made[0].parent.iterdir()) == sorted([made[1], *foreign])

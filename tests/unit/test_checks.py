@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cs_archiver.domain import checks
-from cs_archiver.domain.checks import Checked, DatabaseFacts, Finding, Mount, NasFacts, Verdict
+from cs_archiver.domain.checks import BackupFacts, Checked, DatabaseFacts, Finding, Mount, NasFacts, Verdict
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.services.checks import Checks, Look, on_thread
 
@@ -128,6 +128,28 @@ def test_database_is_judged_by_where_it_lies_what_it_is_and_who_may_read_it(
     differs: dict[str, Any], verdict: Verdict, said: str
 ) -> None:
     finding = checks.database(DatabaseFacts(DISK, 1, version=1)._replace(**differs))
+    assert (finding.verdict, said in finding.found) == (verdict, True), finding
+    assert bool(finding.advice) is (verdict is not Verdict.OK)
+
+
+@pytest.mark.parametrize(
+    ("differs", "verdict", "said"),
+    [
+        ({"newest_days": 1.02}, Verdict.OK, "24 hours old"),
+        ({"newest_days": 5}, Verdict.WARNING, "5 days old"),
+        ({}, Verdict.OK, "no nightly one was made yet"),
+        ({"in_use_days": 1}, Verdict.OK, "no nightly one was made yet"),
+        ({"in_use_days": 3}, Verdict.WARNING, "no nightly one was made yet"),
+        ({"in_use_days": 3, "are_nightly": False}, Verdict.OK, "[backup] keep is 0"),
+        ({"obstacle": "this user may not write there", "are_nightly": False}, Verdict.FAILED, "may not write"),
+        ({"missing_bytes": 1, "newest_days": 1}, Verdict.FAILED, "no room"),
+        ({"missing_bytes": -1, "newest_days": 1}, Verdict.OK, "24 hours old"),
+    ],
+)
+def test_backups_that_cannot_be_made_or_are_not_made_are_noticed(
+    differs: dict[str, Any], verdict: Verdict, said: str
+) -> None:
+    finding = checks.backups(BackupFacts("/b", are_nightly=True)._replace(**differs))
     assert (finding.verdict, said in finding.found) == (verdict, True), finding
     assert bool(finding.advice) is (verdict is not Verdict.OK)
 

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ class Database:
     def __init__(self, path: Path, writer: Pool, readers: Pool) -> None:
         self.trouble: str | None = None  # why the last attempt to write failed, for people
         self.backup_trouble: str | None = None  # of the nightly backups, for people: a sentence without its end
+        self.last_backup: datetime | None = None  # when the newest nightly one was made, as it was last looked for
         self._path = path
         self._writer = writer
         self._readers = readers

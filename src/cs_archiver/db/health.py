@@ -4,11 +4,13 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
+from cs_archiver.clock import from_text
 from cs_archiver.db.database import DatabaseUnhealthy
 from cs_archiver.db.troubles import advice_on, require_readable, unreadable
 
@@ -28,6 +30,13 @@ class Health(NamedTuple):
     is_private: bool = True
 
 
+class Usage(NamedTuple):
+    """What a copy takes at most, and since when there are accounts; None where there is none yet."""
+
+    size_bytes: int
+    since: datetime | None
+
+
 def health_of(path: Path, *, is_whole: bool) -> Health:
     """Reads every page of the file with `is_whole`, and a few without. Raises DatabaseUnhealthy."""
     return _asked(path, partial(_health, path=path, is_whole=is_whole)) or Health(None, None)
@@ -36,6 +45,11 @@ def health_of(path: Path, *, is_whole: bool) -> Health:
 def hash_to_be_changed(path: Path, username: str) -> str | None:
     """Of the password of this user, if it must be changed at the next sign-in. Raises DatabaseUnhealthy."""
     return _asked(path, partial(_hash_to_be_changed, username=username))
+
+
+def usage_of(path: Path) -> Usage:
+    """Reads a few pages. Raises DatabaseUnhealthy."""
+    return _asked(path, _usage) or Usage(0, None)
 
 
 def _asked(path: Path, ask: Callable[[sqlite3.Connection], _Answer]) -> _Answer | None:
@@ -78,3 +92,9 @@ def _hash_to_be_changed(connection: sqlite3.Connection, *, username: str) -> str
     query = "SELECT password_hash FROM users WHERE username = ? AND must_change_password = 1"
     row = connection.execute(query, (username,)).fetchone()
     return None if row is None else str(row[0])
+
+
+def _usage(connection: sqlite3.Connection) -> Usage:
+    pages, page = (int(connection.execute(f"PRAGMA page_{what}").fetchone()[0]) for what in ("count", "size"))
+    first = connection.execute("SELECT min(created_at) FROM users").fetchone()[0]
+    return Usage(pages * page, None if first is None else from_text(first))

@@ -20,6 +20,7 @@ _DD_WANTED: Final = (8, 24)  # the first that tells its progress
 _MOST_SKEW_SECONDS: Final = 60.0
 _MOST_PERCENT_USED: Final = 80.0
 _LITTLE_BYTES: Final = GIB
+_MOST_DAYS_WITHOUT_BACKUP: Final = 2
 
 _NETWORK_FILE_SYSTEMS: Final = frozenset(
     {
@@ -106,6 +107,20 @@ class DatabaseFacts(NamedTuple):
     is_whole: bool = False
     is_private: bool = True
     is_shown: bool = False
+
+
+class BackupFacts(NamedTuple):
+    """`obstacle`: why none can be made in the folder. `missing_bytes`: of the room for another, not above 0 for enough.
+
+    The age of the newest nightly one, and for how long the database is in use; None where there is none.
+    """
+
+    folder: str
+    are_nightly: bool
+    obstacle: str | None = None
+    missing_bytes: int = 0
+    newest_days: float | None = None
+    in_use_days: float | None = None
 
 
 def all_is_well(checks: Sequence[Checked]) -> bool:
@@ -224,6 +239,27 @@ def _database_in_words(facts: DatabaseFacts) -> str:
     looked = "sound" if facts.is_whole else "it answers"
     older = f", {facts.known} after the next start" if facts.version < facts.known else ""
     return f"{looked}, schema version {facts.version}{older} ({facts.mount})"
+
+
+def backups(facts: BackupFacts) -> Finding:
+    folder, age = facts.folder, facts.newest_days
+    if facts.obstacle is not None:
+        advice = "let the service's user make and write it, or set [backup] folder to one on another local disk"
+        return Finding(Verdict.FAILED, f"none can be made in {folder}: {facts.obstacle}", advice)
+    if facts.missing_bytes > 0:
+        found = f"no room for another in {folder}: {human_size(facts.missing_bytes)} are missing"
+        return Finding(Verdict.FAILED, found, "make room there, or set [backup] folder to one on another disk")
+    if not facts.are_nightly:
+        return Finding(Verdict.OK, f"none is made by itself, as [backup] keep is 0 ({folder})")
+    advice = "one is made each night while the service runs: if it does, its log says why there is none"
+    if age is None:
+        is_late = facts.in_use_days is not None and facts.in_use_days > _MOST_DAYS_WITHOUT_BACKUP
+        found = f"no nightly one was made yet ({folder})"
+        return Finding(Verdict.WARNING, found, advice) if is_late else Finding(Verdict.OK, found)
+    if age > _MOST_DAYS_WITHOUT_BACKUP:
+        found = f"the newest nightly one is {age:.0f} days old ({folder})"
+        return Finding(Verdict.WARNING, found, advice)
+    return Finding(Verdict.OK, f"the newest nightly one is {max(0.0, age) * 24:.0f} hours old ({folder})")
 
 
 def first_account(username: str, *, has_known_password: bool) -> Finding:

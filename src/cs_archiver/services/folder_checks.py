@@ -9,6 +9,7 @@ import psutil
 from cs_archiver import config
 from cs_archiver.domain import checks
 from cs_archiver.domain.checks import Finding
+from cs_archiver.errors import NeedsOperator
 from cs_archiver.services.checks import Look, on_thread
 from cs_archiver.settings import Settings
 from cs_archiver.tools.disk import free_bytes, mount_of
@@ -49,10 +50,19 @@ def _space(settings: Settings) -> Finding:
         free_bytes=usage.free,
         total_bytes=usage.free + usage.used,
         min_free_gb=settings.disk_space.min_free_gb,
-        others=[(what, free_bytes(os.fspath(folder))) for what, folder in _others(settings)],
+        others=[(what, _free(folder, setting)) for what, folder, setting in _others(settings)],
     )
 
 
-def _others(settings: Settings) -> list[tuple[str, Path]]:
-    log = settings.log.path
-    return [("the database", settings.database.path.parent), *([("the log", log.parent)] if log else [])]
+def _others(settings: Settings) -> list[tuple[str, Path, str]]:
+    log, database = settings.log.path, settings.database.path
+    of_log = [("the log", log.parent, "[log] file")] if log else []
+    return [("the database", database.parent, "[database] url"), *of_log]
+
+
+def _free(folder: Path, setting: str) -> int:
+    try:
+        return free_bytes(os.fspath(folder))
+    except OSError as error:
+        advice = f"check that the folder of {setting} is there, and that the service's user may write there"
+        raise NeedsOperator(f"{folder}: {error.strerror}; {advice}") from error

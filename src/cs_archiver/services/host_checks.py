@@ -1,4 +1,4 @@
-"""The checks of this machine: configuration, tools, folders, space and database."""
+"""The checks of this machine: configuration, tools, folders, space, database and its backups."""
 
 import os
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from cs_archiver.db.health import hash_to_be_changed, health_of
 from cs_archiver.domain import checks
 from cs_archiver.domain.checks import TOOL_IS_SILENT, DatabaseFacts, Finding, Verdict
 from cs_archiver.services.accounts import FIRST_PASSWORD, FIRST_USERNAME
+from cs_archiver.services.backup_checks import backups_look
 from cs_archiver.services.checks import Look, on_thread
 from cs_archiver.services.folder_checks import nas_look, space_look, storage_look
 from cs_archiver.services.passwords import matches
@@ -43,6 +44,7 @@ class HostChecks:
             storage_look(settings),
             space_look(settings),
             Look("database", "Database", on_thread(self._database), "check the disk of [database] url"),
+            backups_look(settings),
             Look("first_account", "First account", on_thread(self._first_account), "check the disk of [database] url"),
         )
 

@@ -73,6 +73,9 @@ class Families:
             "login_failures", "Sign-ins that were refused, as in the audit trail: a wait that is ignored counts once."
         )
         self.database_size = self._gauge("database_size_bytes", "Size of the database with its write-ahead log.")
+        self.last_backup = self._gauge(
+            "last_backup_timestamp_seconds", "When the newest nightly backup of the database was made; 0: none there."
+        )
         self.lag = Histogram(
             "event_loop_lag_seconds",
             "How late the event loop came to what was due, looked at once a second.",

@@ -115,6 +115,8 @@ class Metrics:
         families.space_total.set(float("nan") if disk is None else disk.total_bytes)
         families.clients.set(elsewhere.live_clients())
         families.database_size.set(self._database.size_bytes())
+        last_backup = self._database.last_backup
+        families.last_backup.set(0 if last_backup is None else last_backup.timestamp())
         asked, faults = elsewhere.globus.take()
         for result, count in asked.items():
             families.globus.labels(result).inc(count)

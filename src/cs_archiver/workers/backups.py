@@ -5,15 +5,16 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from cs_archiver.db.backups import Backup, Backups, Kind, name_of_moment
+from cs_archiver.db.backups import NIGHTLY_LEAVE_BYTES, Backup, Backups, Kind, name_of_moment, nights_of
+from cs_archiver.db.copies import CopyFailed
 from cs_archiver.db.database import Database
 from cs_archiver.domain.sizes import counted, plural
 from cs_archiver.errors import JobError
-from cs_archiver.tools.threads import in_thread
+from cs_archiver.tools.threads import OneAtATime, begin, in_thread
 
 _LOOK_SECONDS = 3600.0
+_ANSWER_SECONDS = 60.0
 _LONGEST_SECONDS = 6 * 3600.0
-_LEAVE_BYTES = 256 * 1024**2  # free on the disk of the backups, which may be that of the database
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ class NightlyBackups:
         self._backups = backups
         self._hour = hour
         self._keep = keep
+        self._listing = OneAtATime(lambda: begin(backups.nightly))  # what hangs holds one thread, not one an hour
 
     async def run(self) -> None:
         """Look at the hour, and once an hour, until cancelled. The very first one waits for the first of these."""
@@ -43,7 +45,8 @@ class NightlyBackups:
 
     async def look(self, now: datetime, *, is_first_start: bool = False) -> None:
         """Make the backup that is due, if one is, and remove those of more than enough nights ago."""
-        nights = await in_thread(lambda _work: self._backups.nights(now))
+        nights = nights_of(await self._found(), now)
+        self._database.last_backup = nights.past[0].moment if nights.past else None
         due_since = name_of_moment(last_hour(now, self._hour))
         is_made = any(backup.made_at >= due_since for backup in nights.past)
         is_new_here = is_first_start and not nights.past and not nights.future
@@ -51,11 +54,22 @@ class NightlyBackups:
             await self._make(now, surplus=nights.past[self._keep - 1 :])
         self._tell(_words_for(nights.future))
 
+    async def _found(self) -> Sequence[Backup]:
+        listing = self._listing.answer()
+        done, _ = await asyncio.wait({listing}, timeout=_ANSWER_SECONDS)
+        if not done:
+            raise CopyFailed(
+                f"the folder of backups {self._backups.folder} does not answer: a look at it takes "
+                f"over {_ANSWER_SECONDS:g} s: check its disk or mount, or set [backup] folder to another; jobs go on"
+            )
+        return listing.result()
+
     async def _make(self, now: datetime, surplus: Sequence[Backup]) -> None:
         async with asyncio.timeout(_LONGEST_SECONDS):
             path = await in_thread(
-                lambda work: self._backups.make(Kind.NIGHTLY, work, at=now, leave_bytes=_LEAVE_BYTES)
+                lambda work: self._backups.make(Kind.NIGHTLY, work, at=now, leave_bytes=NIGHTLY_LEAVE_BYTES)
             )
+        self._database.last_backup = now
         _log.info("backup of the database: %s", path)
         await in_thread(lambda _work: self._backups.remove(surplus))
 
