@@ -31,7 +31,7 @@ _IO = struct.Struct("<QQIIQII")
 _MNT_DETACH = 2
 _BUFFER = 1024 * 1024 + 4096
 KINDS = {
-    "lookup": 1, "unlink": 10, "rmdir": 11, "rename": 12, "open": 14, "write": 16, "fsync": 20, "opendir": 27,
+    "lookup": 1, "unlink": 10, "rmdir": 11, "link": 13, "open": 14, "write": 16, "fsync": 20, "opendir": 27,
     "fsyncdir": 30, "create": 35,
 }  # fmt: skip
 _SILENT = (2, 36, 42)  # FORGET, INTERRUPT, BATCH_FORGET: never answered

@@ -266,10 +266,10 @@ async def test_what_is_mounted_in_place_of_a_source_is_never_taken_for_it(
 # Each hang is in another part of the deletion: the look for the source, the marker, the entries, the look whether all
 # is gone, the marker again. They strike at a request of a kind that nothing but the job makes.
 IN_THE_DELETION = (
-    (("lookup", 0), ("create", 0), ("unlink", 0), ("rename", 0)),
-    (("opendir", 1), ("rmdir", 0), ("open", 0)),  # the first one is of the question whether the NAS answers
-    (("fsync", 0), ("lookup", 5), ("create", 0)),
-    (("write", 0), ("fsyncdir", 1), ("lookup", 0), ("rename", 0)),
+    (("lookup", 0), ("link", 0), ("unlink", 1), ("open", 0)),
+    (("opendir", 1), ("create", 0), ("rmdir", 0), ("open", 0)),  # the first one is of the question whether the NAS answers
+    (("fsync", 0), ("lookup", 5), ("open", 0)),
+    (("write", 0), ("fsyncdir", 1), ("lookup", 0), ("open", 0)),
 )
 
 
