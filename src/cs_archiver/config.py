@@ -4,7 +4,7 @@ import json
 import os
 import stat
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -233,16 +233,17 @@ def check_nas(settings: Settings) -> None:
     _check_folder(settings.origin, "qnap", "base_path", settings.qnap.base_path, os.R_OK | os.X_OK)
 
 
-def check_files(settings: Settings) -> None:
-    """Whether the database and the log file can be written. Raises ConfigError."""
-    _check_file(settings, "database", "url", settings.database.path)
+def check_files(settings: Settings, nas_place: Callable[[Path], str] = os.path.realpath) -> None:
+    """Whether database and log file can be written, outside the NAS (at `nas_place`). Raises ConfigError."""
+    nas = nas_place(settings.qnap.base_path)
+    _check_file(settings, "database", "url", settings.database.path, nas)
     if settings.log.path:
-        _check_file(settings, "log", "file", settings.log.path)
+        _check_file(settings, "log", "file", settings.log.path, nas)
 
 
-def check_storage(settings: Settings) -> None:
+def check_storage(settings: Settings, nas_place: Callable[[Path], str] = os.path.realpath) -> None:
     """Whether all folders of [storage] can be written, on one file system, apart from the NAS. Raises ConfigError."""
-    storage, origin = settings.storage, settings.origin
+    storage, origin, nas = settings.storage, settings.origin, nas_place(settings.qnap.base_path)
     _check_folder(origin, "storage", "base_path", storage.base_path, os.W_OK | os.X_OK)
     device = storage.base_path.stat().st_dev
     folders = {
@@ -257,12 +258,13 @@ def check_storage(settings: Settings) -> None:
         if existing.stat().st_dev != device:
             expected = "a folder on the file system of [storage] base_path, as files are renamed between them"
             raise origin.wrong("storage", key, expected, _shown(str(folder)))
-        if _lies_in(folder, settings.qnap.base_path) or _lies_in(settings.qnap.base_path, folder):
+        real = os.path.realpath(folder)
+        if _lies_in(real, nas) or _lies_in(nas, real):
             expected = "a folder apart from [qnap] base_path"
             raise origin.wrong("storage", key, expected, _shown(str(folder)))
 
 
-def _check_file(settings: Settings, section: str, key: str, file: Path) -> None:
+def _check_file(settings: Settings, section: str, key: str, file: Path, nas: str) -> None:
     _check_folder(settings.origin, section, key, file.absolute().parent, os.W_OK | os.X_OK)
     if file.is_dir():
         raise settings.origin.wrong(section, key, "a file", f"a folder at {_shown(str(file))}")
@@ -270,7 +272,7 @@ def _check_file(settings: Settings, section: str, key: str, file: Path) -> None:
         raise settings.origin.wrong(section, key, "a file this user may write to", _shown(str(file)))
     if file.is_symlink() and not file.exists():
         raise settings.origin.wrong(section, key, "a file", f"a link that leads nowhere at {_shown(str(file))}")
-    if _lies_in(file, settings.qnap.base_path):
+    if _lies_in(os.path.realpath(file), nas):
         raise settings.origin.wrong(section, key, "a file outside [qnap] base_path", _shown(str(file)))
 
 
@@ -289,6 +291,5 @@ def _check_folder(origin: Origin, section: str, key: str, folder: Path, access: 
         raise origin.wrong(section, key, f"a folder this user may {verb}", _shown(str(folder)))
 
 
-def _lies_in(path: Path, folder: Path) -> bool:
-    real_path, real_folder = os.path.realpath(path), os.path.realpath(folder)
-    return os.path.commonpath([real_path, real_folder]) == real_folder
+def _lies_in(path: str, folder: str) -> bool:
+    return os.path.commonpath([path, folder]) == folder

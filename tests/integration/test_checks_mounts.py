@@ -60,6 +60,8 @@ async def test_nas_that_hangs_holds_up_no_other_check(place: Place, sandbox: San
         assert time.monotonic() - start < 20
         assert findings["nas"][:2] == (Verdict.UNKNOWN, "no answer within 2 s")
         assert "the mount" in findings["nas"].advice
+        assert [name for name, finding in findings.items() if finding.verdict is Verdict.UNKNOWN] == ["nas"]
+        assert findings["configuration"].verdict is findings["storage"].verdict is Verdict.OK
         assert findings["seven_zip"].verdict is not Verdict.UNKNOWN
         assert findings["path_mapping"].verdict is Verdict.OK
         await nas.heal()

@@ -12,7 +12,7 @@ from cs_archiver.domain.checks import Finding
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.services.checks import Look, on_thread
 from cs_archiver.settings import Settings
-from cs_archiver.tools.disk import free_bytes, mount_of
+from cs_archiver.tools.disk import free_bytes, mount_of, place_of
 from cs_archiver.tools.nas import nas_facts
 
 _THE_DISK = "check the disk of [storage] base_path, and that the service's user may write there"
@@ -40,7 +40,7 @@ def _nas(settings: Settings, sampled_folders: int) -> Finding:
 
 
 def _storage(settings: Settings) -> Finding:
-    config.check_storage(settings)
+    config.check_storage(settings, place_of)
     return checks.storage(mount_of(settings.storage.base_path))
 
 

@@ -18,7 +18,7 @@ from cs_archiver.services.folder_checks import nas_look, space_look, storage_loo
 from cs_archiver.services.passwords import matches
 from cs_archiver.settings import Settings
 from cs_archiver.tools.dd import Dd
-from cs_archiver.tools.disk import mount_of
+from cs_archiver.tools.disk import mount_of, place_of
 from cs_archiver.tools.process import Processes
 from cs_archiver.tools.rsync import Rsync
 from cs_archiver.tools.sevenzip import SevenZip
@@ -55,7 +55,7 @@ class HostChecks:
 
     def _configuration(self) -> Finding:
         config.check_globus(self._settings)
-        config.check_files(self._settings)
+        config.check_files(self._settings, place_of)
         found = config.open_file_of_secrets(self._settings)
         if found is not None:
             return Finding(Verdict.WARNING, f"others may read the secrets in {found}", "chmod o= on it")

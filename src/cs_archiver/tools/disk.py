@@ -111,5 +111,18 @@ def mount_of(path: Path) -> Mount:
     return Mount(shown(os.fsencode(last.mountpoint)), last.fstype, is_read_only)
 
 
+def place_of(path: Path) -> str:
+    """As os.path.realpath, without a look at a mount that may hang, or below it."""
+    may_hang = [found.mountpoint for found in psutil.disk_partitions(all=True) if _may_hang(found.fstype)]
+    absolute = os.path.abspath(path)
+    if any(_lies_in(absolute, mount) for mount in may_hang):  # a mount point is real, whatever lies above it
+        return absolute
+    return os.path.realpath(path)
+
+
+def _may_hang(kind: str) -> bool:
+    return kind.startswith("fuse") or Mount("", kind, is_read_only=False).is_network
+
+
 def _lies_in(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
