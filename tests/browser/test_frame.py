@@ -103,6 +103,8 @@ async def test_ended_session_leads_to_the_sign_in_and_back(desk: Desk) -> None:
     await desk.service.call("DELETE", f"/api/auth/sessions/{other}")
     await expect(page.get_by_text("Your session has ended")).to_be_visible()
     await expect(page).to_have_url(f"{desk.service.address}/login?next=%2Ffolders%3Fsort%3D-size&ended=1")
+    # Chromium tells of a WebSocket that was only about to be opened when the session ended.
+    desk.complaints[:] = [said for said in desk.complaints if "HTTP Authentication failed" not in said]
 
 
 async def test_dashboard_below_a_path_lives_there_altogether(browser: Browser, tmp_path: Path) -> None:
