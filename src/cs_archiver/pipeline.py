@@ -109,7 +109,7 @@ def build_workers(parts: Parts) -> list[Worker]:
             name,
             stages[name],
             queue=Queue(parts.database),
-            jobs=Jobs(parts.database),
+            jobs=jobs,
             bus=parts.bus,
             cancel=Cancel(catalogue, jobs, SetAside(places), transfers),
             aftermath=aftermath,

@@ -89,6 +89,12 @@ def version_in(connection: sqlite3.Connection) -> int:
     return int(version)
 
 
+def size_in(connection: sqlite3.Connection) -> int:
+    """What a copy takes at most."""
+    ((pages,), (page,)) = (connection.execute(f"PRAGMA page_{what}").fetchone() for what in ("count", "size"))
+    return int(pages * page)
+
+
 def copy(
     database: Path,
     target: Path,
@@ -137,8 +143,8 @@ def _write(database: Path, partial: Path, work: Work, amend: Callable[[Path], No
 
 def _require_room(database: Path, folder: Path, work: Work, leave_bytes: int) -> None:
     with to_read(database, work) as connection:
-        ((pages,), (page,)) = (connection.execute(f"PRAGMA page_{what}").fetchone() for what in ("count", "size"))
-    missing = pages * page + leave_bytes - free_bytes(str(folder))
+        size_bytes = size_in(connection)
+    missing = size_bytes + leave_bytes - free_bytes(str(folder))
     if missing > 0:
         raise CopyFailed(f"no room for a copy of the database in {folder}: free another {human_size(missing)}")
 

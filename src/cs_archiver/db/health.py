@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 from cs_archiver.clock import from_text
+from cs_archiver.db.copies import size_in
 from cs_archiver.db.database import DatabaseUnhealthy
 from cs_archiver.db.troubles import advice_on, require_readable, unreadable
 
@@ -95,6 +96,5 @@ def _hash_to_be_changed(connection: sqlite3.Connection, *, username: str) -> str
 
 
 def _usage(connection: sqlite3.Connection) -> Usage:
-    pages, page = (int(connection.execute(f"PRAGMA page_{what}").fetchone()[0]) for what in ("count", "size"))
     first = connection.execute("SELECT min(created_at) FROM users").fetchone()[0]
-    return Usage(pages * page, None if first is None else from_text(first))
+    return Usage(size_in(connection), None if first is None else from_text(first))

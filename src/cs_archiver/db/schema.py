@@ -9,7 +9,8 @@ from sqlalchemy.exc import DatabaseError
 
 from cs_archiver.db.connection import Connection
 from cs_archiver.db.pool import Pool
-from cs_archiver.db.troubles import RESTORE, DatabaseUnusable, advice_on
+from cs_archiver.db.troubles import DatabaseUnusable, advice_on
+from cs_archiver.domain.checks import RESTORE
 from cs_archiver.resources import resource
 
 _ROWS_LOOKED_AT = 400  # of each index: more would hold up those who write

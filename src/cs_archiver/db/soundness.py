@@ -6,7 +6,8 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
-from cs_archiver.db.troubles import RESTORE, DatabaseUnusable, advice_on
+from cs_archiver.db.troubles import DatabaseUnusable, advice_on
+from cs_archiver.domain.checks import RESTORE
 from cs_archiver.tools.threads import started
 
 

@@ -5,9 +5,9 @@ import os
 import sqlite3
 from pathlib import Path
 
+from cs_archiver.domain.checks import RESTORE
 from cs_archiver.errors import NeedsOperator
 
-RESTORE = "check the disk, then restore the last backup (cs-archiver db restore FILE)"
 _END_IT = "another program has locked it (fuser names it): end that one, and try again"
 _MAKE_ROOM = "make room on its disk"
 _MOUNTED_READ_ONLY = (

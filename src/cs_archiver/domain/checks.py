@@ -9,6 +9,7 @@ from cs_archiver.domain.space import GIB
 
 Version = tuple[int, ...]
 
+RESTORE: Final = "check the disk, then restore the last backup (cs-archiver db restore FILE)"
 TOOL_IS_SILENT: Final = (
     "call it by hand as the service's user: if that hangs too, look at its disk and at the machine's load"
 )
@@ -214,9 +215,7 @@ def database(facts: DatabaseFacts) -> Finding:
         return Finding(Verdict.FAILED, found, "move it to a local disk: SQLite breaks on a network's")
     if facts.damage is not None:
         found = f"it is damaged ({facts.damage})"
-        return Finding(
-            Verdict.FAILED, found, "check the disk, then restore the last backup (cs-archiver db restore FILE)"
-        )
+        return Finding(Verdict.FAILED, found, RESTORE)
     if version is not None and version > known:
         found = f"schema version {version}, and this program knows {known}"
         return Finding(Verdict.FAILED, found, "start the newer program, or restore a backup from before the upgrade")
