@@ -3,14 +3,13 @@
 import gc
 import logging
 import os
-import signal
 import sys
 import threading
 from importlib import import_module
 
 import click
 
-from cs_archiver import __version__
+from cs_archiver import __version__, early_signals
 
 _COMMANDS = {
     "check-config": "configuration:check_config",
@@ -51,8 +50,7 @@ def run() -> None:
     # of the time.
     gc.disable()
     if sys.argv[1:2] == ["serve"]:
-        # Whoever rotates logs may send it while the service still imports: there is no log yet to open anew.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        early_signals.expect()
     try:
         main()
     except SystemExit as end:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -178,6 +179,7 @@ def _shown(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     if not text.isprintable():
         text = json.dumps(value, default=str)
+    text = re.sub(r"(?<=://).*@", "...@", text)  # a name and a password
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

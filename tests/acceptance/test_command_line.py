@@ -84,6 +84,22 @@ def test_a_signal_to_open_the_log_anew_does_not_end_a_service_that_just_starts(p
         service.communicate()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_service_cleanly_that_still_waits_for_a_file_system(tmp_path: Path, number: int) -> None:
+    held = tmp_path / "config.toml"
+    os.mkfifo(held)  # who reads it waits, as for a file of a NAS that hangs
+    service = subprocess.Popen([*PROGRAM, "serve", "--config", held], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        with open(held, "wb"):  # waits until the service opens it
+            service.send_signal(number)
+            service.wait(30)
+        assert service.communicate() == (b"", b"")
+        assert service.returncode == 0
+    finally:
+        service.kill()
+        service.communicate()
+
+
 def test_a_second_instance_is_refused_and_the_first_goes_on(started: Started, place: Place) -> None:
     second = run("serve", env=environment(place, NOWHERE))
     assert second.returncode == 1

@@ -80,7 +80,7 @@ async def test_failed_job_is_told_once_with_what_where_and_what_to_do(tmp_path: 
         lines = message["message"].splitlines()
         assert lines[0] == f"What: {reason}"
         assert lines[1] == f"Where: {place.folder()}"
-        assert lines[3] == "What to do: mend what it names, then retry the job on its page. The source is untouched."
+        assert lines[3] == "What to do: what it names. A retry is on the job's page. The source is untouched."
         assert lines[5] == f"{settings['PUBLIC_URL']}/jobs/{job_id}"
         assert state_of(place).stat().st_mode & 0o777 == 0o600
         async with service_in(place, sandbox, **settings) as service:

@@ -259,6 +259,14 @@ def test_another_database_is_refused_without_showing_its_password(url: str) -> N
     assert "hush" not in str(caught.value)
 
 
+@pytest.mark.parametrize("variable", ["PUBLIC_URL", "GLOBUS_SDK_SERVICE_URL_AUTH"])
+@pytest.mark.parametrize("secret", ["hush", "hush:hu/sh", "h@ush:hush"])
+def test_an_address_is_refused_without_showing_the_password_in_it(variable: str, secret: str) -> None:
+    with pytest.raises(ConfigError, match=r"found \"https://\.\.\.@a\.example\.org\"") as caught:
+        load(None, {variable: f"https://{secret}@a.example.org"})
+    assert "hu" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("url", "path"),
     [("sqlite:///./a.db", "a.db"), ("sqlite:////var/a.db", "/var/a.db"), ("sqlite:///a.db", "a.db")],

@@ -28,7 +28,7 @@ class Texts:
             subject = f"job failed: {shown(job.folder_name)}"
             return self._message(subject, [*self._failure(job, outcomes), *self._link_to(job)], Tone.FAILURE)
         lines = self._listed(outcomes, lambda job: f": {_reason_of(job)}{_if_deleting(job, outcomes)}")
-        end = "Mend what they name, then retry each on its page."
+        end = "Do what they name. A retry is on each one's page."
         return self._message(f"{counted(outcomes.count, 'job')} failed", [*lines, "", end], Tone.FAILURE)
 
     def completed(self, outcomes: Outcomes) -> Message:
@@ -106,7 +106,7 @@ class Texts:
                 f"archive at {shown(job.globus_destination_path)}. Look at the job's page."
             )
         else:
-            then = "What to do: mend what it names, then retry the job on its page. The source is untouched."
+            then = "What to do: what it names. A retry is on the job's page. The source is untouched."
         return [f"What: {_reason_of(job)}", *_where(job), then]
 
     def _listed(self, outcomes: Outcomes, more: Callable[[Job], str]) -> list[str]:
