@@ -417,6 +417,18 @@ async def test_a_source_not_read_again_later_is_compared_with_its_copy_at_once(w
     assert "differs from the source" in str(caught.value)
 
 
+async def test_beside_dd_small_files_have_the_digests_of_the_source_not_of_what_became_of_the_copy(
+    world: World,
+) -> None:
+    for name, size in ((b"a large", 2_000_000), (b"b small", 100), (b"c large", 1_048_576), (b"d small", 1_048_575)):
+        write(world.source, name, os.urandom(size))
+    heard = Heard(Computing=lambda: rewrite_keeping_size_and_time(world.copy / "b small", b"y" * 100))
+    await world.copier(Strategy.DD, hash_source_at_once=True).run(world.job(), heard)
+    sealed = {entry.path: entry.sha256 for entry in await world.catalogue.manifest(1)}
+    of_source = {os.fsencode(path.name): hashlib.sha256(path.read_bytes()).digest() for path in world.source.iterdir()}
+    assert sealed == of_source
+
+
 async def test_a_copy_that_is_spoiled_meanwhile_is_not_sealed(world: World) -> None:
     write(world.source, b"large", b"x" * 2_000_000)
     heard = Heard(Computing=lambda: write(world.copy, b"stray", b"x"))

@@ -1,18 +1,18 @@
 """Four ways to copy a folder to the local disk, each with the digests of what was copied."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
-from cs_archiver.domain.manifest import EntryKind, Seen, shown, totals
-from cs_archiver.domain.packed import PackedTree
+from cs_archiver.domain.manifest import EntryKind, Seen, file_batches, shown, totals
+from cs_archiver.domain.packed import Packed, PackedTree
 from cs_archiver.errors import Temporary
 from cs_archiver.stages.stage import Report
 from cs_archiver.tools import copier
 from cs_archiver.tools.dd import Dd
 from cs_archiver.tools.fixity import BLOCK_BYTES, Digests
 from cs_archiver.tools.rsync import Rsync
-from cs_archiver.tools.threads import Pace, Work, in_thread
+from cs_archiver.tools.threads import Pace, in_thread
 from cs_archiver.tools.tree import Scan, hash_tree
 
 
@@ -55,38 +55,48 @@ class Strategies:
             return digests
         if strategy is Strategy.RSYNC:
             await self._rsync.copy_tree(source, copy, on_bytes=on_bytes)
-        else:
-            await self._copy_by_dd(source, copy, entries, on_bytes=on_bytes)
-        return await self._hash(source, copy, scan, report)
+            return await self._hash(source, copy, entries, report, on_bytes=on_bytes)
+        large = await in_thread(lambda _work: Packed.of(Seen, _files(entries, large=True)))
+        of_small = await self._copy_small(source, copy, entries, on_bytes=on_bytes)
+        on_large = _offset(on_bytes, scan.total.bytes - await in_thread(lambda _work: totals(large).bytes))
+        await self._copy_by_dd(source, copy, large, on_bytes=on_large)
+        await in_thread(lambda _work: copier.finish_folders(copy, entries))
+        of_large = await self._hash(source, copy, large, report, on_bytes=on_large)
+        return await in_thread(lambda _work: _in_order(entries, small=of_small, large=of_large))
 
     def _pace(self) -> Pace | None:
         return None if self._limit is None else Pace(self._limit)
 
-    async def _copy_by_dd(self, source: bytes, copy: bytes, entries: PackedTree, *, on_bytes: copier.OnBytes) -> None:
-        """Files of at least one block by dd; starting it for a smaller one costs more than the copy."""
-
-        def copy_small(work: Work) -> int:
-            copier.copy_files(source, copy, _files(entries, large=False), threads=self._threads, work=work)
-            return totals(_files(entries, large=False)).bytes
-
+    async def _copy_small(
+        self, source: bytes, copy: bytes, entries: PackedTree, *, on_bytes: copier.OnBytes
+    ) -> Digests:
+        """Whatever is smaller than a block: to start dd for it costs more than the copy."""
         await in_thread(lambda _work: copier.make_folders_and_links(copy, entries))
-        done = await in_thread(copy_small, on_bytes)
-        for entry in _files(entries, large=True):
+        small, threads = _files(entries, large=False), self._threads
+        return await in_thread(
+            lambda work: copier.copy_files(source, copy, small, threads=threads, work=work), on_bytes
+        )
+
+    async def _copy_by_dd(self, source: bytes, copy: bytes, large: Packed[Seen], *, on_bytes: copier.OnBytes) -> None:
+        done = 0
+        for entry in large:
             paths = (os.path.join(source, entry.path), os.path.join(copy, entry.path))
             await self._dd.copy_file(*paths, on_bytes=_offset(on_bytes, done))
             done += entry.size
-        await in_thread(lambda _work: copier.set_times_and_modes(copy, _files(entries, large=True)))
-        await in_thread(lambda _work: copier.finish_folders(copy, entries))
+        await in_thread(lambda _work: copier.set_times_and_modes(copy, large))
 
-    async def _hash(self, source: bytes, copy: bytes, scan: Scan, report: Report) -> Digests:
+    async def _hash(
+        self,
+        source: bytes,
+        copy: bytes,
+        entries: Packed[Seen] | PackedTree,
+        report: Report,
+        *,
+        on_bytes: copier.OnBytes,
+    ) -> Digests:
         """Digests of a copy that a tool made; of its source too, unless the deletion will read that again."""
-        entries, total = scan.entries, scan.total.bytes
         report.operation("Computing digests")
         threads = self._threads
-
-        def on_bytes(count: int) -> None:
-            report.progress(bytes_done=count, bytes_total=total)
-
         digests = await in_thread(lambda work: hash_tree(copy, entries, threads=threads, work=work), on_bytes)
         if self._hash_source_at_once:
             of_source = await in_thread(lambda work: hash_tree(source, entries, threads=threads, work=work), on_bytes)
@@ -99,10 +109,24 @@ def _offset(on_bytes: copier.OnBytes, done: int) -> copier.OnBytes:
 
 
 def _files(entries: PackedTree, *, large: bool) -> Iterator[Seen]:
-    return (entry for entry in entries.of_kind(EntryKind.FILE) if (entry.size >= BLOCK_BYTES) is large)
+    """In the order of `entries`, in which digests are put together."""
+    return (entry for entry in entries if entry.kind is EntryKind.FILE and _is_large(entry) is large)
 
 
-def _require_equal(entries: PackedTree, of_copy: Digests, of_source: Digests) -> None:
+def _is_large(entry: Seen) -> bool:
+    return entry.size >= BLOCK_BYTES
+
+
+def _in_order(entries: PackedTree, *, small: Digests, large: Digests) -> Digests:
+    """Those of all files, of those of the small and of the large ones among them."""
+    rest = {False: iter(small), True: iter(large)}
+    digests = Digests()
+    for number, files in enumerate(file_batches(entries)):
+        digests.put(number, [next(rest[_is_large(entry)]) for entry in files])
+    return digests
+
+
+def _require_equal(entries: Iterable[Seen], of_copy: Digests, of_source: Digests) -> None:
     files = (entry for entry in entries if entry.kind is EntryKind.FILE)
     for entry, one, other in zip(files, of_copy, of_source, strict=True):
         if one != other:
