@@ -25,7 +25,7 @@ $(VENV)/.ready: .ci/runtime.lock pyproject.toml
 	@touch $@
 
 setup-tests: setup-development $(CLI_VENV)/.ready
-	@.ci/tools strace chromium
+	@.ci/tools strace chromium libatomic
 
 setup-development: setup $(VENV)/.ready-development
 

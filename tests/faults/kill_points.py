@@ -17,7 +17,7 @@ import threading
 import zlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # Numbers of x86-64. Reading calls are left out, and so is sending: what follows it is recorded by a call below.
@@ -70,6 +70,14 @@ service  utimensat    2  60   1  12  40  10  10   4  10  10  10   0   0   0   0 
 service  write        5  54   4   9  40  11   7   9   9   9   9   3   3   3   3   3
 starter  execve       8   8   9  10   8   8   8  14   8   8   8   2   2   2   2   2
 """
+# Which of the table's calls rsync 3.5 makes for what 3.2, that of Debian 12, does by these.
+_OF_OLDER_RSYNC = {
+    "chmod": "fchmod",
+    "mkdir": "mkdirat",
+    "openat2": "openat",
+    "rename": "renameat",
+    "symlink": "symlinkat",
+}
 
 _NAMES = {number: name for name, number in CALLS.items()}
 _RECEIVE, _SEND, _GO_ON = 0xC0502100, 0xC0182101, 1
@@ -106,6 +114,11 @@ class Case:
     def lot(self) -> int:
         return zlib.crc32(str(self).encode())
 
+    def as_made(self, calls: Counter[tuple[str, str]]) -> "Case":
+        """With the call that this machine's tool makes instead, if it makes no such one."""
+        made = [call for role, call in calls if role == self.role and _in_table(role, call) == self.call]
+        return self if not made or self.call in made else replace(self, call=made[0])
+
     def point(self, made: int) -> Point | None:
         """Where that is when so many calls are made; no two shares are the same, and some may be beyond the last."""
         spread = 1 + (self.share - 1) * (made - 1) // max(1, self.of - 1)
@@ -123,6 +136,15 @@ def _shares() -> dict[str, dict[tuple[str, str], int]]:
 
 
 SHARES = _shares()
+
+
+def shares_of(job: str, role: str, call: str) -> int:
+    """How many points this kind of call has."""
+    return SHARES[job].get((role, _in_table(role, call)), 0)
+
+
+def _in_table(role: str, call: str) -> str:
+    return _OF_OLDER_RSYNC.get(call, call) if role == "rsync" else call
 
 
 def cases(most: int) -> list[Case]:

@@ -24,7 +24,7 @@ import pytest
 
 from tests.faults.conftest import Count, Once
 from tests.faults.kill_jobs import JOBS, World, world_of
-from tests.faults.kill_points import CALLS, SHARES, TO_A_FILE, Case, Point, Watch, cases, why_not
+from tests.faults.kill_points import CALLS, TO_A_FILE, Case, Point, Watch, cases, shares_of, why_not
 from tests.faults.process import ServiceProcess, state_of
 from tests.faults.scale import pick
 
@@ -80,7 +80,9 @@ async def test_killed_right_before_a_call_nothing_is_lost_and_the_job_is_finishe
     root: Path, once: Once, count: Count, case: Case
 ) -> None:
     Missed.tried += 1
-    made = (await calls_of(case.job, root, once))[case.role, case.call]
+    calls = await calls_of(case.job, root, once)
+    case = case.as_made(calls)
+    made = calls[case.role, case.call]
     point = case.point(made)
     if point is None:
         Missed.note(count, case)
@@ -192,7 +194,7 @@ async def test_killed_while_it_first_marks_a_submission_the_service_does_not_tak
 @pytest.mark.parametrize("job", list(JOBS))
 async def test_no_kind_of_call_of_a_canonical_job_is_without_points(root: Path, once: Once, job: str) -> None:
     made = await calls_of(job, root, once)
-    without = {kind for kind in made if not SHARES[job].get(kind)}
+    without = {(role, call) for role, call in made if not shares_of(job, role, call)}
     assert not without, f"give these kinds points in SHARES: {without}"
 
 
