@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from cs_archiver.pipeline import access_of
 from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.faults import Hang
+from cs_archiver.services.globus_checks import GlobusChecks
 from tests.acceptance.test_command_line import run
 from tests.support.service import (
     CLIENT_SECRET,
@@ -22,7 +24,9 @@ from tests.support.service import (
     environment,
     running_service,
     service_in,
+    settings_of,
 )
+from tests.support.tampering import eventually
 
 SECRETS = {
     "GLOBUS_CLIENT_SECRET": CLIENT_SECRET,
@@ -94,6 +98,24 @@ async def test_doctor_shows_every_trouble_of_a_bare_machine(tmp_path: Path) -> N
     for name in ("configuration", "nas", "storage", "space"):
         assert rows[name]["verdict"] == "failed", rows[name]
         assert rows[name]["advice"]
+
+
+async def test_checks_that_are_given_up_and_then_ended_leave_nothing(place: Place, sandbox: Sandbox) -> None:
+    sandbox.faults.add(Operation.STAT, Hang(), times=None)
+    settings = settings_of(place, sandbox.url, GLOBUS_HTTP_TIMEOUT_SECONDS="600")
+    checks = asyncio.create_task(GlobusChecks(settings, access_of(settings)).round(600))
+
+    def probes() -> list[Path]:
+        return list(place.storage.rglob(".cs-archiver-probe-check-*"))
+
+    await eventually(probes, what="a probe")
+    for _ in range(2):  # as by the time they may take, and by the end of the service
+        checks.cancel()
+        await asyncio.sleep(0)
+    sandbox.faults.clear()
+    await asyncio.wait({checks})
+    assert checks.cancelled()
+    await eventually(lambda: not probes(), what="the end of the probe")
 
 
 async def test_doctor_that_is_interrupted_leaves_nothing(place: Place, sandbox: Sandbox) -> None:

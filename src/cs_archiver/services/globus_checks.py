@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from cs_archiver.services.checks import Look
 from cs_archiver.settings import Settings
 from cs_archiver.tools import removal
 from cs_archiver.tools.globus import Globus, GlobusAccess
-from cs_archiver.tools.threads import begin
+from cs_archiver.tools.threads import begin, started
 
 _NETWORK = "check the network to Globus, and the proxy if there is one"
 _COLLECTION = "check that the collection runs and is reachable"
@@ -119,19 +120,23 @@ async def _probe_in(folder: Path) -> AsyncIterator[tuple[Path, int]]:
     """A small file of a name that nobody else has, and its size; whatever happens, it is removed."""
     probe = folder / f"{_PROBE}{secrets.token_hex(16)}"
     content = secrets.token_bytes(100 + secrets.randbelow(1000))
-    written = begin(lambda: _write(probe, content))
+    written = started(lambda: _write(probe, content))
     try:
-        await asyncio.shield(written)
+        await asyncio.shield(asyncio.wrap_future(written))
         yield probe, len(content)
     finally:
-        await asyncio.wait({written}, timeout=_DISK_PATIENCE_SECONDS)
-        removed = begin(lambda: removal.remove_file(bytes(probe)))
+        # Begun before anything is awaited: who stops the service may cancel this a second time.
+        removed = begin(lambda: _remove_once(written, probe))
         await asyncio.wait({removed}, timeout=_DISK_PATIENCE_SECONDS)
-        for step in (written, removed):
-            if not step.done():
-                _log.warning("%s hangs: %s may stay there for an hour", folder, probe.name)
-            elif (error := step.exception()) is not None and step is removed:
-                _log.warning("%s cannot be removed: %s", probe, error)
+        if not removed.done():
+            _log.warning("%s hangs: %s may stay there for an hour", folder, probe.name)
+        elif (error := removed.exception()) is not None:
+            _log.warning("%s cannot be removed: %s", probe, error)
+
+
+def _remove_once(written: Future[None], probe: Path) -> None:
+    wait({written})
+    removal.remove_file(bytes(probe))
 
 
 def _write(probe: Path, content: bytes) -> None:
