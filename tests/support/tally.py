@@ -51,7 +51,7 @@ class _Tally:
         outcome, failure = self._outcomes.pop(report.nodeid)
         counts: dict[str, int] = dict(report.user_properties).get(_PROPERTY, {})  # type: ignore[assignment]
         self._totals.update(counts)
-        if self._ledger is not None:
+        if self._ledger:
             entry = {"test": report.nodeid, "outcome": outcome, "counts": counts, "failure": failure}
             with open(self._ledger, "a", encoding="utf-8") as file:
                 file.write(json.dumps({**entry, "revision": self._revision}) + "\n")

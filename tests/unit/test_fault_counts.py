@@ -1,12 +1,15 @@
 """The fault suites are run in parts, over many sittings: no test is left out, and none is counted twice."""
 
 import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from tests.faults.scale import part_of
-from tests.support.tally import added_up
+from tests.support.tally import LEDGER, added_up
 
 
 def line(test: str, outcome: str = "passed", failure: str | None = None, **counts: int) -> str:
@@ -38,3 +41,11 @@ def test_of_a_test_that_ran_again_only_the_last_time_counts() -> None:
     found = added_up([line("a", "failed", "lost a byte", kills=1), line("a", kills=2), line("b", "failed", "stuck")])
     assert found.totals == {"kills": 2}
     assert found.failures == {"b": "stuck"}
+
+
+def test_a_ledger_without_a_name_is_none() -> None:
+    """As `make test-faults` hands it on when nobody asked for one."""
+    one = f"{__file__}::test_what_all_tests_counted_is_added_up"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", one]
+    ended = subprocess.run(command, env={**os.environ, LEDGER: ""}, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout
