@@ -1,4 +1,4 @@
-"""The fault suites are run in parts, over many sittings: no test is left out, and none is counted twice."""
+"""The fault suites are run in parts, one after the other: no test is left out, and none is counted twice."""
 
 import json
 import os
