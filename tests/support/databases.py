@@ -2,13 +2,30 @@
 
 import re
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from cs_archiver.db.connection import Asked, Connection
 from cs_archiver.resources import resource
 
 _FROZEN = Path(__file__).parent.parent / "data" / "version_1.sql"
+
+
+def turns_of(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many queries each turn of a reader has answered from now on."""
+    turns: list[int] = []
+    real = Connection.rows_of_each
+
+    async def counted(connection: Connection, asked: Sequence[Asked]) -> Any:
+        turns.append(len(asked))
+        return await real(connection, asked)
+
+    monkeypatch.setattr(Connection, "rows_of_each", counted)
+    return turns
 
 
 def of_version_1(path: Path) -> Path:
