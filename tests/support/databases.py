@@ -62,7 +62,8 @@ def rows_of(path: Path, table: str) -> list[tuple[Any, ...]]:
 def tables_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of every table by its name."""
     with closing(sqlite3.connect(path)) as connection:
-        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL TABLE%'"
+        names = [name for (name,) in connection.execute(query)]
     return {name: rows_of(path, name) for name in names}
 
 

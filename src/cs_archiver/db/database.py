@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Executable, NullPool, create_engine
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, NotSupportedError, ProgrammingError
 
-from cs_archiver.db import driver, restore, schema
+from cs_archiver.db import driver, job_words, restore, schema
 from cs_archiver.db.backups import Backups
 from cs_archiver.db.connection import AnyRow, Connection
 from cs_archiver.db.pool import NoneFree, Pool
@@ -128,9 +128,11 @@ class Database:
             return await self._together.rows(query, parameters)
 
     async def optimize(self) -> None:
-        """Let SQLite look again at which way to its rows is short. Raises DatabaseUnhealthy as `write` does."""
+        """Let SQLite look again at which way to its rows is short, and index words. Raises as `write` does."""
         async with self.write() as connection:
             await schema.optimize(connection)
+        async with self.write() as connection:
+            await job_words.keep_index(connection)
 
     async def require_healthy(self) -> None:
         """Raises DatabaseUnhealthy when writing failed last time and still does."""
