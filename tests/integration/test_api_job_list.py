@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import sqlite
 
-from cs_archiver.db import job_search, job_words, tables
+from cs_archiver.db import job_search, job_words, tables, word_index
 from cs_archiver.db.job_search import JobSearch, SortBy, Way, page_of
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.resources import resource
@@ -204,9 +204,10 @@ def test_words_take_one_walk_over_an_index_of_them_and_no_more(schema: sqlite3.C
     for statuses in ((), (JobStatus.FAILED, JobStatus.COMPLETED)):
         plan = _plan(schema, JobSearch(words="alpha", statuses=statuses), Way.AMONG)
         assert [step for step in plan if "jobs" in step] == ["SEARCH jobs USING INDEX sqlite_autoindex_jobs_2 (seq=?)"]
-    assert _steps(schema, job_words._with("al").params(most=1)) == ["SCAN jobs USING COVERING INDEX jobs_by_words"]
-    may = _steps(schema, job_words._MAY_HOLD.bindparams(threes='"alp"', most=1))
-    assert [step for step in may if "job" in step] == ["SCAN job_words VIRTUAL TABLE INDEX 0:M1", "SCAN jobs_unindexed"]
+    assert "SCAN jobs USING COVERING INDEX jobs_by_words" in _steps(schema, job_words._with("al"))
+    may = _steps(schema, job_words._MAY_HOLD.bindparams(threes='"alp"'))
+    walks = [step for step in may if "job" in step and "job_sums" not in step]
+    assert walks == ["SCAN job_words VIRTUAL TABLE INDEX 0:M1", "SCAN jobs_unindexed"]
     assert "SEARCH jobs USING INDEX sqlite_autoindex_jobs_2 (seq=?)" in _steps(schema, job_words._of_those_with("alp"))
 
 
@@ -218,7 +219,7 @@ def _steps(schema: sqlite3.Connection, query: Any) -> list[str]:
 @pytest.fixture
 def indexed(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Awaitable[None]]:
     """Indexes the words of all jobs there are, and demands that few of them are found without a look at each."""
-    monkeypatch.setattr(job_words, "_MOST_UNINDEXED", 0)
+    monkeypatch.setattr(word_index, "_MOST_UNINDEXED", 0)
 
     async def index() -> None:
         await api.database.optimize()

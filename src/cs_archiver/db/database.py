@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Executable, NullPool, create_engine
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, NotSupportedError, ProgrammingError
 
-from cs_archiver.db import driver, job_words, restore, schema
+from cs_archiver.db import driver, restore, schema, word_index
 from cs_archiver.db.backups import Backups
 from cs_archiver.db.connection import AnyRow, Connection
 from cs_archiver.db.pool import NoneFree, Pool
@@ -53,7 +53,7 @@ class Database:
         self._path = path
         self._writer = writer
         self._readers = readers
-        self._together = Together(readers)
+        self._together = Together(readers, self._require_file)
         self._inode: int | None = None
         self._soundness: Soundness | None = None
 
@@ -124,7 +124,6 @@ class Database:
         Those are answered from one snapshot. Raises DatabaseUnhealthy as `write` does.
         """
         with _told_apart():
-            self._require_file()
             return await self._together.rows(query, parameters)
 
     async def optimize(self) -> None:
@@ -132,7 +131,7 @@ class Database:
         async with self.write() as connection:
             await schema.optimize(connection)
         async with self.write() as connection:
-            await job_words.keep_index(connection)
+            await word_index.keep_index(connection)
 
     async def require_healthy(self) -> None:
         """Raises DatabaseUnhealthy when writing failed last time and still does."""

@@ -1,7 +1,7 @@
 """Queries that are asked at the same moment, as for one page: answered in one turn of a thread, from one snapshot."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Executable
@@ -24,8 +24,10 @@ class Together:
     A turn of a thread costs more than most queries do, above all on a busy machine.
     """
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, require: Callable[[], None]) -> None:
+        """`require` is called before each turn; what it raises, all who asked raise."""
         self._pool = pool
+        self._require = require
         self._asked: list[_Asked] = []
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -48,6 +50,7 @@ class Together:
     async def _answer(self, asked: list[_Asked]) -> None:
         answers: Sequence[Sequence[AnyRow] | BaseException]
         try:
+            self._require()
             async with self._pool.lend() as connection:
                 answers = await connection.rows_of_each([(one.query, one.parameters) for one in asked])
         except BaseException as error:  # noqa: BLE001  each of them raises it
