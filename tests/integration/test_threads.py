@@ -52,12 +52,12 @@ async def test_the_result_comes_back_and_the_work_ran_on_another_thread() -> Non
 
 
 async def test_a_thread_is_had_again_once_its_work_is_done_and_not_before() -> None:
-    first = await in_thread(lambda _work: threading.get_ident())
-    assert await in_thread(lambda _work: threading.get_ident()) == first
+    first = await in_thread(lambda _work: threading.current_thread())
+    assert await in_thread(lambda _work: threading.current_thread()) is first
     begun, over = asyncio.Event(), threading.Event()
     busy = asyncio.create_task(in_thread(until_stopped(told_to(begun), over)))
     await begun.wait()
-    others = await asyncio.gather(*(in_thread(lambda _work: threading.get_ident()) for _ in range(3)))
+    others = await asyncio.gather(*(in_thread(lambda _work: threading.current_thread()) for _ in range(3)))
     assert first not in others
     busy.cancel()
     over.set()
@@ -70,7 +70,10 @@ async def test_a_fork_asks_nothing_of_the_threads_it_has_not() -> None:
     await in_thread(lambda _work: None)
     child = os.fork()
     if child == 0:
-        os._exit(7 if started(lambda: "done").result(timeout=20) == "done" else 8)
+        try:  # whatever happens, this process is not to go on as the tests do
+            os._exit(7 if started(lambda: "done").result(timeout=10) == "done" else 8)
+        finally:
+            os._exit(9)
     _, status = await asyncio.to_thread(os.waitpid, child, 0)
     assert os.waitstatus_to_exitcode(status) == 7
 
