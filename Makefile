@@ -58,7 +58,7 @@ test: setup-tests ## All tests, with a slice of the fault suites
 
 test-faults: setup-tests ## Crashes, outages and hostile input in full; hours. FAULTS=tests/faults/test_names.py for one suite, PART=3/10 for a tenth
 	@CS_ARCHIVER_FAULTS=full CS_ARCHIVER_FAULTS_PART=$(PART) CS_ARCHIVER_LEDGER=$(abspath $(LEDGER)) \
-		$(BIN)/python -m pytest -q -n 2 $(or $(FAULTS),tests/faults)
+		$(BIN)/python -m pytest -q -n 2 $(or $(FAULTS),tests/faults tests/integration/test_hostile_paths.py)
 
 fault-counts: setup-tests ## What all runs of test-faults with LEDGER=FILE have shown so far, added up from FILE
 	@$(BIN)/python -m tests.support.tally $(LEDGER)

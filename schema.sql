@@ -174,6 +174,13 @@ CREATE INDEX jobs_by_size ON jobs (status, folder_size_bytes, seq);
 CREATE INDEX jobs_by_created_by ON jobs (created_by, status, created_at, seq);
 CREATE INDEX jobs_by_words ON jobs (source_path, error_message, seq);  -- all that words are searched in
 
+-- Which of them may hold words: every three letters in a row of all that words are searched in, by `seq`. It may name jobs
+-- that hold them no longer, or are gone, and lacks none but those below: triggers may not write here (trusted_schema).
+CREATE VIRTUAL TABLE job_words USING fts5 (words, content = '', columnsize = 0, detail = none, tokenize = 'trigram');
+CREATE TABLE jobs_unindexed (
+    seq INTEGER PRIMARY KEY
+) STRICT;
+
 -- What the jobs in the list add up to, kept by triggers. Not STRICT: a sum beyond 2^63 turns into a REAL, and fails nobody.
 CREATE TABLE job_sums (
     status        TEXT NOT NULL,
@@ -368,6 +375,16 @@ BEGIN
     WHERE status = OLD.status AND created_by = OLD.created_by;
 END;
 
+CREATE TRIGGER jobs_unindexed_when_new AFTER INSERT ON jobs
+BEGIN INSERT INTO jobs_unindexed (seq) VALUES (NEW.seq) ON CONFLICT DO NOTHING; END;
+
+CREATE TRIGGER jobs_unindexed_when_changed AFTER UPDATE OF seq, source_path, error_message ON jobs
+WHEN (OLD.seq, OLD.source_path, OLD.error_message) IS NOT (NEW.seq, NEW.source_path, NEW.error_message)
+BEGIN INSERT INTO jobs_unindexed (seq) VALUES (NEW.seq) ON CONFLICT DO NOTHING; END;
+
+CREATE TRIGGER jobs_unindexed_when_cleared AFTER DELETE ON jobs
+BEGIN DELETE FROM jobs_unindexed WHERE seq = OLD.seq; END;
+
 CREATE TRIGGER deletions_counted AFTER UPDATE OF source_deleted_at ON archives
 WHEN OLD.source_deleted_at IS NULL AND NEW.source_deleted_at IS NOT NULL
 BEGIN
@@ -406,4 +423,4 @@ CREATE TRIGGER manifest_entries_in_the_catalogue_stay BEFORE DELETE ON manifest_
 WHEN EXISTS (SELECT 1 FROM archives WHERE manifest_id = OLD.manifest_id)
 BEGIN SELECT RAISE(ABORT, 'the catalogue is kept for good'); END;
 
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;

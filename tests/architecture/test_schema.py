@@ -21,7 +21,7 @@ def database() -> Iterator[sqlite3.Connection]:
 
 
 def test_the_tables_of_the_code_are_those_of_the_schema(database: sqlite3.Connection) -> None:
-    listed = database.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    listed = database.execute("SELECT name FROM pragma_table_list WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
     in_schema = {name: _columns(database, name) for (name,) in listed.fetchall()}
     in_code = {
         table.name: {column.name: column.type.compile().replace("VARCHAR", "TEXT") for column in table.columns}

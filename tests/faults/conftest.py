@@ -1,4 +1,4 @@
-"""Worlds in memory for the fault suites, what they learn once for all, and the count of what they really ran."""
+"""Worlds in memory for the fault suites, what they learn once for all, and which of them run."""
 
 import asyncio
 import fcntl
@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,13 +13,12 @@ from typing import Any, TextIO
 import pytest
 
 from tests.faults.scale import PART
-from tests.support.tally import counted
 
 _HERE = Path(__file__).parent
+_HOSTILE_PATHS = _HERE.parent / "integration" / "test_hostile_paths.py"  # make test-faults runs all of it
 _MEMORY = Path("/dev/shm")
 _LEAST_FREE_BYTES = 512 * 1024**2
 
-Count = Callable[..., None]
 Look = Callable[[], Awaitable[Any]]
 Once = Callable[[str, Look], Awaitable[Any]]
 
@@ -60,21 +58,9 @@ def _opened(path: Path) -> TextIO:
     return open(path, "a+", encoding="utf-8")
 
 
-@pytest.fixture
-def count(request: pytest.FixtureRequest) -> Iterator[Count]:
-    """`count("kill points survived")` after each run that held; only what was counted is ever claimed."""
-    counts: Counter[str] = Counter()
-
-    def add(what: str, number: int = 1) -> None:
-        counts[what] += number
-
-    yield add
-    counted(request.node, counts)
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the fault tests, and leave out those that are not in the part of them that is to run."""
-    ours = [item for item in items if _HERE in item.path.parents]
+    ours = [item for item in items if _HERE in item.path.parents or item.path == _HOSTILE_PATHS]
     for item in ours:
         item.add_marker("faults")
     left_out = set(ours) - set(PART.among(ours))

@@ -29,9 +29,9 @@ from schemathesis.specs.openapi.checks import (
 
 from cs_archiver.server.openapi import document
 from cs_archiver.server.routes import ROUTES
-from tests.faults.conftest import Count
 from tests.faults.scale import pick
 from tests.support.service import PASSWORD, Service, running_service
+from tests.support.tally import Count
 from tests.support.tampering import plant
 
 pytestmark = [pytest.mark.timeout(3600)]

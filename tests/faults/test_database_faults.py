@@ -31,11 +31,11 @@ from cs_archiver.db.database import Database
 from cs_archiver.errors import ArchiverError
 from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.faults import Fail, Hold, Outcome
-from tests.faults.conftest import Count
 from tests.faults.mounts import BOUNDARIES, Boundary, bind, make_read_only, need_mounts, served, some, unmount
 from tests.faults.oracle import Oracle
 from tests.faults.scale import pick
 from tests.support.service import FINAL, Place, Service, sandbox_settings, settings_of
+from tests.support.tally import Count
 from tests.support.tampering import until_at_work
 
 pytestmark = pytest.mark.timeout(120)

@@ -19,11 +19,11 @@ import pytest
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.errors import ArchiverError
 from cs_archiver.sandbox import Sandbox
-from tests.faults.conftest import Count
 from tests.faults.mounts import BOUNDARIES, Boundary, SmallDisk, need_mounts, small_disk, some
 from tests.faults.oracle import Oracle
 from tests.faults.scale import FULL, pick
 from tests.support.service import Place, Service, history_of, sandbox_settings, service_in
+from tests.support.tally import Count
 
 pytestmark = pytest.mark.timeout(120)
 

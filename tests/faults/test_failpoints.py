@@ -29,11 +29,12 @@ from typing import Any
 import pytest
 
 from cs_archiver.sandbox import Sandbox
-from tests.faults.conftest import Count, Once
+from tests.faults.conftest import Once
 from tests.faults.life import Crash, Life, a_life, left_behind, zygote_process
 from tests.faults.life_histories import HISTORIES, History, World
 from tests.faults.scale import FULL, pick
 from tests.support.service import Place, sandbox_settings
+from tests.support.tally import Count
 
 pytestmark = pytest.mark.timeout(900)
 

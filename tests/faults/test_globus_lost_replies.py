@@ -26,11 +26,11 @@ from yarl import URL
 
 from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.faults import Hold
-from tests.faults.conftest import Count
 from tests.faults.globus_world import World, executed, hurry
 from tests.faults.leftovers import leftovers
 from tests.faults.scale import pick
 from tests.support.service import Place, Service, sandbox_settings, service_in
+from tests.support.tally import Count
 from tests.support.tampering import eventually, until_told
 
 pytestmark = [pytest.mark.timeout(120)]

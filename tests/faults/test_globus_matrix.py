@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from cs_archiver.sandbox import Operation
-from tests.faults.conftest import Count
 from tests.faults.globus_faults import ALPHA, FEW, KINDS, POINTS, TASK_KINDS, Kind, Point
 from tests.faults.globus_world import World, executed, hurry, usual_calls
 from tests.faults.leftovers import leftovers
 from tests.faults.scale import FULL
 from tests.support.service import running_service
+from tests.support.tally import Count
 from tests.support.tampering import until_at_work
 
 pytestmark = [pytest.mark.timeout(180)]

@@ -25,12 +25,13 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import Count, Once
+from tests.faults.conftest import Once
 from tests.faults.instrument import Instrument, Point
 from tests.faults.life_spoiler import Fault, Spoiler
 from tests.faults.oracle import Oracle
 from tests.faults.scale import FULL, pick
 from tests.support.service import FINAL, Service, running_service
+from tests.support.tally import Count
 from tests.support.tampering import plant
 
 pytestmark = pytest.mark.timeout(900)

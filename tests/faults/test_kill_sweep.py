@@ -22,11 +22,12 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import Count, Once
+from tests.faults.conftest import Once
 from tests.faults.kill_jobs import JOBS, World, world_of
 from tests.faults.kill_points import CALLS, TO_A_FILE, Case, Point, Watch, cases, shares_of, why_not
 from tests.faults.process import ServiceProcess, state_of
 from tests.faults.scale import pick
+from tests.support.tally import Count
 
 pytestmark = [
     pytest.mark.timeout(300),

@@ -18,7 +18,6 @@ from cs_archiver.db.backups import Backups
 from cs_archiver.db.pauses import NAMES
 from cs_archiver.db.restore import finish, is_pending
 from cs_archiver.db.upgrade import upgrade, upgrade_copy
-from tests.faults.conftest import Count
 from tests.faults.scale import pick
 from tests.support.databases import (
     but_for_the_restore,
@@ -29,6 +28,7 @@ from tests.support.databases import (
     tables_of,
     version_of,
 )
+from tests.support.tally import Count
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -19,13 +19,13 @@ import pytest
 
 from cs_archiver.sandbox import Operation
 from cs_archiver.sandbox.answers import PERMISSION_DENIED
-from tests.faults.conftest import Count
 from tests.faults.globus_faults import ALPHA
 from tests.faults.globus_lies import FILLS, LIES, ONE_TRY, SAME_SIZE, TAMPERS
 from tests.faults.globus_world import World, hurry, usual_calls
 from tests.faults.leftovers import leftovers
 from tests.faults.scale import FULL, pick
 from tests.support.service import Place, running_service
+from tests.support.tally import Count
 from tests.support.tampering import until_told
 
 pytestmark = [pytest.mark.timeout(120)]

@@ -21,7 +21,6 @@ import aiohttp
 import pytest
 
 from cs_archiver.sandbox import Sandbox
-from tests.faults.conftest import Count
 from tests.faults.mounts import (
     BOUNDARIES,
     Boundary,
@@ -36,6 +35,7 @@ from tests.faults.mounts import (
 )
 from tests.faults.oracle import Oracle
 from tests.support.service import FINAL, Place, Service, environment, sandbox_settings, service_in
+from tests.support.tally import Count
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -14,11 +14,11 @@ from random import Random
 
 import pytest
 
-from tests.faults.conftest import Count
 from tests.faults.oracle import Oracle, contents, is_marker
 from tests.faults.phases import STRATEGIES
 from tests.faults.scale import pick
 from tests.support.service import Service, running_service
+from tests.support.tally import Count
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -18,10 +18,10 @@ import pytest
 from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.answers import HTML_503, PERMISSION_DENIED, TASK_NOT_FOUND
 from cs_archiver.sandbox.faults import Fail, Hang, Hold
-from tests.faults.conftest import Count
 from tests.faults.oracle import Oracle
 from tests.faults.test_lying_destinations import Unlinks, shelf_of_local_archives
 from tests.support.service import Place, Service, running_service, sandbox_settings, service_in
+from tests.support.tally import Count
 from tests.support.tampering import OF_ROOT_ALONE, immutable, plant, until_at_work, until_told
 
 pytestmark = pytest.mark.timeout(120)

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.faults.conftest import Count
 from tests.faults.oracle import Oracle, contents
 from tests.faults.phases import STRATEGIES
 from tests.faults.random_trees import Tree, plant, trees
 from tests.faults.scale import FULL, pick
 from tests.support.service import Service, keep_copy, running_service
+from tests.support.tally import Count
 
 pytestmark = pytest.mark.timeout(1200)
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Count
 from tests.faults.sabotages import SABOTAGES, Sabotage
 from tests.faults.scale import pick
+from tests.support.tally import Count
 
 pytestmark = [pytest.mark.timeout(300)]
 

@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import Count
 from tests.faults.leftovers import leftovers
 from tests.faults.oracle import Oracle, contents, is_marker
 from tests.faults.phases import BOUNDARIES, STRATEGIES, Boundary, Era, stopped_at, strategies_that_reach
 from tests.faults.random_trees import CHANGES, User, plant, random_tree
 from tests.faults.scale import pick
 from tests.support.service import FINAL, Service, history_of, running_service
+from tests.support.tally import Count
 from tests.support.tampering import rewrite_in_place
 
 pytestmark = pytest.mark.timeout(180)

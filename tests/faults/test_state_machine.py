@@ -29,7 +29,6 @@ from hypothesis.strategies import SearchStrategy
 
 from cs_archiver.sandbox import Operation
 from cs_archiver.sandbox.faults import Answer, Effect, Fail, Hang, Hold, LoseReply, Outcome, SlowCancel, Truncate
-from tests.faults.conftest import Count
 from tests.faults.globus_world import hurry
 from tests.faults.life import zygote_process
 from tests.faults.machine_folder import CHANGES
@@ -37,6 +36,7 @@ from tests.faults.machine_host_steps import HostSteps
 from tests.faults.machine_model import FINAL
 from tests.faults.machine_world import CHOICES, SWITCHES, World
 from tests.faults.scale import pick
+from tests.support.tally import Count
 
 pytestmark = [pytest.mark.timeout(1200)]
 

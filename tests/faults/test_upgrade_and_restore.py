@@ -15,7 +15,6 @@ from cs_archiver.db.backups import Backups, Kind
 from cs_archiver.db.restore import restore
 from cs_archiver.tools.threads import Work, in_thread
 from tests.acceptance.test_pausing import switch, until_said
-from tests.faults.conftest import Count
 from tests.faults.mounts import BOUNDARIES, Boundary
 from tests.faults.test_database_faults import (
     World,
@@ -25,6 +24,7 @@ from tests.faults.test_database_faults import (
     submitted,
 )
 from tests.support.databases import as_version_1, layout_of, of_version_1, paused_in, version_of
+from tests.support.tally import Count
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -1,14 +1,17 @@
 """The list of jobs: found by words and by user, sorted, paged, and quick however long it is."""
 
+import re
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import sqlite
 
-from cs_archiver.db import job_search, job_words, tables
+from cs_archiver.db import job_search, job_words, tables, word_index
 from cs_archiver.db.job_search import JobSearch, SortBy, Way, page_of
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.resources import resource
@@ -201,13 +204,99 @@ def test_words_take_one_walk_over_an_index_of_them_and_no_more(schema: sqlite3.C
     for statuses in ((), (JobStatus.FAILED, JobStatus.COMPLETED)):
         plan = _plan(schema, JobSearch(words="alpha", statuses=statuses), Way.AMONG)
         assert [step for step in plan if "jobs" in step] == ["SEARCH jobs USING INDEX sqlite_autoindex_jobs_2 (seq=?)"]
-    text = (
-        job_words._with("alpha")
-        .params(most=1)
-        .compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
-    )
-    (step,) = [row[3] for row in schema.execute(f"EXPLAIN QUERY PLAN {text}")]
-    assert step == "SCAN jobs USING COVERING INDEX jobs_by_words"
+    assert "SCAN jobs USING COVERING INDEX jobs_by_words" in _steps(schema, job_words._with("al"))
+    may = _steps(schema, job_words._MAY_HOLD.bindparams(threes='"alp"'))
+    walks = [step for step in may if "job" in step and "job_sums" not in step]
+    assert walks == ["SCAN job_words VIRTUAL TABLE INDEX 0:M1", "SCAN jobs_unindexed"]
+    assert "SEARCH jobs USING INDEX sqlite_autoindex_jobs_2 (seq=?)" in _steps(schema, job_words._of_those_with("alp"))
+
+
+def _steps(schema: sqlite3.Connection, query: Any) -> list[str]:
+    text = query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+    return [row[3] for row in schema.execute(f"EXPLAIN QUERY PLAN {text}")]
+
+
+@pytest.fixture
+def indexed(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Awaitable[None]]:
+    """Indexes the words of all jobs there are, and demands that few of them are found without a look at each."""
+    monkeypatch.setattr(word_index, "_MOST_UNINDEXED", 0)
+
+    async def index() -> None:
+        await api.database.optimize()
+        assert await api.database.rows(select(tables.jobs_unindexed)) == []
+
+    return index
+
+
+SOUGHT = (
+    "a%b",
+    'a"b',
+    "a_b",
+    "ÄPF",
+    "äpf",
+    "apfel",
+    "ROUTE",
+    "route 66",
+    "route 6",
+    "denied: mas",
+    "x" * 90,
+    "66",
+    "é",
+)
+
+
+@pytest.mark.parametrize("is_indexed", [False, True])
+async def test_words_are_found_the_same_with_and_without_the_index(
+    api: Api, indexed: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch, *, is_indexed: bool
+) -> None:
+    for number in range(60):
+        await _plant(api, f"Other {number}")
+    names = ["a%b", 'a"b', "a_b", "aXb", "Äpfel", "äpfel", "Apfel", "Route 66", "route 7", "x" * 100, "Café"]
+    for name in names:
+        await _plant(api, name, error_message="Permission denied: master.mov" if "6" in name else None)
+    if is_indexed:
+        await indexed()
+    with closing(sqlite3.connect(api.database._path)) as plain:
+        for words in SOUGHT:
+            literal = re.sub(r"([%_\\])", r"\\\1", words)
+            held = "source_path LIKE ?1 ESCAPE '\\' OR error_message LIKE ?1 ESCAPE '\\'"
+            found = plain.execute(f"SELECT folder_name FROM jobs WHERE {held}", (f"%{literal}%",))
+            expected = sorted(name for (name,) in found)
+            assert await _names(api, q=words, sort="folder_name") == expected, words
+            assert expected or words in {"ÄPF"}, words
+
+
+async def test_words_that_change_and_jobs_that_come_and_go_are_found_as_they_are_now(
+    api: Api, indexed: Callable[[], Awaitable[None]]
+) -> None:
+    for number in range(60):
+        await _plant(api, f"Other {number}")
+    await _plant(api, "Alpha", error_message="first trouble")
+    await indexed()
+    await _plant(api, "Alphabet")
+    assert await _names(api, q="alpha", sort="folder_name") == ["Alpha", "Alphabet"]
+    async with api.database.write() as connection:
+        is_alpha = tables.jobs.c.folder_name == "Alpha"
+        await connection.execute(update(tables.jobs).where(is_alpha).values(error_message="another", seq=5000))
+    assert await _names(api, q="trouble") == []
+    assert await _names(api, q="another") == ["Alpha"]
+    assert await _names(api, q="alpha", sort="folder_name") == ["Alpha", "Alphabet"]
+    await indexed()
+    assert await _names(api, q="another") == ["Alpha"]
+    assert await _names(api, q="trouble") == []
+    async with api.database.write() as connection:
+        await connection.execute(delete(tables.jobs).where(is_alpha))
+    assert await _names(api, q="alpha") == ["Alphabet"]
+    await _plant(api, "Omega", error_message="another")
+    async with api.database.write() as connection:
+        await connection.execute(delete(tables.jobs).where(tables.jobs.c.folder_name == "Omega"))
+    assert await api.database.rows(select(tables.jobs_unindexed)) == []
+
+
+async def test_few_new_jobs_are_looked_through_and_not_indexed_each_day(api: Api) -> None:
+    await _plant(api, "Alpha")
+    await api.database.optimize()
+    assert len(await api.database.rows(select(tables.jobs_unindexed))) == 1
 
 
 async def test_words_are_found_among_many_jobs_and_among_few(api: Api) -> None:

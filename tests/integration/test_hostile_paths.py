@@ -13,6 +13,7 @@ import pytest
 from tests.faults.scale import pick
 from tests.support.api import Api, running_api
 from tests.support.hostile_paths import hostile_path
+from tests.support.tally import Count
 
 SHARDS = 4
 STRINGS = pick(1_700, 100_000)
@@ -111,24 +112,28 @@ def _is_refusal(status: int, answer: Any) -> bool:
     return 400 <= status < 500 and str(answer["type"]).startswith("/problems/") and answer["status"] == status
 
 
-async def _none_accepted_in_bulk(api: Api, paths: list[str]) -> None:
+async def _none_accepted_in_bulk(api: Api, paths: list[str], count: Count) -> None:
     """Those that are no text for a body of their own make the whole list wrong, so they go alone."""
     status, answer = await _ask(api, "/api/jobs/bulk", json.dumps({"folder_paths": paths}).encode())
     if status == 200:
         assert [outcome["folder_path"] for outcome in answer] == paths
         assert all(outcome["job"] is None for outcome in answer), answer
         assert all(_is_refusal(outcome["status"], outcome["problem"]) for outcome in answer), answer
+        count("hostile paths refused among several", len(paths))
     elif len(paths) == 1:
         assert _is_refusal(status, answer), (status, answer)
+        count("hostile paths refused among several")
     else:
         middle = len(paths) // 2
-        await _none_accepted_in_bulk(api, paths[:middle])
-        await _none_accepted_in_bulk(api, paths[middle:])
+        await _none_accepted_in_bulk(api, paths[:middle], count)
+        await _none_accepted_in_bulk(api, paths[middle:], count)
 
 
 @pytest.mark.timeout(pick(180, 7200))
 @pytest.mark.parametrize("shard", range(SHARDS))
-async def test_no_string_but_the_path_of_a_listed_folder_is_accepted(api: Api, tmp_path: Path, shard: int) -> None:
+async def test_no_string_but_the_path_of_a_listed_folder_is_accepted(
+    api: Api, tmp_path: Path, shard: int, count: Count
+) -> None:
     listed = [folder["path"] for folder in await api.get("/api/folders")]
     assert len(listed) == 11
     before = _of_secret(tmp_path), _state(api.nas, with_reading=False)
@@ -137,10 +142,13 @@ async def test_no_string_but_the_path_of_a_listed_folder_is_accepted(api: Api, t
         for route in ROUTES:
             status, answer = await _ask(api, route, json.dumps({"folder_path": path}).encode())
             assert _is_refusal(status, answer), (route, path, status, answer)
+        count("hostile paths refused, as a wish and as a preview")
         batch.append(path)
         if len(batch) == BULK:
-            await _none_accepted_in_bulk(api, batch)
+            await _none_accepted_in_bulk(api, batch, count)
             batch = []
+    if batch:
+        await _none_accepted_in_bulk(api, batch, count)
     assert await api.get("/api/jobs") == []
     assert (_of_secret(tmp_path), _state(api.nas, with_reading=False)) == before
     assert {folder["path"] for folder in await api.get("/api/folders")} == set(listed)

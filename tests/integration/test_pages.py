@@ -12,6 +12,7 @@ from cs_archiver.domain.states import JobStatus
 from cs_archiver.server.pages.table import PAGES
 from cs_archiver.server.route import Route, Who
 from tests.support.api import PASSWORD, Api, address_of, running_api
+from tests.support.databases import turns_of
 from tests.support.pages import HTML, Parsed, parsed, send, show
 
 CLOSED = [route for route in PAGES if route.who is not Who.ANYONE]
@@ -98,6 +99,21 @@ async def test_page_holds_nothing_that_the_policy_forbids_and_leads_nowhere_else
     assert len(tokens) == len(posts) or route.who is Who.ANYONE
     ids = [held["id"] for _, held in page.tags if "id" in held]
     assert len(ids) == len(set(ids)), ids
+
+
+@pytest.mark.parametrize(
+    ("path", "turns"),
+    [("/folders", [1, 4]), ("/queue", [1, 5]), ("/history", [1, 5]), ("/jobs/{job_id}", [1, 8])],
+)
+async def test_page_people_leave_open_asks_the_database_twice_who_looks_and_all_that_it_shows(
+    api: Api, monkeypatch: pytest.MonkeyPatch, path: str, turns: list[int]
+) -> None:
+    job = await api.submit("Alpha")
+    address = path.replace("{job_id}", job["job_id"])
+    await show(api, address)  # what is made once for all who look is made now
+    found = turns_of(monkeypatch)
+    await show(api, address)
+    assert found == turns
 
 
 def test_pages_take_no_personal_tokens() -> None:

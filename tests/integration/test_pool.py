@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from cs_archiver.db import pool
 from cs_archiver.db.connection import Connection
 from cs_archiver.db.database import Database, DatabaseUnhealthy
+from tests.support.databases import turns_of
 
 _CONNECTIONS = 2
 
@@ -118,6 +120,67 @@ async def test_a_connection_that_answered_a_query_by_itself_keeps_the_next_snaps
             assert await count(connection) == before
             await add_scan(database)
             assert await count(connection) == before
+
+
+async def test_what_is_asked_at_once_shares_one_turn_and_each_gets_its_own_rows(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = turns_of(monkeypatch)
+
+    async def ask(number: int) -> int:
+        return int((await database.rows(text("SELECT :number"), {"number": number}))[0][0])
+
+    one, (two, three), four = await asyncio.gather(ask(1), asyncio.gather(ask(2), ask(3)), ask(4))
+    assert (one, two, three, four) == (1, 2, 3, 4)
+    assert turns == [4]
+    assert await asyncio.gather(*map(ask, range(25))) == list(range(25))
+    assert sorted(turns[1:]) == [5, 10, 10]
+
+
+async def test_what_is_asked_at_once_is_answered_from_one_snapshot(database: Database, tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def write() -> None:
+        with closing(sqlite3.connect(tmp_path / "cs.db", isolation_level=None, timeout=30)) as outside:
+            while not over.is_set():
+                outside.execute("INSERT INTO scans (started_at, finished_at, listed, left_out) VALUES ('', '', 0, 0)")
+
+    meanwhile = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT sum(i) FROM n"
+    queries = [text("SELECT count(*) FROM scans"), text(meanwhile), text("SELECT count(*), 'again' FROM scans")]
+    writing = asyncio.create_task(asyncio.to_thread(write))
+    try:
+        before = (await database.rows(queries[0]))[0][0]
+        for _ in range(5):
+            first, _, again = await asyncio.gather(*map(database.rows, queries))
+            assert first[0][0] == again[0][0]
+        assert (await database.rows(queries[0]))[0][0] > before
+    finally:
+        over.set()
+        await writing
+
+
+async def test_what_fails_among_what_is_asked_at_once_fails_alone(database: Database) -> None:
+    await add_scan(database)
+    queries = ("SELECT count(*) FROM scans", "SELECT * FROM nowhere", "DELETE FROM scans RETURNING id")
+    answers = await asyncio.gather(*(database.rows(text(query)) for query in queries), return_exceptions=True)
+    assert isinstance(answers[0], list)
+    assert answers[0][0][0] == 1
+    assert [type(answer) for answer in answers[1:]] == [DatabaseUnhealthy, DatabaseUnhealthy]
+    async with asyncio.timeout(5), database.read() as one, database.read() as other:
+        assert (await count(one), await count(other)) == (1, 1)
+
+
+async def test_who_gives_up_waits_for_the_answer_and_the_others_get_theirs(database: Database) -> None:
+    slow = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT sum(i) FROM n"
+    gives_up = asyncio.create_task(database.rows(text(slow)))
+    waits = asyncio.create_task(database.rows(text("SELECT 7")))
+    await asyncio.sleep(0)
+    gives_up.cancel()
+    assert (await waits)[0][0] == 7
+    with pytest.raises(asyncio.CancelledError):
+        await gives_up
+    async with asyncio.timeout(5), database.read() as one, database.read() as other:
+        assert (await count(one), await count(other)) == (0, 0)
 
 
 async def test_a_query_by_itself_cannot_write(database: Database) -> None:

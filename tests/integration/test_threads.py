@@ -2,19 +2,17 @@
 
 import asyncio
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from cs_archiver.tools.threads import Stopped, Turns, Work, for_each, in_thread
+from cs_archiver.tools.threads import Stopped, Turns, Work, for_each, in_thread, started
 
 
 def threads_of_work() -> list[str]:
-    for thread in threading.enumerate():
-        if thread.name.startswith("work"):
-            thread.join(1)  # its work is done; the thread itself ends a moment later
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("work")]
 
 
@@ -51,6 +49,33 @@ async def some_turns_of_the_loop() -> None:
 async def test_the_result_comes_back_and_the_work_ran_on_another_thread() -> None:
     assert await in_thread(lambda _work: threading.get_ident()) != threading.get_ident()
     assert threads_of_work() == []
+
+
+async def test_a_thread_is_had_again_once_its_work_is_done_and_not_before() -> None:
+    first = await in_thread(lambda _work: threading.current_thread())
+    assert await in_thread(lambda _work: threading.current_thread()) is first
+    begun, over = asyncio.Event(), threading.Event()
+    busy = asyncio.create_task(in_thread(until_stopped(told_to(begun), over)))
+    await begun.wait()
+    others = await asyncio.gather(*(in_thread(lambda _work: threading.current_thread()) for _ in range(3)))
+    assert first not in others
+    busy.cancel()
+    over.set()
+    with pytest.raises(asyncio.CancelledError):
+        await busy
+    assert threads_of_work() == []
+
+
+async def test_a_fork_asks_nothing_of_the_threads_it_has_not() -> None:
+    await in_thread(lambda _work: None)
+    child = os.fork()
+    if child == 0:
+        try:  # whatever happens, this process is not to go on as the tests do
+            os._exit(7 if started(lambda: "done").result(timeout=10) == "done" else 8)
+        finally:
+            os._exit(9)
+    _, status = await asyncio.to_thread(os.waitpid, child, 0)
+    assert os.waitstatus_to_exitcode(status) == 7
 
 
 async def test_the_bytes_are_told_while_it_works_and_once_more_at_the_end() -> None:

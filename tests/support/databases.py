@@ -2,13 +2,30 @@
 
 import re
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from cs_archiver.db.connection import Asked, Connection
 from cs_archiver.resources import resource
 
 _FROZEN = Path(__file__).parent.parent / "data" / "version_1.sql"
+
+
+def turns_of(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many queries each turn of a reader has answered from now on."""
+    turns: list[int] = []
+    real = Connection.rows_of_each
+
+    async def counted(connection: Connection, asked: Sequence[Asked]) -> Any:
+        turns.append(len(asked))
+        return await real(connection, asked)
+
+    monkeypatch.setattr(Connection, "rows_of_each", counted)
+    return turns
 
 
 def of_version_1(path: Path) -> Path:
@@ -45,7 +62,8 @@ def rows_of(path: Path, table: str) -> list[tuple[Any, ...]]:
 def tables_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of every table by its name."""
     with closing(sqlite3.connect(path)) as connection:
-        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL TABLE%'"
+        names = [name for (name,) in connection.execute(query)]
     return {name: rows_of(path, name) for name in names}
 
 

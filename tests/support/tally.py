@@ -9,16 +9,30 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+Count = Callable[..., None]
+
 LEDGER = "CS_ARCHIVER_LEDGER"
 
 _PROPERTY = "counted"
 _PLUGIN = "cs-archiver-tally"
+
+
+@pytest.fixture
+def count(request: pytest.FixtureRequest) -> Iterator[Count]:
+    """`count("kill points survived")` after each run that held; only what was counted is ever claimed."""
+    counts: Counter[str] = Counter()
+
+    def add(what: str, number: int = 1) -> None:
+        counts[what] += number
+
+    yield add
+    counted(request.node, counts)
 
 
 def counted(item: pytest.Item, counts: Mapping[str, int]) -> None:

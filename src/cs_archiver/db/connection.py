@@ -13,6 +13,7 @@ _T = TypeVar("_T")
 
 AnyRow = Row[*tuple[Any, ...]]
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+Asked = tuple[Executable, Parameters]
 DriverParameters = Mapping[str, Any] | tuple[Any, ...] | list[tuple[Any, ...]] | None
 
 _ROWS_AT_ONCE = 64  # of cursors of the thread's own, which nobody asks for
@@ -58,9 +59,9 @@ class Connection:
     ) -> CursorResult[*tuple[Any, ...]]:
         return await self._turn(partial(self._executed_as_it_is, statement=statement, parameters=parameters))
 
-    async def rows(self, query: Executable, parameters: Parameters = None) -> Sequence[AnyRow]:
-        """All rows of one query: a snapshot by itself, which needs no transaction."""
-        return await self._turn(partial(_rows, query=query, parameters=parameters))
+    async def rows_of_each(self, asked: Sequence[Asked]) -> "list[Sequence[AnyRow] | Exception]":
+        """All rows of each query, or what it raised, of one snapshot."""
+        return await self._turn(partial(self._rows_of_each, asked=asked))
 
     async def commit(self) -> None:
         await self._turn(SyncConnection.commit)
@@ -96,16 +97,24 @@ class Connection:
         self._begun(connection)
         return connection.exec_driver_sql(statement, parameters)
 
+    def _rows_of_each(self, connection: SyncConnection, asked: Sequence[Asked]) -> "list[Sequence[AnyRow] | Exception]":
+        try:
+            if len(asked) > 1:  # one is a snapshot by itself, which needs no transaction
+                self._begun(connection)
+            return [_rows(connection, query, parameters) for query, parameters in asked]
+        finally:
+            connection.rollback()
+
     def _begun(self, connection: SyncConnection) -> None:
         if not connection.in_transaction():
             connection.exec_driver_sql(self._begin)
 
 
-def _rows(connection: SyncConnection, query: Executable, parameters: Parameters) -> Sequence[AnyRow]:
+def _rows(connection: SyncConnection, query: Executable, parameters: Parameters) -> Sequence[AnyRow] | Exception:
     try:
         return connection.execute(query, parameters).all()
-    finally:
-        connection.rollback()
+    except Exception as error:  # noqa: BLE001  raised for whoever asked this one
+        return error
 
 
 def _rolled_back(connection: SyncConnection) -> None:

@@ -37,10 +37,9 @@ async def sums_of(database: Database, search: JobSearch) -> dict[JobStatus, Sum]
     if search.words is None:
         rows = await database.rows(sums_query(search, Way.WALK))
     else:
-        async with database.read() as connection:
-            seqs = await job_words.few_with(connection, search.words)
-            way, given = (Way.SIFT, {}) if seqs is None else (Way.AMONG, {"seqs": seqs})
-            rows = (await connection.execute(sums_query(search, way), given)).all()
+        seqs = await job_words.few_with(database, search.words)
+        way, given = (Way.SIFT, {}) if seqs is None else (Way.AMONG, {"seqs": seqs})
+        rows = await database.rows(sums_query(search, way), given)
     found = {JobStatus(status): Sum(count, folders or 0, archives or 0) for status, count, folders, archives in rows}
     return {status: found.get(status, Sum()) for status in _ENDED}
 

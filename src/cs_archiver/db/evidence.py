@@ -1,5 +1,6 @@
 """What proves that an archive is where it should be: transfers, every check of them, the row of the catalogue."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -60,15 +61,16 @@ class Evidence:
 async def evidence_of(database: Database, job_id: str) -> Evidence:
     """Empty for a job that is not that far, or is not known; also of one that was cleared from the list."""
     of_job = {"job_id": job_id}
-    async with database.read() as connection:
-        archived = (await connection.execute(_ARCHIVED_OF, of_job)).first()
-        contents = (await connection.execute(_CONTENTS_OF, of_job)).first()
-        return Evidence(
-            [_verification_of(row) for row in await connection.execute(_VERIFICATIONS_OF, of_job)],
-            [_transfer_of(row) for row in await connection.execute(_TRANSFERS_OF, of_job)],
-            None if archived is None else Archived(*archived),
-            None if contents is None else Totals(*contents),
-        )
+    queries = (_ARCHIVED_OF, _CONTENTS_OF, _VERIFICATIONS_OF, _TRANSFERS_OF)
+    archived, contents, verifications, transfers = await asyncio.gather(
+        *(database.rows(query, of_job) for query in queries)
+    )
+    return Evidence(
+        [_verification_of(row) for row in verifications],
+        [_transfer_of(row) for row in transfers],
+        Archived(*archived[0]) if archived else None,
+        Totals(*contents[0]) if contents else None,
+    )
 
 
 def _verifications_of(job_id: Any) -> Any:

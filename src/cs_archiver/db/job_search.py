@@ -1,5 +1,6 @@
 """Finds jobs in the list: by state, person, end and words; sorted, a page at a time, quick with 100,000 of them."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum, auto
@@ -66,25 +67,25 @@ class Way(Enum):
 
 async def find_jobs(database: Database, search: JobSearch, *, limit: int, offset: int) -> tuple[list[Job], int]:
     """The jobs from `offset` on, and how many there are in all."""
-    if search.words is not None or offset > _DEEP:
+    if search.words is not None:
+        return await _find_by_words(database, search, limit=limit, offset=offset)
+    if offset > _DEEP:
         async with database.read() as connection:
-            find = _find_far_on if search.words is None else _find_by_words
-            return await find(connection, search, limit=limit, offset=offset)
+            return await _find_far_on(connection, search, limit=limit, offset=offset)
     rows = await database.rows(page_of(search, _way_of(search)), {"limit": limit, "offset": offset})
     if rows:
         return _jobs_of(rows), rows[0].total
     return [], (await database.rows(_count_of(search)))[0][0] if offset else 0
 
 
-async def _find_by_words(
-    connection: Connection, search: JobSearch, *, limit: int, offset: int
-) -> tuple[list[Job], int]:
-    seqs = await job_words.few_with(connection, search.words or "")
+async def _find_by_words(database: Database, search: JobSearch, *, limit: int, offset: int) -> tuple[list[Job], int]:
+    seqs = await job_words.few_with(database, search.words or "")
     way, given = (Way.SIFT, {}) if seqs is None else (Way.AMONG, {"seqs": seqs})
-    total = await connection.scalar(_count_of(search, way), given) or 0
     page = page_of(search, Way.WALK if seqs is None else way)
-    rows = await connection.execute(page, {"limit": limit, "offset": offset, **given})
-    return _jobs_of(rows.all()), total
+    ((total,),), rows = await asyncio.gather(
+        database.rows(_count_of(search, way), given), database.rows(page, {"limit": limit, "offset": offset, **given})
+    )
+    return _jobs_of(rows), total
 
 
 async def _find_far_on(connection: Connection, search: JobSearch, *, limit: int, offset: int) -> tuple[list[Job], int]:

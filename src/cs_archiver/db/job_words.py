@@ -1,29 +1,42 @@
 """Which jobs hold words in their path or their error, as long as they are few."""
 
+import asyncio
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, bindparam, func, or_, select, text
+from sqlalchemy import ColumnElement, func, or_, select, text
 
 from cs_archiver.db import tables
-from cs_archiver.db.connection import Connection
+from cs_archiver.db.connection import AnyRow
+from cs_archiver.db.database import Database
 from cs_archiver.db.words import holds
 
 _JOBS = tables.jobs
+_LETTERS = 3  # in a row: what the index has of each job
+_MOST_THREES = 20  # enough to leave few jobs that do not hold the words, however long these are
 _FEW = select(func.coalesce(func.sum(tables.job_sums.c.jobs), 0) // 10)
+_MAY_HOLD = text(
+    "SELECT rowid FROM job_words WHERE job_words MATCH :threes UNION ALL SELECT seq FROM jobs_unindexed "
+    "LIMIT (SELECT coalesce(sum(jobs), 0) / 10 + 1 FROM job_sums)"
+)
 AMONG: ColumnElement[bool] = _JOBS.c.seq.in_(text("SELECT value FROM json_each(:seqs)").bindparams(seqs=""))
 """Only jobs whose `seq` is in the array of JSON that is given as `seqs`."""
 
 
-async def few_with(connection: Connection, words: str) -> str | None:
-    """The `seq` of each job that holds the words, as JSON; None where more than a tenth of all jobs do.
+async def few_with(database: Database, words: str) -> str | None:
+    """The `seq` of each job that holds the words, as JSON; None where more than a tenth of all jobs do, or may.
 
     A few are looked at one by one then. Among many, those that a page shows are soon found in its own order.
     """
-    few: int = await connection.scalar(_FEW) or 0
-    found = (await connection.scalars(_with(words), {"most": few + 1})).all()
-    return None if len(found) > few else json.dumps(found)
+    if len(words) < _LETTERS:
+        found, ((few,),) = await asyncio.gather(database.rows(_with(words)), database.rows(_FEW))
+        return None if len(found) > few else _as_json(found)
+    may, ((few,),) = await asyncio.gather(database.rows(_MAY_HOLD, {"threes": threes_of(words)}), database.rows(_FEW))
+    if len(may) > few:
+        return None
+    return _as_json(await database.rows(_of_those_with(words), {"seqs": _as_json(may)}))
 
 
 def hold(words: str) -> ColumnElement[bool]:
@@ -31,6 +44,26 @@ def hold(words: str) -> ColumnElement[bool]:
     return or_(holds(_JOBS.c.source_path, words), holds(_JOBS.c.error_message, words))
 
 
+def threes_of(words: str) -> str:
+    """What the index must have of a job for it to hold these words, of three letters or more.
+
+    The index tells no case apart, of any letter: so it may name jobs that do not hold the words, but lacks none.
+    """
+    last = len(words) - _LETTERS
+    starts = [*range(0, last, _LETTERS)[:_MOST_THREES], last]
+    quoted = (words[start : start + _LETTERS].replace('"', '""') for start in starts)
+    return " AND ".join(f'"{three}"' for three in quoted)
+
+
+def _as_json(seqs: Sequence[AnyRow]) -> str:
+    return json.dumps([seq for (seq,) in seqs])
+
+
 @lru_cache(maxsize=16)  # to build it takes longer than to look it up
 def _with(words: str) -> Any:
-    return select(_JOBS.c.seq).where(hold(words)).limit(bindparam("most", type_=Integer))
+    return select(_JOBS.c.seq).where(hold(words)).limit(_FEW.scalar_subquery() + 1)
+
+
+@lru_cache(maxsize=16)
+def _of_those_with(words: str) -> Any:
+    return select(_JOBS.c.seq).where(AMONG, hold(words))

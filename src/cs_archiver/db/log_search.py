@@ -27,13 +27,11 @@ async def find_lines(
 ) -> FoundLines:
     """The lines of these levels that hold the words; None asks for every line."""
     newest, count = _queries(frozenset(levels)) if words is None else _queries_for(frozenset(levels), words)
-    async with database.read() as connection:
-        rows = (await connection.execute(newest, {"job_id": job_id, "limit": limit})).all()
-        total = len(rows)
-        if total == limit:
-            total = await connection.scalar(count, {"job_id": job_id}) or 0
+    rows, total = await database.rows(newest, {"job_id": job_id, "limit": limit}), 0
+    if len(rows) == limit:
+        ((total,),) = await database.rows(count, {"job_id": job_id})
     lines = [LogLine(timestamp, LogLevel(level), message) for timestamp, level, message in reversed(rows)]
-    return FoundLines(lines, total)
+    return FoundLines(lines, max(total, len(rows)))  # some may have been removed in between
 
 
 @cache  # built once for each choice of levels: that takes longer than the query

@@ -20,6 +20,8 @@ AlsoWrite = Callable[[Connection, Job], Awaitable[None]]
 _JOBS = tables.jobs
 _NAMES = [field.name for field in fields(Job)]
 _STATUS, _ON_EXISTING, _INODE = map(_NAMES.index, ("status", "on_existing", "source_inode"))
+_STATUSES = {status.value: status for status in JobStatus}  # a third of what it takes to call the enumeration
+_ON_EXISTINGS = {what.value: what for what in OnExisting}
 _SELECT = select(*(_JOBS.c[name] for name in _NAMES))  # built once: that takes longer than most queries
 BY_ID = _SELECT.where(_JOBS.c.id == bindparam("job_id"))
 _NEXT = {
@@ -34,8 +36,8 @@ _NEXT = {
 def job_of(row: Row[Any]) -> Job:
     """Of a row of `select_jobs`: by position, since lists have hundreds."""
     values = list(row)
-    values[_STATUS] = JobStatus(values[_STATUS])
-    values[_ON_EXISTING] = OnExisting(values[_ON_EXISTING])
+    values[_STATUS] = _STATUSES[values[_STATUS]]
+    values[_ON_EXISTING] = _ON_EXISTINGS[values[_ON_EXISTING]]
     if values[_INODE] is not None:
         values[_INODE] %= 2**64
     return Job(*values)

@@ -37,6 +37,7 @@ jobs = _table(
     integer="seq progress_percent folder_size_bytes folder_file_count archive_size_bytes source_inode attempt "
     "manifest_id retry_count connection_retries disk_was_full",
 )
+jobs_unindexed = _table("jobs_unindexed", integer="seq")
 job_sums = _table("job_sums", text="status created_by", integer="jobs folder_bytes archive_bytes")
 deletion_sums = _table("deletion_sums", integer="sources folder_bytes archive_bytes")
 job_history = _table("job_history", text="job_id from_status to_status at", integer="id")

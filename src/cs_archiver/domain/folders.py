@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
 from itertools import islice
@@ -49,7 +49,7 @@ class Folder:
         return self.left_out is not None and self.left_out.startswith(_NOTHING)
 
     def as_dict(self) -> dict[str, object]:
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}  # asdict copies each value: ten times as long
 
 
 @dataclass(frozen=True, slots=True)

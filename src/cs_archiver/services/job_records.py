@@ -8,7 +8,6 @@ from cs_archiver.db.jobs import Jobs, LogLine
 from cs_archiver.db.log_search import FoundLines, find_lines
 from cs_archiver.db.manifests import ManifestPage, page_of_manifest
 from cs_archiver.domain.events import LogLevel
-from cs_archiver.domain.job import Job
 from cs_archiver.services.job_ids import canonical, no_such_job
 
 
@@ -26,9 +25,11 @@ class JobRecords:
             await self._known(job_id)
         return lines
 
-    async def search_log(self, job: Job, *, levels: Collection[LogLevel], words: str | None, limit: int) -> FoundLines:
-        """The newest `limit` lines of these levels that hold the words."""
-        return await find_lines(self._database, job.id, levels=levels, words=words, limit=limit)
+    async def search_log(
+        self, job_id: str, *, levels: Collection[LogLevel], words: str | None, limit: int
+    ) -> FoundLines:
+        """The newest `limit` lines of these levels that hold the words; none where no job has this id."""
+        return await find_lines(self._database, canonical(job_id), levels=levels, words=words, limit=limit)
 
     async def evidence(self, job_id: str) -> Evidence:
         """Transfers, checks, and what the catalogue has of it; also of a job that was cleared from the list."""

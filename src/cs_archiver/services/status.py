@@ -72,21 +72,21 @@ class StatusService:
         self._reading = OneAtATime(lambda: begin(lambda: _disk_space(str(storage_path))))
 
     async def read(self) -> SystemStatus:
-        disk, of_disk = await self._disk()
+        (disk, of_disk), active, counts = await asyncio.gather(
+            self._disk(), self._jobs.in_line(ACTIVE), self._jobs.counts()
+        )
         trouble = self._database.trouble
         of_database = [f"Database unhealthy: {trouble}."] if trouble else []
         if self._database.backup_trouble is not None:
             of_database.append(f"{self._database.backup_trouble}.")
         troubles = [*self._notices, *of_database, *of_disk, *self._of_notifications()]
         paused = [f"{said_of(switch, pause)}." for switch, pause in self._switches.paused.items()]
-        active = await self._jobs.in_line(ACTIVE)
         troubled = [job for job in active if job.error_problem and job.error_problem not in NOBODYS_FAULT]
         of_jobs = [f"{job.folder_name}: {job.current_operation}" for job in troubled]
         busy = [job for job in active if worker_of(job.status)]
         in_hand: dict[WorkerName, str | None] = {
             worker: next((job.id for job in busy if worker_of(job.status) is worker), None) for worker in BUSY
         }
-        counts = await self._jobs.counts()
         warnings = [*troubles, *(check.warning for check in self.checks.troubles), *paused, *of_jobs]
         return SystemStatus(disk, in_hand, counts, warnings, self._is_globus_sandbox, troubles, self.checks.latest)
 

@@ -2,12 +2,16 @@
 
 import asyncio
 import logging
+import os
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
+from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
@@ -19,6 +23,8 @@ _MADE_UP_SECONDS = 1.0
 _AHEAD = 4  # tasks a thread that wait in line: memory stays bounded for a million files
 
 _BUSY, _WAITING = 0.9, 0.5  # processors that the threads of a crowd keep busy
+
+_AT_WORK, _FREE = "work", "free"
 
 _log = logging.getLogger(__name__)
 
@@ -82,16 +88,52 @@ def started(function: Callable[[], _T]) -> "Future[_T]":
     future: Future[_T] = Future()
     future.set_running_or_notify_cancel()  # from here on it cannot be cancelled, only left behind
 
-    def run() -> None:
+    def call() -> Callable[[], None]:
         try:
             result = function()
         except BaseException as error:  # noqa: BLE001  raised where it is awaited
-            future.set_exception(error)
-        else:
-            future.set_result(result)
+            return partial(future.set_exception, error)
+        return partial(future.set_result, result)
 
-    threading.Thread(target=run, name="work", daemon=True).start()
+    _free_thread().do(call)
     return future
+
+
+class _Thread(threading.Thread):
+    """Does one thing after the other, and is free in between: it takes much longer to start one than to wake one.
+
+    Whoever starts a thread waits until that has got a processor, and is often the event loop.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name=_FREE, daemon=True)
+        self._things: SimpleQueue[Callable[[], Callable[[], None]]] = SimpleQueue()
+        self.start()
+
+    def do(self, call: Callable[[], Callable[[], None]]) -> None:
+        """Call it, and then what it gives, which tells what came of it: by then others can have this thread."""
+        self._things.put(call)
+
+    def run(self) -> None:
+        while True:
+            call = self._things.get()
+            self.name = _AT_WORK
+            tell = call()
+            self.name = _FREE
+            _free.append(self)
+            tell()
+            del call, tell  # what came of it may be large, and the next thing far away
+
+
+_free: "deque[_Thread]" = deque()
+os.register_at_fork(after_in_child=_free.clear)  # a fork has none of them
+
+
+def _free_thread() -> _Thread:
+    try:
+        return _free.pop()
+    except IndexError:
+        return _Thread()
 
 
 class OneAtATime(Generic[_T]):

@@ -109,6 +109,8 @@ def _sum_up(connection: sqlite3.Connection) -> None:
         if statement.startswith(("INSERT INTO job_sums", "INSERT INTO deletion_sums")):
             connection.execute(f"DELETE FROM {statement.split()[2]}")
             connection.execute(statement)
+        if statement.startswith("INSERT INTO job_words"):
+            connection.execute(statement)
 
 
 def _add_users(connection: sqlite3.Connection, users: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ from cs_archiver.server.keys import JOB_WAITS, JOBS
 from cs_archiver.server.links import link
 from cs_archiver.server.paging import one_page, whole
 from cs_archiver.server.route import Bare, Call, Reply
-from cs_archiver.server.turns import made_of
+from cs_archiver.server.turns import made_together
 
 
 async def submit(call: Call[Query, NewJob]) -> Reply:
@@ -31,7 +31,7 @@ async def submit(call: Call[Query, NewJob]) -> Reply:
 async def page(call: Call[JobsQuery, None]) -> Reply:
     query = call.query
     found = await call.service(JOBS).page(query.search, limit=query.limit, offset=query.offset)
-    lines = await made_of(found.jobs, JobLine.of)
+    lines = await made_together(found.jobs, JobLine.each_of)
     return one_page(call.request, lines, limit=query.limit, offset=query.offset, total=found.total)
 
 

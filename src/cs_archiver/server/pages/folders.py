@@ -1,6 +1,7 @@
 """The folders that can be archived, those that cannot and why, and the scan that finds them."""
 
-from typing import Literal
+import asyncio
+from typing import Any, Literal
 
 from aiohttp import web
 
@@ -9,7 +10,7 @@ from cs_archiver.server.contract.forms import Form, PageQuery
 from cs_archiver.server.contract.text import OptionalWords
 from cs_archiver.server.keys import FOLDERS, JOBS
 from cs_archiver.server.links import is_own, link
-from cs_archiver.server.pages.frame import redirect, render
+from cs_archiver.server.pages.frame import redirect, render, render_read
 from cs_archiver.server.pages.listing import Listing, PageNumber, PerPage
 from cs_archiver.server.route import Call
 from cs_archiver.services.jobs import JobView
@@ -45,6 +46,10 @@ class RefreshForm(Form):
 
 
 async def listed(call: Call[FolderPageQuery, None]) -> web.Response:
+    return await render_read(call, "folders.html", _read_listed(call))
+
+
+async def _read_listed(call: Call[FolderPageQuery, None]) -> dict[str, Any]:
     service, query = call.service(FOLDERS), call.query
     search = FolderSearch(
         words=query.q,
@@ -54,12 +59,16 @@ async def listed(call: Call[FolderPageQuery, None]) -> web.Response:
         descending=_is_down(query.sort),
     )
     # In this order: what changes meanwhile is told to the page, which then asks again.
-    last = await service.last_scan()
+    running, failure = service.running_scan, service.scan_failure
+    last, jobs, page = await asyncio.gather(
+        service.last_scan(),
+        _active_jobs(call),
+        service.page(search, limit=query.per, offset=(query.page - 1) * query.per),
+    )
     if last is None and not service.is_stopped:
         service.begin_scan()
-    running, failure, jobs = service.running_scan, service.scan_failure, await _active_jobs(call)
-    page = await service.page(search, limit=query.per, offset=(query.page - 1) * query.per)
-    context = {
+        running, failure = service.running_scan, service.scan_failure
+    return {
         "query": query,
         "found": page.found,
         "listing": Listing(call.request, page.found.total, query.page, query.per, query.sort),
@@ -72,7 +81,6 @@ async def listed(call: Call[FolderPageQuery, None]) -> web.Response:
         "last": last,
         "measured_since": None if last is None else service.measured_since(last),
     }
-    return await render(call.request, "folders.html", context)
 
 
 async def left_out(call: Call[LeftOutPageQuery, None]) -> web.Response:

@@ -1,7 +1,8 @@
 """What surrounds every page: who is signed in, where one can go, what has just happened and how things are shown."""
 
+import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -71,6 +72,15 @@ class Frame:
         return [item for item in items if item.who is who]
 
 
+async def render_read(
+    call: Call[Any, Any], template: str, reading: Awaitable[dict[str, Any]], *, failures_seen: str | None = None
+) -> web.Response:
+    """As `render`: what the page shows is read at the same moment as what its frame does."""
+    failed = call.service(JOBS).failed_since(failures_seen or seen_until(call.request))
+    context, failures = await asyncio.gather(reading, failed)
+    return await render(call.request, template, context, failures_seen=failures_seen, failures=failures)
+
+
 async def render(
     request: web.Request,
     template: str,
@@ -78,9 +88,13 @@ async def render(
     *,
     status: int = 200,
     failures_seen: str | None = None,
+    failures: int | None = None,
 ) -> web.Response:
-    """The page within its frame, which templates find as `frame`; `failures_seen`: it shows those until this moment."""
-    frame = await _frame_of(request, failures_seen, is_calm=status < 500)
+    """The page within its frame, which templates find as `frame`.
+
+    `failures_seen`: it shows those until this moment. `failures`: so many came after what was seen, if that is known.
+    """
+    frame = await _frame_of(request, failures_seen, failures, is_calm=status < 500)
     response = aiohttp_jinja2.render_template(template, request, {"frame": frame, **(context or {})}, status=status)
     response.headers[hdrs.VARY] = f"{hdrs.ACCEPT}, {hdrs.COOKIE}"
     response.enable_compression()
@@ -123,7 +137,7 @@ def seen_until(request: web.Request) -> str:
     return moment
 
 
-async def _frame_of(request: web.Request, failures_seen: str | None, *, is_calm: bool) -> Frame:
+async def _frame_of(request: web.Request, failures_seen: str | None, failures: int | None, *, is_calm: bool) -> Frame:
     """`is_calm`: nothing is known to be wrong with the service itself, so it can be asked for more."""
     caller = request.get(CALLER) or (await _visitor(request) if is_calm else None)
     path, preferences = inner_path(request), preferences_of(request)
@@ -133,7 +147,8 @@ async def _frame_of(request: web.Request, failures_seen: str | None, *, is_calm:
     flash = request.app[FLASHES].take(caller.credential, name) if name else None
     form_token = request.app[ACCOUNTS].form_token(caller.credential)
     seen = failures_seen or seen_until(request)
-    failures = await request.app[JOBS].failed_since(seen) if is_calm else 0
+    if failures is None:
+        failures = await request.app[JOBS].failed_since(seen) if is_calm else 0
     is_held = refusal_of(request.app, caller.user, Who.USER) is not None
     troubles = [] if is_held else [check.title for check in request.app[STATUS].checks.troubles]
     pauses = [state for state in request.app[SWITCHES].states() if state.pause]

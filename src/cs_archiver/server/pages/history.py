@@ -1,5 +1,6 @@
 """The jobs that have ended: found again, added up, exported, and cleared from the list."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from cs_archiver.server.contract.forms import Form, PageQuery
 from cs_archiver.server.contract.text import Words
 from cs_archiver.server.keys import ENDED_JOBS, JOBS
 from cs_archiver.server.pages.flash import Level
-from cs_archiver.server.pages.frame import go_on, render
+from cs_archiver.server.pages.frame import go_on, render, render_read
 from cs_archiver.server.pages.history_csv import MEDIA, seconds_of, table
 from cs_archiver.server.pages.history_query import HistoryQuery
 from cs_archiver.server.pages.listing import Listing
@@ -30,23 +31,29 @@ class ClearForm(Form):
 
 
 async def show(call: Call[HistoryQuery, None]) -> web.Response:
-    query, now = call.query, now_text()
+    seen = now_text() if call.query.shows_newest_failures else None
+    return await render_read(call, "history.html", _read(call), failures_seen=seen)
+
+
+async def _read(call: Call[HistoryQuery, None]) -> dict[str, Any]:
+    query, ended = call.query, call.service(ENDED_JOBS)
     search = query.search(preferences_of(call.request).time_zone)
-    ended = call.service(ENDED_JOBS)
-    sums = await ended.sums(search)
-    found = await call.service(JOBS).page(search, limit=query.per, offset=(query.page - 1) * query.per)
-    context: dict[str, Any] = {
+    sums, found, ever, people = await asyncio.gather(
+        ended.sums(search),
+        call.service(JOBS).page(search, limit=query.per, offset=(query.page - 1) * query.per),
+        ended.ever_archived(),
+        ended.people(),
+    )
+    return {
         "query": query,
         "views": found.jobs,
         "seconds_of": seconds_of,
         "sums": sums,
         "done": sums[JobStatus.COMPLETED] if JobStatus.COMPLETED in search.statuses else Sum(),
-        "ever": await ended.ever_archived(),
-        "people": await ended.people(),
+        "ever": ever,
+        "people": people,
         "listing": Listing(call.request, found.total, query.page, query.per, query.sort),
     }
-    seen = now if query.shows_newest_failures else None
-    return await render(call.request, "history.html", context, failures_seen=seen)
 
 
 async def export(call: Call[HistoryQuery, None]) -> web.StreamResponse:

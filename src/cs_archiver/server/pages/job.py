@@ -1,11 +1,13 @@
 """One job: everything about it, the question before it is cancelled, and trying it again."""
 
+import asyncio
 from enum import StrEnum
 from typing import Any
 
 from aiohttp import web
 
 from cs_archiver.clock import now_text
+from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import CANCELLABLE, JobStatus
 from cs_archiver.errors import InvalidRequest, JobError
 from cs_archiver.server.contract.forms import Form, PageQuery
@@ -19,7 +21,6 @@ from cs_archiver.server.pages.job_timeline import packing_of, spans_of
 from cs_archiver.server.pages.listing import Listing, PageNumber, PerPage
 from cs_archiver.server.route import Call
 from cs_archiver.server.turns import made_of
-from cs_archiver.services.jobs import JobView
 
 _PAGE = "job.html"
 _CANCEL = "job_cancel.html"
@@ -54,18 +55,20 @@ class CancelForm(Form):
 
 
 async def show(call: Call[JobPageQuery, None]) -> web.Response:
-    now, context = now_text(), await _context(call, call.query)
-    is_only_one = await _is_only_unseen_failure(call, context["view"])
-    return await render(call.request, _PAGE, context, failures_seen=now if is_only_one else None)
+    now, seen = now_text(), seen_until(call.request)
+    context, failures = await asyncio.gather(_context(call, call.query), call.service(JOBS).failed_since(seen))
+    if failures == 1 and _is_unseen_failure(context["job"], seen):
+        return await render(call.request, _PAGE, context, failures_seen=now)
+    return await render(call.request, _PAGE, context, failures=failures)
 
 
 async def files(call: Call[FilesPageQuery, None]) -> web.Response:
     query, job_id = call.query, call.in_path("job_id")
-    view = await call.service(JOBS).on_record(job_id)
     offset = (query.page - 1) * query.per
+    head = await _head(call)
     found = await call.service(JOB_RECORDS).manifest(job_id, words=query.q, limit=query.per, offset=offset)
     context = {
-        **await _head(call, view),
+        **head,
         "query": query,
         "found": found,
         "entries": await made_of(found.entries, ManifestEntry.of),
@@ -102,32 +105,32 @@ async def retry(call: Call[None, Form]) -> web.Response:
     return go_on(call, f"/jobs/{job.id}", f"{job.folder_name} is in the queue again.", Level.SUCCESS)
 
 
-async def _is_only_unseen_failure(call: Call[Any, Any], view: JobView) -> bool:
-    seen, job = seen_until(call.request), view.job
-    is_unseen = job.status is JobStatus.FAILED and job.completed_at is not None and job.completed_at > seen
-    return is_unseen and await call.service(JOBS).failed_since(seen) == 1
+def _is_unseen_failure(job: Job, seen: str) -> bool:
+    return job.status is JobStatus.FAILED and job.completed_at is not None and job.completed_at > seen
 
 
 async def _context(call: Call[Any, Any], query: JobPageQuery) -> dict[str, Any]:
-    jobs, records, job_id = call.service(JOBS), call.service(JOB_RECORDS), call.in_path("job_id")
-    view = await jobs.on_record(job_id)
-    head = await _head(call, view)
-    log = None  # it is cleared with the job
-    if not view.is_cleared:
-        log = await records.search_log(view.job, levels=query.level.levels, words=query.words, limit=LINES_SHOWN)
-    marker = await call.service(MARKERS).of(view.job) if head["deletion_begun"] else None
+    records, job_id = call.service(JOB_RECORDS), call.in_path("job_id")
+    head, evidence, log = await asyncio.gather(
+        _head(call),
+        records.evidence(job_id),
+        records.search_log(job_id, levels=query.level.levels, words=query.words, limit=LINES_SHOWN),
+    )
+    marker = await call.service(MARKERS).of(head["job"]) if head["deletion_begun"] else None
     return {
         **head,
-        "evidence": await records.evidence(job_id),
+        "evidence": evidence,
         "marker": marker,
-        "log": log,
+        "log": None if head["view"].is_cleared else log,  # it is cleared with the job
         "query": query,
     }
 
 
-async def _head(call: Call[Any, Any], view: JobView) -> dict[str, Any]:
+async def _head(call: Call[Any, Any]) -> dict[str, Any]:
     """What stands above a job's page and that of its files."""
-    history, now = await call.service(JOBS).history(view.job.id), now_text()
+    jobs, job_id = call.service(JOBS), call.in_path("job_id")
+    view, history = await asyncio.gather(jobs.on_record(job_id), jobs.history(job_id))
+    now = now_text()
     begun = any(line.to_status == JobStatus.DELETING_SOURCE for line in history)
     spans = spans_of(view.job, history, now)
     return {

@@ -1,5 +1,8 @@
 """The queue: what both workers have in hand, what stands in line for them, and what they need."""
 
+import asyncio
+from typing import Any
+
 from aiohttp import web
 
 from cs_archiver.clock import now_text
@@ -8,7 +11,7 @@ from cs_archiver.domain.states import FINAL, WAITING, WorkerName
 from cs_archiver.domain.switches import EFFECTS
 from cs_archiver.server.contract.forms import PageQuery
 from cs_archiver.server.keys import JOBS, STATUS, SWITCHES
-from cs_archiver.server.pages.frame import render
+from cs_archiver.server.pages.frame import render_read
 from cs_archiver.server.pages.queue_lanes import Lane
 from cs_archiver.server.route import Call
 
@@ -18,20 +21,25 @@ _NEWEST_END = JobSearch(tuple(FINAL), sort_by=SortBy.COMPLETED_AT)
 
 
 async def show(call: Call[PageQuery, None]) -> web.Response:
+    return await render_read(call, "queue.html", _read(call))
+
+
+async def _read(call: Call[PageQuery, None]) -> dict[str, Any]:
     jobs, switches = call.service(JOBS), call.service(SWITCHES)
-    queue = await jobs.queue()
+    queue, ended, status = await asyncio.gather(
+        jobs.queue(), jobs.page(_NEWEST_END, limit=_ENDED_SHOWN, offset=0), call.service(STATUS).read()
+    )
     now = now_text()
     lanes = [Lane.of(name, queue, switches.paused, now) for name in WorkerName]
     waiting = {WAITING[name].value: in_line for name, in_line in queue.waiting.items()}
-    context = {
+    return {
         "lanes": lanes,
         "waiting": waiting,
         "most_shown": _IN_LINE_SHOWN,
         "is_active": any(lane.view for lane in lanes) or any(waiting.values()),
         "switches": switches.states(),
         "effects": EFFECTS,
-        "ended": (await jobs.page(_NEWEST_END, limit=_ENDED_SHOWN, offset=0)).jobs,
-        "status": await call.service(STATUS).read(),
+        "ended": ended.jobs,
+        "status": status,
         "now": now,
     }
-    return await render(call.request, "queue.html", context)
