@@ -6,6 +6,7 @@ CLI_VENV := .venv-globus-cli
 TOOLS := 7z rsync
 SOURCES := src tests
 PIP := pip install --quiet --disable-pip-version-check --require-virtualenv
+unexport PYTHONDONTWRITEBYTECODE # or each of the hundreds of processes of a test run compiles everything anew
 
 .PHONY: help setup setup-development setup-tests demo demo-run demo-reset serve test test-faults fault-counts check fix bench screenshots bundle bundle-check clean
 .DEFAULT_GOAL := help

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import column, select, table
 
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
@@ -47,6 +48,20 @@ async def test_a_cancelled_transaction_leaves_no_lock_behind(database: Database,
         async with asyncio.timeout(3), database.write():
             pass
     assert kept, "nothing was cancelled"
+
+
+async def test_what_was_compiled_for_one_database_serves_every_other(database: Database, tmp_path: Path) -> None:
+    queries = [select(table("scans", column("listed"))) for _ in range(2)]
+    other = await Database.open(tmp_path / "other.db", read_connections=1)
+    try:
+        async with database.write() as writer, other.read() as reader:
+            compiled = [
+                (await connection.execute(query)).context.compiled
+                for connection, query in zip((writer, reader), queries, strict=True)
+            ]
+    finally:
+        await other.close()
+    assert compiled[0] is compiled[1]
 
 
 async def test_what_is_cancelled_before_its_commit_is_not_stored(database: Database) -> None:

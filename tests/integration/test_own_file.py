@@ -143,6 +143,21 @@ def test_one_that_vanishes_while_it_is_looked_at_is_made_anew(tmp_path: Path, mo
     assert (tmp_path / "marker").read_bytes() == NEW
 
 
+@pytest.mark.parametrize("call", ["fstat", "read", "pwrite", "ftruncate", "fsync"])
+def test_an_error_at_an_open_one_is_not_read_as_if_there_were_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def fail(*_arguments: Any) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    write(tmp_path, b"marker", OLD)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        with pytest.raises(FileNotFoundError):  # and not that somebody's file is in the way
+            write_ours(tmp_path)
+    assert os.listdir(tmp_path) == ["marker"]
+
+
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
 @pytest.mark.parametrize("is_theirs", [False, True])
 def test_a_file_system_without_links_is_written_to_all_the_same_and_replaces_nothing(

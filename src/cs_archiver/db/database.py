@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Executable, NullPool, create_engine
+from sqlalchemy import Engine, Executable, NullPool, create_engine
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, NotSupportedError, ProgrammingError
+from sqlalchemy.util import LRUCache
 
 from cs_archiver.db import driver, restore, schema, word_index
 from cs_archiver.db.backups import Backups
@@ -31,7 +32,9 @@ _WRITER_PRAGMAS = (*_COMMON_PRAGMAS, "journal_mode = WAL", "synchronous = FULL")
 # The kernel has the pages of the file as well: a cache of 1 MB for each of ten readers is enough.
 _READER_PRAGMAS = (*_COMMON_PRAGMAS, "query_only = ON", "wal_autocheckpoint = 0", "cache_size = -1000")
 
-
+# Compiling a statement costs more than most take to run: what is compiled once serves every connection of the process.
+_SQLITE = create_engine("sqlite://", poolclass=NullPool)
+_COMPILED: LRUCache[Any, Any] = LRUCache(500)
 _OF_THE_STATEMENT = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
 
 
@@ -214,6 +217,8 @@ def _unhealthy(why: str, advice: str, kind: type[DatabaseUnhealthy] = DatabaseUn
 
 
 def _pool(path: Path, *, connections: int, pragmas: tuple[str, ...], begin: str) -> Pool:
-    # Connections stay in the pool of ours; the engine is where they share what SQLAlchemy compiled.
-    engine = create_engine("sqlite://", creator=partial(driver.connect, path, pragmas), poolclass=NullPool)
+    creator: Any = partial(driver.connect, path, pragmas)
+    none_kept = NullPool(creator, dialect=_SQLITE.dialect)  # the pool of ours keeps them
+    options = {"compiled_cache": _COMPILED}
+    engine = Engine(none_kept, _SQLITE.dialect, _SQLITE.url, execution_options=options)
     return Pool(partial(Connection, engine, begin=begin), connections)

@@ -14,6 +14,10 @@ _BYTES_READ = 4096
 _KNOWS_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
+class _NoSuchName(FileNotFoundError):
+    """What a name was opened for is not there; any other call that says so has failed."""
+
+
 def write_durably(
     folder: int, name: bytes, content: bytes, *, temporary_name: bytes, is_ours: Callable[[bytes], bool]
 ) -> None:
@@ -48,7 +52,7 @@ def _written_anew(folder: int, name: bytes, content: bytes, is_ours: Callable[[b
                 if not os.path.samestat(status, os.fstat(writer)):
                     raise FileExistsError(errno.EEXIST, "no longer the file of ours", name)
                 _write_all(writer, content)
-    except FileNotFoundError:
+    except _NoSuchName:
         return False
     return True
 
@@ -57,6 +61,8 @@ def _written_anew(folder: int, name: bytes, content: bytes, is_ours: Callable[[b
 def _opened_in(folder: int, name: bytes, flags: int) -> Iterator[int]:
     try:
         descriptor = os.open(name, flags, 0o644, dir_fd=folder)
+    except FileNotFoundError as error:
+        raise _NoSuchName(error.errno, error.strerror, name) from error
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
             raise FileExistsError(errno.EEXIST, "no regular file", name) from error
