@@ -82,7 +82,9 @@ async def test_a_new_attempt_forgets_what_earlier_ones_left_at_its_destination(d
     first = await catalogue.add_upload(job, submission_id="one", request={}, compares=None)
     await catalogue.set_failed(first, left_behind="half of it")
     assert await catalogue.left_by(job.globus_destination_path, "half of it")
-    await catalogue.add_upload(job, submission_id="a comparison", request={}, compares=first)
-    assert await catalogue.left_by(job.globus_destination_path, "half of it")
-    await catalogue.add_upload(job, submission_id="two", request={}, compares=None)
+    comparison = await catalogue.add_upload(job, submission_id="a comparison", request={}, compares=first)
+    await catalogue.set_task(comparison, "a task that only compares")
+    second = await catalogue.add_upload(job, submission_id="two", request={}, compares=None)
+    assert await catalogue.left_by(job.globus_destination_path, "half of it"), "nothing was sent yet"
+    await catalogue.set_task(second, "a task that may write there")
     assert not await catalogue.left_by(job.globus_destination_path, "half of it")

@@ -96,7 +96,7 @@ class Catalogue:
     async def add_upload(
         self, job: Job, *, submission_id: str, request: Mapping[str, Any], compares: Upload | None
     ) -> Upload:
-        """Store a submission before it is sent. What earlier ones left there is no longer known once it runs."""
+        """Store a submission before it is sent."""
         values = {
             "job_id": job.id,
             "destination_path": job.globus_destination_path,
@@ -108,9 +108,6 @@ class Catalogue:
             "created_at": now_text(),
         }
         async with self._database.write() as connection:
-            if compares is None:
-                there = _UPLOADS.c.destination_path == job.globus_destination_path
-                await connection.execute(_UPLOADS.update().where(there).values(left_behind=None))
             insert = _UPLOADS.insert().values(values).returning(*_UPLOAD_COLUMNS)
             return _upload_of((await connection.execute(insert)).one()._mapping)
 
@@ -121,10 +118,15 @@ class Catalogue:
             return [_upload_of(row._mapping) for row in await connection.execute(query.order_by(_UPLOADS.c.id))]
 
     async def set_task(self, upload: Upload, task_id: str) -> Upload:
-        """The job's row names the task too, for people, unless it only compares."""
+        """The job's row names the task too, for people, unless it only compares.
+
+        What earlier ones left at its destination is no longer known, as it may write there.
+        """
         async with self._database.write() as connection:
             await _update(connection, upload, task_id=task_id)
             if upload.compares is None:
+                there = (_UPLOADS.c.destination_path == upload.destination_path) & (_UPLOADS.c.id != upload.id)
+                await connection.execute(_UPLOADS.update().where(there).values(left_behind=None))
                 its_job = tables.jobs.update().where(tables.jobs.c.id == upload.job_id)
                 await connection.execute(its_job.values(globus_task_id=task_id))
         return replace(upload, task_id=task_id)
@@ -153,10 +155,16 @@ class Catalogue:
             row = (await connection.execute(query)).first()
         return None if row is None else _upload_of(row._mapping)
 
-    async def left_by(self, path: str, what: str) -> list[str]:
-        """The ids of the jobs of which a task is known to have left exactly this at the destination."""
-        query = select(_UPLOADS.c.job_id).where(_UPLOADS.c.destination_path == path, _UPLOADS.c.left_behind == what)
-        return [str(row.job_id) for row in await self._database.rows(query.distinct())]
+    async def left_by(self, path: str, what: str) -> list[Upload]:
+        """The uploads after whose task exactly this was found at the destination."""
+        there = (_UPLOADS.c.destination_path == path) & (_UPLOADS.c.left_behind == what)
+        return [_upload_of(row._mapping) for row in await self._database.rows(_select_uploads().where(there))]
+
+    async def tasks_of(self, upload: Upload) -> list[str]:
+        """The ids of all tasks that may have written its destination: its own, and those of its comparisons."""
+        own = (_UPLOADS.c.id == upload.id) | (_UPLOADS.c.compares == upload.id)
+        query = select(_UPLOADS.c.task_id).where(own, _UPLOADS.c.task_id.is_not(None))
+        return [str(row.task_id) for row in await self._database.rows(query)]
 
     async def writer_at(self, path: str, *, other_than: str | None) -> str | None:
         """The id of another job whose task may still be writing to this destination."""

@@ -1,7 +1,7 @@
 """deleting_source -> completed: the marker, then what the manifest names, then the local archive."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from functools import partial
 
@@ -14,7 +14,7 @@ from cs_archiver.db.switches import Switches
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.folders import archived_by
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import paired, shown
+from cs_archiver.domain.manifest import EntryKind, Seen, paired, shown
 from cs_archiver.domain.marker import Stored, is_marker_of, marker_text
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
@@ -65,6 +65,8 @@ class DeleteSource:
         approved = self._approvals.take(job)
         if approved is not None and (job.error_problem in NOBODYS_FAULT or approved.device != device):
             approved = None  # it waited, for a day or a week: every gate is asked again
+        if approved is not None and job.id in self._held and not await self._is_as_approved(approved, job, report):
+            approved = None
         approved = approved or await self._look_again(job, report)
         try:
             await self._delete_all(job, approved, report)
@@ -101,6 +103,12 @@ class DeleteSource:
             self._held.add(job.id)
             raise
         self._held.discard(job.id)
+
+    async def _is_as_approved(self, approved: ApprovedDeletion, job: Job, report: Report) -> bool:
+        """Whether what is left is what was approved, by all that the NAS says of it, and nothing has come to it."""
+        own = {temporary_marker_name(job), os.fsencode(job.marker_name)}
+        async with self._nas.watched(report, "Looking whether the source is as it was approved"):
+            return await in_thread(lambda work: _is_as_approved(approved, own, work))
 
     async def _look_again(self, job: Job, report: Report) -> ApprovedDeletion:
         await report.log("Going on with the deletion: the source is looked at and compared again first")
@@ -213,6 +221,20 @@ def _scan_of_the_very_folder(approved: ApprovedDeletion, work: Work) -> Scan:
             problem="nas-unreachable",
         )
     return scan_tree(approved.folder, threads=1, work=work)
+
+
+def _is_as_approved(approved: ApprovedDeletion, own: Collection[bytes], work: Work) -> bool:
+    for there, before in paired(_scan_of_the_very_folder(approved, work).entries, approved.entries):
+        if there is None or there.path in own:
+            continue
+        if before is None or _fixed(there) != _fixed(before):
+            return False
+    return True
+
+
+def _fixed(entry: Seen) -> Seen:
+    """Without what a deletion in it changes of a folder."""
+    return entry._replace(mtime_ns=0, ctime_ns=0, links=0) if entry.kind is EntryKind.DIR else entry
 
 
 def _left_and_still_there(approved: ApprovedDeletion, marker: bytes, work: Work) -> tuple[list[bytes], list[bytes]]:

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from cs_archiver.db.catalogue import Catalogue
+from cs_archiver.db.catalogue import Catalogue, Upload
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.verification import Check, last_modified
-from cs_archiver.errors import JobError, NeedsOperator, Permanent
+from cs_archiver.errors import JobError, NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.source import SourceLook
 from cs_archiver.stages.stage import Report
 from cs_archiver.tools.globus import Globus
@@ -27,8 +28,10 @@ class Place(NamedTuple):
 class Destination:
     """What may be written to the destination collection: nothing there is sent over that a source may rest on.
 
-    A leftover is known by what our database says of it, which a host that was put back to a snapshot believes although
-    it deleted the source since. So everything its job copied must still be in the source, looked at right before.
+    A leftover of ours is exactly what was found after a task of ours, and was written while that ran: somebody else may
+    have put something there since. Our database may be that of a host put back to a snapshot, which believes in a
+    leftover although it deleted the source since: so everything its job copied must still be in the source as well,
+    looked at right before.
     """
 
     def __init__(
@@ -54,16 +57,19 @@ class Destination:
                 return Place(f"the destination {path} holds what job {job_id} sent, and {why}: it is kept")
         return found
 
-    async def why_not_send(self, job: Job, report: Report) -> str | None:
-        """What there is against sending a stored submission of this job, of which nobody knows whether it was sent.
+    async def why_not_send(self, upload: Upload, job: Job, report: Report) -> str | None:
+        """What there is against sending a stored submission of this job of which Globus shows no task.
 
-        What lies there may be what it wrote itself, so only the source tells. Raises as `look_at` does.
+        What has come to its destination since it was stored is not ours. Raises as `look_at` does.
         """
-        path = job.globus_destination_path
-        if await self._globus.stat(self._collection, path) is None:
+        path = upload.destination_path
+        if upload.compares is None:
+            return (await self.look_at(path, report, own_job_id=job.id)).why_taken
+        remote = await self._globus.stat(self._collection, path)
+        compared = await self._catalogue.upload(upload.compares)
+        if remote is None or described(remote) == compared.left_behind:
             return None
-        why = await self._why_not_whole(job.id, report)
-        return None if why is None else f"something lies at {path}, and {why}: it is kept"
+        return f"what lies at {path} is no longer what was to be compared: it is kept"
 
     async def _why_not_whole(self, job_id: str, report: Report) -> str | None:
         job = await self._jobs.find(job_id)
@@ -88,9 +94,38 @@ async def _look_at(
     # Without a time anything of the same size would look the same.
     is_known = remote.get("type") == "file" and remote.get("last_modified") is not None
     left_by = await catalogue.left_by(path, described(remote)) if is_known else []
+    written = str(remote.get("last_modified"))
+    if left_by and not any([await _wrote(globus, catalogue, upload, written) for upload in left_by]):
+        return Place(
+            f"the destination {path} holds a file of {written}, when no task of ours was writing it: it is kept"
+        )
     if left_by:
-        return Place(None, left_by)
+        return Place(None, sorted({upload.job_id for upload in left_by}))
     return Place(f"the destination {path} already holds a {remote.get('type', 'file')} that is not ours")
+
+
+async def _wrote(globus: Globus, catalogue: Catalogue, upload: Upload, written: str) -> bool:
+    """Whether a task of this upload ran when the file was written, by Globus' clock and that of the destination."""
+    for task_id in await catalogue.tasks_of(upload):
+        try:
+            task = await globus.task(task_id)
+        except Temporary as error:
+            if error.problem != "globus-task-unknown":
+                raise
+            continue
+        if _ran_at(task, written):
+            return True
+    return False
+
+
+def _ran_at(task: Mapping[str, Any], moment: str) -> bool:
+    """To the second, as Globus tells times; false where it does not tell them."""
+    times = (task.get("request_time"), moment, task.get("completion_time"))
+    try:
+        begun, at, ended = (datetime.fromisoformat(str(time)).replace(microsecond=0) for time in times)
+    except ValueError:
+        return False
+    return begun <= at <= ended
 
 
 async def why_taken(globus: Globus, catalogue: Catalogue, *, collection: str, path: str) -> str | None:

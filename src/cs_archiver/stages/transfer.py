@@ -82,6 +82,11 @@ class Transfers:
         )
         return await self._catalogue.add_upload(job, submission_id=submission_id, request=request, compares=compares)
 
+    async def found(self, upload: Upload) -> Upload:
+        """With the id of its task where Globus shows one: it was sent, and the answer did not reach us."""
+        task_id = await self._globus.task_of(upload.request) if upload.task_id is None else None
+        return upload if task_id is None else await self._catalogue.set_task(upload, task_id)
+
     async def send(self, upload: Upload, report: Report) -> Upload:
         """Hand it to Globus, unless that was done; gives it back with the id of its task."""
         if upload.task_id is not None:
@@ -102,8 +107,9 @@ class Transfers:
     async def end(self, upload: Upload, job: Job, report: Report) -> None:
         """Cancel what may still be writing and wait for its end. Raises NeedsOperator when that cannot be done."""
         where = upload.destination_path
+        upload = await self.found(upload)
         if upload.task_id is None:
-            why = await self._destination.why_not_send(job, report)
+            why = await self._destination.why_not_send(upload, job, report)
             if why is not None:  # it stays open
                 await report.log(f"Whether a transfer was sent to Globus is not known; {why}", LogLevel.WARNING)
                 return

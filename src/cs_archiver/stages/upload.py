@@ -54,8 +54,8 @@ class UploadArchive:
             for earlier in await self._catalogue.open_uploads(job.id):
                 await self._transfers.end(earlier, job, report)  # it may still be writing to the destination
             upload = await self._store_submission(job, report)
-        elif upload.task_id is None and (why := await self._destination.why_not_send(job, report)) is not None:
-            raise Permanent(why, problem="destination-exists")
+        else:
+            upload = await self._unsent_or_found(upload, job, report)
         upload = await self._transfers.send(upload, report)
         ended = await self._transfers.until_succeeded(upload, job, report, doing="Uploading")
         return Advance(
@@ -63,6 +63,15 @@ class UploadArchive:
             also=_noted(upload, ended),
             said=[f"Upload complete ({human_size(job.archive_size_bytes or 0)})"],
         )
+
+    async def _unsent_or_found(self, upload: Upload, job: Job, report: Report) -> Upload:
+        """A stored submission that may go on. It may have waited for long: what has come to its place is kept."""
+        upload = await self._transfers.found(upload)
+        if upload.task_id is None:
+            why = await self._destination.why_not_send(upload, job, report)
+            if why is not None:
+                raise Permanent(why, problem="destination-exists")
+        return upload
 
     async def _store_submission(self, job: Job, report: Report) -> Upload:
         """Look at the archive and at the destination, then store the request, all before anything is sent."""

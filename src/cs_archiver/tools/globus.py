@@ -118,6 +118,11 @@ class Globus:
         doing = f"submitting Globus transfer {document.get('label')!r}"
         return await self._threads.ask(doing, lambda client: _submit(client, document))
 
+    async def task_of(self, document: Mapping[str, Any]) -> str | None:
+        """The id of the task that bears the document's label and collections, in any state; None when none is shown."""
+        doing = f"looking for Globus transfer {document.get('label')!r}"
+        return await self._threads.ask(doing, lambda client: _task_of(client, document))
+
     async def task(self, task_id: str) -> dict[str, Any]:
         """The task document; raises Temporary when Globus does not know the task."""
         document = await self._threads.ask(f"reading Globus task {task_id}", lambda client: _task(client, task_id))
@@ -202,7 +207,8 @@ def _task_under_way(client: TransferClient, document: Mapping[str, Any]) -> str:
     """No task document holds paths: that they are the same is what the conflict itself says."""
     unfinished = f"status:{','.join(_UNFINISHED)}/type:TRANSFER"
     rows = _rows(_document(client.task_list(limit=_MAX_TASKS, filter=unfinished)))
-    found = [_text(row, "task_id") for row in rows if _is_task_of(row, document)]
+    ours = [row for row in rows if row.get("status") in _UNFINISHED and _is_task_of(row, document)]
+    found = [_text(row, "task_id") for row in ours]
     if len(found) != 1:
         raise Temporary(
             f"Globus is still busy with another transfer of the same paths ({len(found)} unfinished tasks are "
@@ -212,10 +218,15 @@ def _task_under_way(client: TransferClient, document: Mapping[str, Any]) -> str:
     return found[0]
 
 
+def _task_of(client: TransferClient, document: Mapping[str, Any]) -> str | None:
+    called = f"type:TRANSFER/label:{document.get('label')}"
+    rows = _rows(_document(client.task_list(limit=_MAX_TASKS, filter=called)))
+    return next((_text(row, "task_id") for row in rows if _is_task_of(row, document)), None)
+
+
 def _is_task_of(row: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
     return (
         row.get("type") == "TRANSFER"
-        and row.get("status") in _UNFINISHED
         and bool(document.get("label"))
         and row.get("label") == document.get("label")
         and row.get("source_endpoint_id") == document.get("source_endpoint")
