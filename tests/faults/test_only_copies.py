@@ -5,8 +5,10 @@ on it. It is the one at the destination of which our database does not know that
 back to a snapshot from before, with its database and the mark beside the archives, or the collection got a new id.
 """
 
+import asyncio
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,7 +19,7 @@ import pytest
 
 from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.answers import HTML_503, PERMISSION_DENIED, TASK_NOT_FOUND
-from cs_archiver.sandbox.faults import Fail, Hang, Hold
+from cs_archiver.sandbox.faults import Answer, Fail, Hang, Hold
 from tests.faults.oracle import Oracle
 from tests.faults.test_lying_destinations import Unlinks, shelf_of_local_archives
 from tests.support.service import Place, Service, running_service, sandbox_settings, service_in
@@ -25,6 +27,8 @@ from tests.support.tally import Count
 from tests.support.tampering import OF_ROOT_ALONE, immutable, plant, until_at_work, until_told
 
 pytestmark = pytest.mark.timeout(120)
+
+REFUSED = Answer(400, {"code": "ClientError.BadRequest", "message": "scripted", "request_id": "sandbox00"})
 
 
 @pytest.fixture
@@ -165,7 +169,7 @@ def refused_once(world: World) -> Callable[[], None]:
 
     def act() -> None:
         world.sandbox.faults.clear()
-        world.sandbox.faults.add(Operation.TRANSFER, PERMISSION_DENIED)
+        world.sandbox.faults.add(Operation.TRANSFER, REFUSED)
 
     return act
 
@@ -217,6 +221,43 @@ async def test_what_an_upload_left_before_the_host_was_put_back_is_kept_from_lat
     count("hosts put back to a snapshot")
 
 
+async def test_an_upload_of_a_snapshot_replaces_nothing_that_came_to_its_place_later(
+    world: World, count: Count
+) -> None:
+    """The later job archived more; then somebody put all back into the folder that the snapshot knows of, times too."""
+    world.sandbox.faults.add(Operation.RUN, Hold("STUCK"))
+    async with world.service() as service:
+        job_id = await world.submitted(service)
+        await until_at_work(world.sandbox)
+        await service.watched(job_id, lambda job: bool(job["globus_task_id"]))
+    kept = world.place.root / "as the snapshot knows it"
+    shutil.copytree(world.folder, kept, symlinks=True)
+
+    async def cancelled_and_archived_with_more(service: Service) -> None:
+        world.sandbox.faults.add(Operation.SUCCESSFUL_TRANSFERS, PERMISSION_DENIED, times=None)
+        world.sandbox.faults.release()
+        await until_told(service, job_id, "Held: listing what Globus task")
+        assert (await service.call("DELETE", f"/api/jobs/{job_id}"))[0] == 204
+        await service.until(job_id, "cancelled")
+        world.sandbox.faults.clear()
+        ended = int(time.time())
+        while int(time.time()) == ended:  # Globus and file systems tell times to the second
+            await asyncio.sleep(0.05)
+        (world.folder / "more.mov").write_text("what came later, and is nowhere else")
+        world.oracle.note()
+        await completes((await service.archive(world.folder))["job_id"])(service)
+
+    async with world.put_back_after(cancelled_and_archived_with_more):
+        (world.folder / f"{world.folder.name}-ARCHIVED-TO-GLOBUS.txt").unlink()
+        shutil.copytree(kept, world.folder, symlinks=True, dirs_exist_ok=True)
+        async with world.service() as service:
+            job = await service.until(job_id)
+            assert job["status"] == "failed", job
+            await retried(service, job_id)
+    world.require_kept()
+    count("hosts put back to a snapshot")
+
+
 @pytest.mark.parametrize("then", ["retried", "cancelled"])
 async def test_a_submission_of_before_the_host_was_put_back_is_not_sent(world: World, count: Count, then: str) -> None:
     job_id = await at_the_submission(world)
@@ -232,7 +273,7 @@ async def test_a_submission_of_before_the_host_was_put_back_is_not_sent(world: W
                 assert (await service.until(job_id))["status"] == "failed"
                 await retried(service, job_id)
             assert len(world.sandbox.tasks) == sent
-            assert "something lies at" in "\n".join(await service.log_of(job_id))
+            assert "already holds a file that is not ours" in "\n".join(await service.log_of(job_id))
     world.require_kept()
     count("hosts put back to a snapshot")
 
