@@ -6,8 +6,11 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from cs_archiver.sandbox import Operation, Sandbox
-from cs_archiver.sandbox.faults import Hang, Hold, LoseReply
+from cs_archiver.sandbox.answers import HTML_503
+from cs_archiver.sandbox.faults import Effect, Hang, Hold, LoseReply
 from tests.support.service import Place, query, running_service, sandbox_settings, service_in, uploads
 from tests.support.tampering import Kept, eventually, plant, until_at_work, until_told
 
@@ -62,11 +65,12 @@ async def stopped_after(place: Place, sandbox: Sandbox, folder: Path, told: str,
         return job_id
 
 
-async def test_a_restart_before_the_task_was_noted_sends_the_same_submission(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", [LoseReply(), HTML_503], ids=["it was carried out", "it never came to Globus"])
+async def test_a_restart_before_the_task_was_noted_sends_the_same_submission(tmp_path: Path, fault: Effect) -> None:
     place = Place(tmp_path).make()
     folder = plant(place.folder())
     async with Sandbox(sandbox_settings(place)) as sandbox:
-        sandbox.faults.add(Operation.TRANSFER, LoseReply(), times=OF_ONE_CALL)
+        sandbox.faults.add(Operation.TRANSFER, fault, times=OF_ONE_CALL)
         job_id = await stopped_after(place, sandbox, folder, "Retry 1/", RETRY_DELAY_SECONDS="1")
 
         async with service_in(place, sandbox) as service:
