@@ -3,13 +3,14 @@
 import asyncio
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.answers import HTML_503, PERMISSION_DENIED
-from cs_archiver.sandbox.faults import Effect, Fail, Hold
+from cs_archiver.sandbox.faults import Effect, Fail, Hold, Overlay
 from tests.support.service import Place, Service, running_service, sandbox_settings, service_in, uploads
 from tests.support.tampering import Kept, eventually, plant, until_at_work, until_told
 
@@ -107,6 +108,37 @@ async def test_a_file_put_where_an_upload_failed_while_the_service_was_down_is_k
             job = await service.until(job_id, "failed")
         assert "when no task of ours was writing it" in job["error_message"]
         assert foreign.read_bytes() == FOREIGN
+
+
+@pytest.mark.parametrize("ended_ago", [timedelta(hours=2), timedelta(seconds=1)], ids=["long ago", "just now"])
+async def test_a_file_of_the_time_of_a_task_that_failed_long_ago_is_not_taken_for_what_it_left(
+    tmp_path: Path, ended_ago: timedelta
+) -> None:
+    """Somebody may have brought a file of that time since; nobody did in the second after the task."""
+    async with running_service(tmp_path) as service:
+        folder = plant(service.place.folder())
+        there = put(service.place.archive_of(folder), seconds_ago=9000)
+        there.rename(tmp_path / "brought later")
+        service.sandbox.faults.add(Operation.RUN, Hold("STUCK"))
+        service.sandbox.faults.add(Operation.RUN, Fail())
+        await service.discover()
+        job_id = await service.submit(folder)
+        await until_at_work(service.sandbox)
+        await service.watched(job_id, lambda job: bool(job["globus_task_id"]))
+        now = datetime.now(UTC)
+        times = {"request_time": now - timedelta(hours=3), "completion_time": now - ended_ago}
+        overlay = Overlay({name: moment.isoformat() for name, moment in times.items()})
+        service.sandbox.faults.add(Operation.TASK, overlay, times=None, match=uploads(service.sandbox)[0].task_id)
+        (tmp_path / "brought later").rename(there)
+        service.sandbox.faults.release()
+
+        job = await service.until(job_id)
+
+        if ended_ago < timedelta(hours=1):
+            assert job["status"] == "completed", job
+        else:
+            assert "already holds a file that is not ours" in job["error_message"]
+            assert there.read_bytes() == FOREIGN
 
 
 async def ended_a_second_ago(sandbox: Sandbox) -> None:
