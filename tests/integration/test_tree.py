@@ -28,7 +28,7 @@ from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.source import SourceLook, temporary_marker_name
 from cs_archiver.tools import tree
-from cs_archiver.tools.disk import free_bytes, open_regular
+from cs_archiver.tools.disk import free_bytes, open_regular, room_on
 from cs_archiver.tools.fixity import digest_of_file
 from cs_archiver.tools.nas import NasProbe
 from cs_archiver.tools.threads import Stopped, Work
@@ -382,6 +382,20 @@ def test_only_regular_files_are_opened_and_nothing_hangs(tmp_path: Path, kind: s
 def test_the_free_space_is_that_of_an_ordinary_user(tmp_path: Path) -> None:
     text = subprocess.run(["df", "--output=avail", "-B1", tmp_path], check=True, capture_output=True, text=True).stdout
     assert abs(free_bytes(os.fsencode(tmp_path)) - int(text.split()[-1])) < 10**9
+
+
+def test_the_room_on_a_disk_is_what_df_says(tmp_path: Path) -> None:
+    fields = ["df", "--output=avail,used,iavail", "-B1", str(tmp_path)]
+    text = subprocess.run(fields, check=True, capture_output=True, text=True).stdout
+    avail, used, names = map(int, text.splitlines()[-1].split())
+    room = room_on(os.fsencode(tmp_path))
+    assert abs(room.free_bytes - avail) < 10**9
+    assert abs(room.total_bytes - avail - used) < 10**9
+    assert abs((room.free_files or 0) - names) < 10**5
+
+
+def test_a_file_system_that_knows_no_number_of_files_has_no_limit_of_them() -> None:
+    assert room_on("/proc").free_files is None
 
 
 def until_the_next_tick(beside: Path) -> None:

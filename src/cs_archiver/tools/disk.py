@@ -10,6 +10,7 @@ import psutil
 
 from cs_archiver.domain.checks import Mount
 from cs_archiver.domain.manifest import shown
+from cs_archiver.domain.space import Room
 from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Temporary
 
 # NONBLOCK: opening a FIFO must not hang; on a regular file it changes nothing.
@@ -50,6 +51,14 @@ def free_bytes(path: str | bytes) -> int:
     """Space an ordinary user can still write on the file system of `path`."""
     usage = os.statvfs(path)
     return usage.f_bavail * usage.f_frsize
+
+
+def room_on(path: str | bytes) -> Room:
+    """What the file system of `path` has for an ordinary user."""
+    found = os.statvfs(path)
+    in_use = found.f_blocks - found.f_bfree
+    free_files = found.f_favail if found.f_files else None  # 0 in all: btrfs, CIFS and others make them as needed
+    return Room(found.f_bavail * found.f_frsize, (in_use + found.f_bavail) * found.f_frsize, free_files)
 
 
 def sync_folder(path: bytes) -> None:
