@@ -172,6 +172,47 @@ async def test_nothing_is_deleted_while_the_marker_cannot_be_written(service: Se
     assert (await service.until(job_id))["status"] == "completed"
 
 
+def put_another_of_the_same_size_there(archive: Path) -> None:
+    status = archive.stat()
+    archive.unlink()
+    archive.write_bytes(os.urandom(status.st_size))
+    os.utime(archive, (status.st_atime, status.st_mtime + 3600))
+
+
+async def test_nothing_is_deleted_when_after_the_verification_another_file_took_the_place_of_the_archive(
+    service: Service, tmp_path: Path
+) -> None:
+    folder = plant(service.place.folder())
+    kept = Kept(folder, tmp_path / "copies")
+    async with held_at_globus(service, folder) as job_id:
+        with immutable(folder):
+            service.sandbox.faults.release()
+            await until_told(service, job_id, "Held: cannot write the marker file")
+            assert (await service.job(job_id))["status"] == "deleting_source"
+            put_another_of_the_same_size_there(service.place.archive_of(folder))
+            job = await service.until(job_id)
+
+    assert job["status"] == "failed"
+    assert "The verified archive is no longer at" in job["error_message"]
+    assert kept.losses() == []
+    assert any(name.endswith("Project_Alpha.tar.7z") for name in files_in(service.place.storage))
+
+
+async def test_nothing_more_is_deleted_when_meanwhile_another_file_took_the_place_of_the_archive(
+    service: Service, tmp_path: Path
+) -> None:
+    folder = plant(service.place.folder())
+    with ExitStack() as closed:
+        job_id = await until_half_deleted(service, folder, closed)
+        put_another_of_the_same_size_there(service.place.archive_of(folder))
+        job = await service.until(job_id)
+
+    assert job["status"] == "failed"
+    assert "The verified archive is no longer at" in job["error_message"]
+    assert files_in(folder) == [MARKER, "sub/three.mov", "sub/two.mov"]
+    assert any(name.endswith("Project_Alpha.tar.7z") for name in files_in(service.place.storage))
+
+
 async def test_a_file_of_the_markers_own_name_is_not_overwritten_by_a_job_that_fails(
     service: Service, tmp_path: Path
 ) -> None:
