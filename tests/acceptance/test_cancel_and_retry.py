@@ -214,6 +214,29 @@ async def test_a_stray_file_removed_lets_a_retry_finish(tmp_path: Path, compare_
         assert len(uploads(service.sandbox)) == sent, "without a second look, who knows what became of the first"
 
 
+async def test_a_retry_does_not_archive_again_what_is_archived_when_its_local_copy_is_gone(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service:
+        service.sandbox.faults.add(Operation.RUN, Hold("STUCK"))
+        folder = fill(service.place.folder())
+        await service.discover()
+        job_id = await service.submit(folder, on_existing="new_version")  # another name would be free for it
+        await service.until(job_id, "uploading")
+        (folder / "stray.tmp").write_bytes(b"added meanwhile")
+        service.sandbox.faults.clear()
+        assert "The source is kept" in (await service.until(job_id, "failed"))["error_message"]
+        (folder / "stray.tmp").unlink()
+        (service.place.storage / "failed" / job_id / "Project_Alpha.tar.7z").unlink()
+        before = files_below(service.place.remote)
+        await service.call("POST", f"/api/jobs/{job_id}/retry")
+        job = await service.until(job_id)
+        assert job["status"] == "failed"
+        assert "this job's archive is verified at" in job["error_message"]
+        assert "its local copy is gone" in job["error_message"]
+        assert files_below(service.place.remote) == before
+        assert history_of(service, job_id).count("copying") == 1
+        assert os.listdir(folder) == ["clip.mov"]
+
+
 async def test_only_failed_jobs_are_retried(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
         job = await service.archive(fill(service.place.folder()))

@@ -42,6 +42,11 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         yield running
 
 
+async def until_written_anew(marker: Path) -> None:
+    before = marker.stat().st_mtime_ns
+    await eventually(lambda: marker.stat().st_mtime_ns != before, what="the marker written anew")
+
+
 async def test_a_deletion_that_stops_halfway_is_held_told_and_goes_on_when_mended(
     service: Service, tmp_path: Path
 ) -> None:
@@ -59,7 +64,11 @@ async def test_a_deletion_that_stops_halfway_is_held_told_and_goes_on_when_mende
         assert query(service, "SELECT source_deleted_at FROM archives WHERE job_id = ?", job_id) == [(None,)]
         assert files_in(service.place.storage / "archives") == ["Production/2024/Project_Alpha.tar.7z"]
 
+        for _ in range(3):  # each time that it tries again
+            await until_written_anew(folder / MARKER)
+
     assert (await service.until(job_id))["status"] == "completed"
+    assert sum("Marker written" in line for line in await service.log_of(job_id)) == 1
     assert files_in(folder) == [MARKER]
     assert (folder / MARKER).read_text().endswith("Source deletion: complete\n")
     assert kept.losses_in(service.place.archive_of(folder), tmp_path / "scratch") == []
@@ -161,6 +170,47 @@ async def test_nothing_is_deleted_while_the_marker_cannot_be_written(service: Se
             assert kept.losses() == []
 
     assert (await service.until(job_id))["status"] == "completed"
+
+
+def put_another_of_the_same_size_there(archive: Path) -> None:
+    status = archive.stat()
+    archive.unlink()
+    archive.write_bytes(os.urandom(status.st_size))
+    os.utime(archive, (status.st_atime, status.st_mtime + 3600))
+
+
+async def test_nothing_is_deleted_when_after_the_verification_another_file_took_the_place_of_the_archive(
+    service: Service, tmp_path: Path
+) -> None:
+    folder = plant(service.place.folder())
+    kept = Kept(folder, tmp_path / "copies")
+    async with held_at_globus(service, folder) as job_id:
+        with immutable(folder):
+            service.sandbox.faults.release()
+            await until_told(service, job_id, "Held: cannot write the marker file")
+            assert (await service.job(job_id))["status"] == "deleting_source"
+            put_another_of_the_same_size_there(service.place.archive_of(folder))
+            job = await service.until(job_id)
+
+    assert job["status"] == "failed"
+    assert "The verified archive is no longer at" in job["error_message"]
+    assert kept.losses() == []
+    assert any(name.endswith("Project_Alpha.tar.7z") for name in files_in(service.place.storage))
+
+
+async def test_nothing_more_is_deleted_when_meanwhile_another_file_took_the_place_of_the_archive(
+    service: Service, tmp_path: Path
+) -> None:
+    folder = plant(service.place.folder())
+    with ExitStack() as closed:
+        job_id = await until_half_deleted(service, folder, closed)
+        put_another_of_the_same_size_there(service.place.archive_of(folder))
+        job = await service.until(job_id)
+
+    assert job["status"] == "failed"
+    assert "The verified archive is no longer at" in job["error_message"]
+    assert files_in(folder) == [MARKER, "sub/three.mov", "sub/two.mov"]
+    assert any(name.endswith("Project_Alpha.tar.7z") for name in files_in(service.place.storage))
 
 
 async def test_a_file_of_the_markers_own_name_is_not_overwritten_by_a_job_that_fails(
@@ -384,10 +434,11 @@ async def test_a_deletion_does_not_go_on_when_the_archive_is_no_longer_at_the_de
             async with service_in(place, sandbox) as service:
                 job_id = await until_half_deleted(service, folder, closed)
         place.archive_of(folder).unlink()
+        written_at = (folder / MARKER).stat().st_mtime_ns
 
         async with service_in(place, sandbox) as service:
-            log = await until_told(service, job_id, "looked at and compared again first\n")
+            await until_told(service, job_id, "looked at and compared again first\n")
 
-    assert "Marker written" not in log.split("compared again first")[1]
+    assert (folder / MARKER).stat().st_mtime_ns == written_at
     assert files_in(folder / "sub") == ["three.mov", "two.mov"]
     assert len([name for name in files_in(place.storage) if name.endswith("Project_Alpha.tar.7z")]) == 1

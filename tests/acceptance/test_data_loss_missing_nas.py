@@ -11,6 +11,7 @@ from cs_archiver.sandbox import Sandbox
 from tests.support.service import (
     Place,
     Service,
+    keep_copy,
     running_service,
     sandbox_settings,
     service_in,
@@ -125,7 +126,7 @@ async def test_an_empty_file_system_mounted_over_the_base_of_a_queued_job_is_not
 
 MOUNTS = {
     "the folder": ("Production/2024/Project_Alpha", "another file system is mounted over it"),
-    "a folder in it": ("Production/2024/Project_Alpha/sub", "another file system is mounted here"),
+    "a folder in it": ("Production/2024/Project_Alpha/sub", "another file system or folder is mounted here"),
 }
 
 
@@ -144,6 +145,46 @@ async def test_nothing_is_deleted_when_after_the_copy_a_file_system_is_mounted_o
             assert os.listdir(service.place.nas / relative) == []
             await service.call("DELETE", f"/api/jobs/{job_id}")  # one of the two is held, and would go on
             assert (await service.until(job_id))["status"] in ("cancelled", "failed")
+    assert kept.losses() == []
+
+
+def plant_another(service: Service, tmp_path: Path) -> Kept:
+    return Kept(plant(service.place.nas / "Production" / "2024" / "Another", "of another.mov"), tmp_path / "others")
+
+
+@OF_ROOT_ALONE
+@pytest.mark.parametrize("inside", ["", "sub"])
+async def test_another_folder_of_the_nas_mounted_in_a_queued_one_is_neither_archived_nor_deleted(
+    inside: str, service: Service, tmp_path: Path
+) -> None:
+    folder, other = plant(service.place.folder()), plant_another(service, tmp_path)
+    kept = Kept(folder, tmp_path / "copies")
+    async with held_in_the_queue(service, folder) as job_id:
+        with mounted_over(folder / inside, bind=other.folder):
+            assert (folder / inside).stat().st_dev == folder.parent.stat().st_dev
+            service.sandbox.faults.clear()
+            job = await service.until(job_id)
+
+    assert job["status"] == "failed"
+    assert f"'{inside or '.'}': another file system or folder is mounted here: unmount it" in job["error_message"]
+    assert files_in(service.place.remote) == []
+    assert [*kept.losses(), *other.losses()] == []
+
+
+@OF_ROOT_ALONE
+async def test_another_folder_of_the_nas_mounted_in_a_verified_one_keeps_both(service: Service, tmp_path: Path) -> None:
+    folder = plant(service.place.folder())
+    twin = keep_copy(folder / "sub", tmp_path / "twins")  # so that only the mount tells
+    other = Kept(twin, tmp_path / "others")
+    kept = Kept(folder, tmp_path / "copies")
+    async with held_at_globus(service, folder) as job_id:
+        with mounted_over(folder / "sub", bind=twin):
+            service.sandbox.faults.release()
+            job = await service.until(job_id)
+            assert other.losses() == []
+
+    assert job["status"] == "failed"
+    assert "'sub': another file system or folder is mounted here: unmount it" in job["error_message"]
     assert kept.losses() == []
 
 

@@ -173,6 +173,32 @@ async def test_a_remote_file_that_lacks_its_last_byte_never_costs_the_source(ser
     assert is_sound(arrived) or kept.losses() == []
 
 
+@pytest.mark.parametrize("compare_again", ["true", "false"])
+async def test_a_file_that_is_not_the_one_the_upload_left_costs_no_source_although_it_is_equal(
+    tmp_path: Path, compare_again: str
+) -> None:
+    """Its time is another: somebody put it there, and may do so again."""
+    async with running_service(tmp_path, VERIFICATION_COMPARE_AGAIN=compare_again) as service:
+        folder = plant(service.place.folder())
+        kept = Kept(folder, tmp_path / "copies")
+        service.sandbox.faults.add(Operation.SUCCESSFUL_TRANSFERS, PERMISSION_DENIED, times=None)
+        await service.discover()
+        job_id = await service.submit(folder)
+        await until_told(service, job_id, "Held: listing what Globus task")
+        arrived = service.place.archive_of(folder)
+        status = arrived.stat()
+        os.utime(arrived, (status.st_atime, status.st_mtime + 3600))
+        service.sandbox.faults.clear()
+
+        job = await service.until(job_id)
+
+        assert job["status"] == "failed"
+        assert kept.losses() == []
+        [(passed, checks)] = evidence_of(service, job_id)
+        assert passed == 0
+        assert [line.partition(":")[0] for line in failed_checks(checks)] == ["remote file as the upload left it"]
+
+
 async def test_a_collection_that_verifies_nothing_holds_the_job_before_it_copies(tmp_path: Path) -> None:
     place = Place(tmp_path).make()
     folder = plant(place.folder())

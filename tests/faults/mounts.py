@@ -109,11 +109,13 @@ class SmallDisk:
         return found.f_bavail * found.f_frsize
 
     def fill(self, *, leave: int = 0) -> int:
-        """Somebody else takes all that is free but `leave` bytes; gives back how much."""
+        """Somebody else takes all that is free but `leave` bytes, or gives back what is missing; says how much more."""
         with open(self._ballast, "ab") as file:
             size, more = os.fstat(file.fileno()).st_size, self.free - leave
             if more > 0:
                 os.posix_fallocate(file.fileno(), size, more)
+            else:
+                os.ftruncate(file.fileno(), max(0, size + more))
         return max(more, 0)
 
     def empty(self) -> None:

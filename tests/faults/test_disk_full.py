@@ -97,7 +97,8 @@ def world(root: Path) -> World:
 
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64) if FULL else (1, 2)
-SHARES = (52, 60, 75, 90, 97, 105)  # of the disk, in percent: neither copy and archive, nor the copy, fit
+SHARES = (52, 60, 75, 90, 97, 105)  # of what others leave, in percent: neither copy and archive, nor the copy, fit
+LEAST_FILES = 6  # the storage folder itself, its lock file and its four folders
 SMALL_FILES = 120  # each takes whole pages: more than the sum of sizes tells
 
 
@@ -108,12 +109,13 @@ async def test_a_job_that_does_not_fit_on_the_storage_waits_until_it_does(
     world: World, count: Count, size: int, share: int, files: int
 ) -> None:
     world.plant(size * MIB * share // 100, files, seed=size)
-    with small_disk(world.place.storage, size * MIB) as disk:
+    with small_disk(world.place.storage, ROOMY) as disk:
         async with world.service() as service:
+            disk.fill(leave=size * MIB)
             await service.discover()
             job_id = await service.submit(world.folder)
             await world.require_waits_for_space(service, job_id)
-            disk.grow(4 * size * MIB + 4 * MIB)
+            disk.empty()
             await world.require_completes(service, job_id)
     count("full-disk runs")
 
@@ -122,21 +124,65 @@ async def test_a_job_that_does_not_fit_on_the_storage_waits_until_it_does(
 async def test_after_a_full_disk_a_job_needs_twice_its_size(world: World, count: Count, share: int) -> None:
     size = MIB * share // 100
     world.plant(size)
-    with small_disk(world.place.storage, MIB) as disk:
+    with small_disk(world.place.storage, ROOMY) as disk:
         async with world.service() as service:
+            disk.fill(leave=MIB)
             await service.discover()
             job_id = await service.submit(world.folder)
             await world.require_waits_for_space(service, job_id)
             assert "copying" in history_of(service, job_id)
-            disk.grow(2 * size - 2 * PAGE)
+            disk.fill(leave=2 * size - 2 * PAGE)
             tried = len(history_of(service, job_id))
             told = f"{human_size(2 * size)} needed"
             async with asyncio.timeout(20):
                 while told not in (await service.job(job_id))["current_operation"]:
                     await asyncio.sleep(0.02)
-            disk.grow(2 * size + MIB // 2)
+            disk.fill(leave=2 * size + MIB // 2)
             await world.require_completes(service, job_id)
             assert len(history_of(service, job_id)) > tried
+    count("full-disk runs")
+
+
+@pytest.mark.parametrize("share", some((55, 80, 101, 150, 1000), 2))
+async def test_a_job_that_can_never_fit_fails_and_those_behind_it_go_on(world: World, count: Count, share: int) -> None:
+    """Some fill the disk first: then twice their size is asked for."""
+    too_large = world.place.folder("Too large")
+    large = too_large / "take.mov"
+    large.write_bytes(random.Random(share).randbytes(2 * MIB * share // 100))
+    kept = large.read_bytes()
+    world.plant(20 * KIB)
+    with small_disk(world.place.storage, 2 * MIB):
+        async with world.service() as service:
+            await service.discover()
+            first, second = await service.submit(too_large), await service.submit(world.folder)
+            job = await service.until(first)
+            assert job["status"] == "failed"
+            size = len(kept)
+            needed = 2 * size if share < 100 else size + max(int(size * 0.01), int(0.0001 * GIB))
+            assert f"it can never fit: {human_size(needed)} of disk space needed" in job["error_message"]
+            assert f"the whole disk of [storage] base_path has {human_size(2 * MIB)}" in job["error_message"]
+            assert ("copying" in history_of(service, first)) == (share < 100)
+            assert large.read_bytes() == kept
+            await world.require_completes(service, second)
+    count("full-disk runs")
+
+
+@pytest.mark.parametrize("more", some((0, 5, 20, 40, 60), 1))
+async def test_a_storage_with_too_few_files_left_is_waited_for_before_anything_is_copied(
+    world: World, count: Count, more: int
+) -> None:
+    world.plant(60 * KIB, files=60)
+    with small_disk(world.place.storage, ROOMY, files=LEAST_FILES + 16 + more - 2) as disk:
+        async with world.service() as service:
+            await service.discover()
+            job_id = await service.submit(world.folder)
+            job = await world.require_waits_for_space(service, job_id)
+            assert "names for 76 files needed" in job["current_operation"]
+            assert history_of(service, job_id) == ["queued"]
+            disk.grow(ROOMY, files=1000)
+            await world.require_completes(service, job_id)
+            told = [line for line in await service.log_of(job_id) if "aiting for disk space" in line]
+            assert len(told) == 1
     count("full-disk runs")
 
 
@@ -166,9 +212,6 @@ async def test_the_gate_opens_at_the_size_of_the_folder_and_what_is_needed_besid
             disk.empty()
             await world.require_completes(service, job_id)
     count("full-disk runs")
-
-
-LEAST_FILES = 6  # the storage folder itself, its lock file and its four folders
 
 
 @pytest.mark.parametrize("more", some(range(13), 4))

@@ -23,7 +23,7 @@ from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import Entry, EntryKind
 from cs_archiver.domain.packing import Mode
 from cs_archiver.domain.states import JobStatus
-from cs_archiver.errors import DiskFull, NeedsOperator, Permanent, Temporary
+from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.compress import Compress
 from cs_archiver.stages.copy import Copy, CopySettings
 from cs_archiver.stages.nas import Nas
@@ -455,13 +455,39 @@ async def test_a_file_of_any_date_is_sealed_as_it_is_or_refused_by_name(world: W
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 async def test_a_full_disk_is_told_as_such_by_every_strategy(world: World, strategy: Strategy) -> None:
-    write(world.source, b"large", os.urandom(3_000_000))
+    for number in range(600):  # each takes a page, which the sum of their sizes does not tell
+        write(world.source, b"%d" % number, b"x")
     with mounted(world.places.temp, "-o", "size=2m"):
+        heard = Heard()
         with pytest.raises(DiskFull) as caught:
-            await world.copier(strategy).run(world.job(), Heard())
+            await world.copier(strategy).run(world.job(), heard)
+        assert any("Copying from the NAS" in line for line in heard.lines)
         assert caught.value.problem == "disk-full"
         await SetAside(world.places).clear(world.job())
         assert os.listdir(world.places.temp) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "files", "options", "error", "told"),
+    [
+        (3_000_000, 1, "size=2m", Permanent, "as the source is now, it can never fit: 2.86 MiB of disk space needed"),
+        (1_500_000, 1, "size=2m", DiskFull, "1.43 MiB needed, "),
+        (10, 30, "size=2m,nr_inodes=40", DiskFull, "names for 47 files needed, "),
+    ],
+)
+async def test_a_source_that_has_grown_beyond_the_disk_is_not_copied(
+    world: World, size: int, files: int, options: str, error: type[JobError], told: str
+) -> None:
+    (world.source / "sub").mkdir()
+    for number in range(files):
+        write(world.source, b"sub/%d" % number, os.urandom(size))
+    with mounted(world.places.temp, "-o", options):
+        write(world.places.temp, b"of somebody else", os.urandom(1_000_000))
+        heard = Heard()
+        with pytest.raises(error) as caught:
+            await world.copier().run(world.job(), heard)
+        assert told in str(caught.value)
+        assert heard.lines == []
 
 
 async def test_a_cancelled_copy_has_ended_when_it_returns(world: World) -> None:

@@ -311,7 +311,8 @@ from cs_archiver.domain.folders import Patterns
 from cs_archiver.tools.discovery import Discovery
 base = sys.argv[1]
 for inside in sys.argv[2:]:
-    subprocess.run(["mount", "-t", "tmpfs", "none", f"{base}/{inside}"], check=True)
+    what = ["-t", "tmpfs", "none"] if "m" in inside else ["--bind", f"{base}/A/B/C"]
+    subprocess.run(["mount", *what, f"{base}/{inside}"], check=True)
 found = Discovery(base.encode(), Patterns((), ()), threads=4).run().folders
 print(json.dumps({folder.path.removeprefix(base + "/"): folder.left_out for folder in found}))
 """
@@ -323,18 +324,22 @@ def test_mounts_inside_the_base_are_reported_and_never_entered(tmp_path: Path) -
         pytest.skip("this machine does not let us mount anything")
     plant(tmp_path, *two_files("m1/B/C"), *two_files("A/m2/C"), *two_files("A/B/m3"), *two_files("A/B/C"))
     plant(tmp_path, *two_files("A/B/D"), *two_files("A/B/D/sub/m4"))
-    mounts = ("m1", "A/m2", "A/B/m3", "A/B/D/sub/m4")
+    plant(tmp_path, *two_files("A/B/E/sub/b5"), *two_files("A/B/b6"), *two_files("A/b7"))
+    mounts = ("m1", "A/m2", "A/B/m3", "A/B/D/sub/m4", "A/B/E/sub/b5", "A/B/b6", "A/b7")
     answer = subprocess.run(
         ["unshare", "--mount", sys.executable, "-c", _SCAN_WITH_MOUNTS, str(tmp_path), *mounts],
         capture_output=True,
         check=True,
     )
     reason = "on another file system than QNAP_BASE_PATH: never entered"
+    bound = "another folder is mounted there: never entered; unmount it"
     assert json.loads(answer.stdout) == {
         "m1": reason,
         "A/m2": reason,
         "A/B/m3": reason,
         "A/B/D": f"its sub-folder 'sub/m4': {reason}",
+        "A/B/E": f"its sub-folder 'sub/b5': {bound}",
+        "A/B/b6": bound,
         "A/B/C": None,
     }
 

@@ -16,10 +16,10 @@ OLD, NEW = b"ours: an older text, which is longer\n", b"ours: the new text\n"
 THEIRS = b"notes of a person\n"
 
 
-def write_ours(folder: Path, content: bytes = NEW) -> None:
+def write_ours(folder: Path, content: bytes = NEW) -> bool:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        write_durably(
+        return write_durably(
             descriptor, b"marker", content, temporary_name=b".tmp", is_ours=lambda text: text.startswith(b"ours")
         )
     finally:
@@ -33,7 +33,7 @@ def test_it_holds_the_new_content_and_nothing_else_is_there(
 ) -> None:
     if before is not None:
         write(tmp_path, b"marker", before)
-    write_ours(tmp_path, content)
+    assert write_ours(tmp_path, content) == (before is None)
     assert (tmp_path / "marker").read_bytes() == content
     assert os.listdir(tmp_path) == ["marker"]
     assert stat.S_IMODE((tmp_path / "marker").stat().st_mode) & 0o600 == 0o600

@@ -267,3 +267,13 @@ async def test_what_is_told_is_what_the_job_then_does(tmp_path: Path) -> None:
         assert (status, cleared) == (200, {"deleted_count": 2})
         status, plan = await service.call("POST", "/api/jobs/preview", json={"folder_path": str(folder)})
         assert (plan["destination_exists"], plan["can_be_archived"]) == (True, False)
+
+
+async def test_a_folder_that_can_never_fit_on_the_storage_disk_is_told_before_it_is_asked_for(api: Api) -> None:
+    large = api.nas / "Production" / "2024" / "Alpha" / "large.mov"
+    large.touch()
+    os.truncate(large, 12 * 1024**4)
+    plan = await _plan(api)
+    assert not plan["can_be_archived"]
+    told = "it can never fit: 20.4 TiB of disk space needed, and the whole disk of [storage] base_path has"
+    assert [told in str(obstacle) for obstacle in plan["obstacles"]] == [True]

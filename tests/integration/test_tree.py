@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,15 @@ import pytest
 
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import Entry, EntryKind
+from cs_archiver.domain.manifest import Entry, EntryKind, shown
 from cs_archiver.domain.marker import Stored, marker_text
 from cs_archiver.domain.packed import Manifest, Packed
 from cs_archiver.errors import NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.source import SourceLook, temporary_marker_name
-from cs_archiver.tools.disk import free_bytes, open_regular
+from cs_archiver.tools import tree
+from cs_archiver.tools.disk import free_bytes, open_regular, room_on
 from cs_archiver.tools.fixity import digest_of_file
 from cs_archiver.tools.nas import NasProbe
 from cs_archiver.tools.threads import Stopped, Work
@@ -231,8 +233,86 @@ def test_a_file_that_may_not_be_read_is_permanently_so(open_root: Path) -> None:
 def test_another_file_system_mounted_inside_is_reported_and_not_entered(mount: Path, root: Path) -> None:
     write(mount, b"elsewhere", b"x")
     result = scan(root)
-    assert result.unreadable == ["'sub/mounted': another file system is mounted here"]
+    assert result.unreadable == ["'sub/mounted': another file system or folder is mounted here: unmount it"]
     assert [entry.path for entry in result.entries if b"elsewhere" in entry.path] == []
+
+
+@contextmanager
+def bound(there: Path, point: Path) -> Iterator[None]:
+    """What lies `there` shown at `point`, too: a mount with the device number of the file system around it."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    if subprocess.run(["mount", "--bind", there, point], capture_output=True, check=False).returncode:
+        pytest.skip("this machine allows no mounts")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", point], check=True)
+
+
+@pytest.mark.parametrize("name", ["plain", "with blank", "line\nbreak", "back\\040slash", "ümlaut"])
+def test_another_folder_of_the_same_file_system_mounted_inside_is_reported_and_not_entered(
+    root: Path, tmp_path: Path, name: str
+) -> None:
+    other, point = tmp_path / "other", root / "sub" / name
+    other.mkdir()
+    write(other, b"of the other", b"x")
+    point.mkdir(parents=True)
+    with bound(other, point):
+        assert point.stat().st_dev == root.stat().st_dev
+        result = scan(root)
+    where = shown(os.fsencode(f"sub/{name}"))
+    assert result.unreadable == [f"'{where}': another file system or folder is mounted here: unmount it"]
+    assert [entry.path for entry in result.entries] == [b"sub", os.fsencode(f"sub/{name}")]
+
+
+def test_a_file_mounted_over_one_inside_is_reported(root: Path, tmp_path: Path) -> None:
+    write(root, b"file", b"x")
+    write(tmp_path, b"other", b"y")
+    with bound(tmp_path / "other", root / "file"):
+        assert scan(root).unreadable == ["'file': another file system or folder is mounted here: unmount it"]
+
+
+def test_a_root_with_a_folder_of_the_same_file_system_mounted_on_it_is_reported(root: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    write(other, b"of the other", b"x")
+    (tmp_path / "way").symlink_to(root.parent)
+    with bound(other, root):
+        for path in (root, tmp_path / "way" / root.name):
+            result = scan(path)
+            assert result.unreadable == ["'.': another file system or folder is mounted here: unmount it"]
+            assert list(result.entries) == []
+
+
+def test_what_is_mounted_around_a_folder_or_beside_it_is_no_matter(root: Path, tmp_path: Path) -> None:
+    beside = root.with_name(root.name + "-2")
+    beside.mkdir()
+    write(root, b"file", b"x")
+    with bound(tmp_path, tmp_path), bound(beside, beside):
+        result = scan(root)
+    assert (result.unreadable, [entry.path for entry in result.entries]) == ([], [b"file"])
+
+
+def test_what_is_mounted_during_the_scan_is_reported_although_it_was_entered(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, point = tmp_path / "other", root / "sub"
+    other.mkdir()
+    point.mkdir()
+    write(other, b"of the other", b"x")
+    list_names = tree._names_in
+    with ExitStack() as mounts:
+
+        def mount_meanwhile(folder: int, ignore: frozenset[bytes]) -> list[bytes]:
+            monkeypatch.setattr(tree, "_names_in", list_names)
+            mounts.enter_context(bound(other, point))
+            return list_names(folder, ignore)
+
+        monkeypatch.setattr(tree, "_names_in", mount_meanwhile)
+        result = scan(root, threads=1)
+    assert result.unreadable == ["'sub': another file system or folder is mounted here: unmount it"]
+    assert b"sub/of the other" in [entry.path for entry in result.entries]
 
 
 def test_a_stopped_scan_ends(root: Path) -> None:
@@ -302,6 +382,20 @@ def test_only_regular_files_are_opened_and_nothing_hangs(tmp_path: Path, kind: s
 def test_the_free_space_is_that_of_an_ordinary_user(tmp_path: Path) -> None:
     text = subprocess.run(["df", "--output=avail", "-B1", tmp_path], check=True, capture_output=True, text=True).stdout
     assert abs(free_bytes(os.fsencode(tmp_path)) - int(text.split()[-1])) < 10**9
+
+
+def test_the_room_on_a_disk_is_what_df_says(tmp_path: Path) -> None:
+    fields = ["df", "--output=avail,used,iavail", "-B1", str(tmp_path)]
+    text = subprocess.run(fields, check=True, capture_output=True, text=True).stdout
+    avail, used, names = map(int, text.splitlines()[-1].split())
+    room = room_on(os.fsencode(tmp_path))
+    assert abs(room.free_bytes - avail) < 10**9
+    assert abs(room.total_bytes - avail - used) < 10**9
+    assert abs((room.free_files or 0) - names) < 10**5
+
+
+def test_a_file_system_that_knows_no_number_of_files_has_no_limit_of_them() -> None:
+    assert room_on("/proc").free_files is None
 
 
 def until_the_next_tick(beside: Path) -> None:

@@ -305,8 +305,13 @@ async def test_trouble_while_it_waits_for_space_does_not_forget_that_it_needs_tw
     assert {run.disk_was_full for run in stage.runs} == {1}
 
 
-@pytest.mark.parametrize(("disk_was_full", "expected"), [(0, "source-missing"), (1, "waiting-for-disk-space")])
-async def test_after_a_full_disk_a_job_needs_twice_its_size(house: House, disk_was_full: int, expected: str) -> None:
+NO_ROOM = {"waiting-for-disk-space", "disk-too-small"}  # as large as the disk of this machine is
+
+
+@pytest.mark.parametrize(("disk_was_full", "expected"), [(0, {"source-missing"}), (1, NO_ROOM)])
+async def test_after_a_full_disk_a_job_needs_twice_its_size(
+    house: House, disk_was_full: int, expected: set[str]
+) -> None:
     globus = Globus(GlobusAccess("id", "secret", None, None, http_timeout_seconds=1))
     nas = Nas(house.places, NasProbe(house.places.nas, timeout_seconds=10))
     catalogue, source = Catalogue(house.database), SourceLook(house.places, nas, threads=1, read_content=True)
@@ -320,7 +325,7 @@ async def test_after_a_full_disk_a_job_needs_twice_its_size(house: House, disk_w
             await admit.run(job, report_module.JobReport(job, bus=house.bus, jobs=house.jobs, queue=house.queue))
     finally:
         await globus.close()
-    assert caught.value.problem == expected
+    assert caught.value.problem in expected
 
 
 async def test_a_full_disk_during_an_upload_holds_the_job_where_it_is(house: House) -> None:

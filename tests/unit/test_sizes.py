@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cs_archiver.domain.sizes import human_size
-from cs_archiver.domain.space import GIB, required_bytes
+from cs_archiver.domain.space import GIB, Need, Room, required_bytes, why_never, why_not_now
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,28 @@ def test_a_job_needs_room_for_the_copy_and_the_archive_beside_it(
 @given(st.integers(0, 2**50), st.floats(0, 2), st.floats(0, 1000))
 def test_the_room_is_never_less_than_the_copy_and_the_minimum(size: int, ratio: float, min_free_gb: float) -> None:
     assert required_bytes(size, ratio=ratio, min_free_gb=min_free_gb) >= size + int(min_free_gb * GIB)
+
+
+ROOM = Room(free_bytes=50 * GIB, total_bytes=100 * GIB, free_files=1000)
+
+
+@pytest.mark.parametrize(
+    ("need", "never", "not_now"),
+    [
+        (Need(50 * GIB, 0), None, None),
+        (Need(50 * GIB + 1, 0), None, "50.0 GiB needed, 50.0 GiB free"),
+        (Need(100 * GIB, 0), None, "100 GiB needed, 50.0 GiB free"),
+        (Need(100 * GIB + 1, 0), "it can never fit: 100 GiB of disk space needed", "100 GiB needed, 50.0 GiB free"),
+        (Need(GIB, 1000 - 16), None, None),
+        (Need(GIB, 1001 - 16), None, "names for 1001 files needed, 1000 free (inodes)"),
+        (Need(GIB, 10**9), None, "names for 1000000016 files needed, 1000 free (inodes)"),
+    ],
+)
+def test_what_a_job_needs_is_held_against_the_room_there_is(need: Need, never: str | None, not_now: str | None) -> None:
+    told = why_never(need, ROOM)
+    assert (told is None) if never is None else (told is not None and told.startswith(never))
+    assert why_not_now(need, ROOM) == not_now
+
+
+def test_a_disk_that_makes_names_for_files_as_they_are_needed_has_no_limit_of_them() -> None:
+    assert why_not_now(Need(GIB, 10**9), ROOM._replace(free_files=None)) is None

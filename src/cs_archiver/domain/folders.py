@@ -13,6 +13,7 @@ from cs_archiver.domain.manifest import shown
 MARKER_SUFFIX = "-ARCHIVED-TO-GLOBUS.txt"
 SYMBOLIC_LINK = "a symbolic link: never followed"
 OTHER_FILE_SYSTEM = "on another file system than QNAP_BASE_PATH: never entered"
+MOUNTED = "another folder is mounted there: never entered; unmount it"
 
 _LONGEST_NAME_BYTES = 255 - len(MARKER_SUFFIX)  # the marker carries the folder's name; Linux allows 255 bytes
 LONG_AGO_NS = -(2**63)

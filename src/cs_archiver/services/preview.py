@@ -16,11 +16,11 @@ from cs_archiver.domain.job import OnExisting, later_versions
 from cs_archiver.domain.links import leads_out
 from cs_archiver.domain.manifest import EntryKind, Seen, shown
 from cs_archiver.domain.sizes import counted
-from cs_archiver.domain.space import required_bytes
+from cs_archiver.domain.space import Need, Room, required_bytes, why_never
 from cs_archiver.errors import Conflict, InvalidRequest, JobError
 from cs_archiver.services.folders import FolderService, refused
 from cs_archiver.services.jobs import destination_of
-from cs_archiver.tools.disk import free_bytes, local_error
+from cs_archiver.tools.disk import local_error, room_on
 from cs_archiver.tools.threads import Work, in_thread
 from cs_archiver.tools.tree import scan_tree
 
@@ -146,7 +146,7 @@ class Previews:
 
     async def outlines(self, folders: Sequence[Folder]) -> list[Outline]:
         """By the sizes of the last scan: neither the NAS nor Globus is asked. Raises JobError for the local disk."""
-        free = await self._free()
+        free = (await self._room()).free_bytes
         past = await newest_archived(self._database, limit=_PAST_JOBS)
         return [
             Outline(
@@ -168,18 +168,21 @@ class Previews:
     async def _plan(self, folder: Folder, on_existing: OnExisting) -> Plan:
         contents = await in_thread(lambda work: _contents(os.fsencode(folder.path), self._settings.threads, work))
         destination = await self._destination(folder)
-        free = await self._free()
+        room, needed = await self._room(), self._needed(contents.size_bytes)
         obstacles = await self._obstacles(folder, contents, destination, on_existing)
+        never = why_never(Need(needed, contents.files + contents.folders + contents.links), room)
+        if never is not None:
+            obstacles.append(Conflict("folder-not-archivable", f"{folder.path}: {never}."))
         past = await newest_archived(self._database, limit=_PAST_JOBS)
         expected = expected_seconds(contents.size_bytes, past)
-        return Plan(folder, contents, destination, self._needed(contents.size_bytes), free, obstacles, expected)
+        return Plan(folder, contents, destination, needed, room.free_bytes, obstacles, expected)
 
     def _needed(self, size_bytes: int) -> int:
         settings = self._settings
         return required_bytes(size_bytes, ratio=settings.size_estimate_ratio, min_free_gb=settings.min_free_gb)
 
-    async def _free(self) -> int:
-        return await in_thread(lambda _work: _free_bytes(self._settings.storage))
+    async def _room(self) -> Room:
+        return await in_thread(lambda _work: _room_on(self._settings.storage))
 
     async def _destination(self, folder: Folder) -> Destination:
         path = destination_of(folder, self._settings.destination_base_path)
@@ -244,8 +247,8 @@ def _closed(root: bytes, files: Iterable[Seen], work: Work) -> Iterable[str]:
             yield f"'{shown(entry.path)}': Permission denied"
 
 
-def _free_bytes(storage: Path) -> int:
+def _room_on(storage: Path) -> Room:
     try:
-        return free_bytes(os.fspath(storage))
+        return room_on(os.fspath(storage))
     except OSError as error:
         raise local_error(os.fsencode(storage), error) from error

@@ -8,8 +8,7 @@ from cs_archiver.clock import now_text
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.domain.job import Job, OnExisting, later_versions
 from cs_archiver.domain.manifest import shown
-from cs_archiver.domain.sizes import human_size
-from cs_archiver.domain.space import required_bytes
+from cs_archiver.domain.space import Need, required_bytes, why_never, why_not_now
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import NeedsOperator, NotYet, Permanent
 from cs_archiver.stages.destination import Destination
@@ -18,7 +17,7 @@ from cs_archiver.stages.places import Places
 from cs_archiver.stages.set_aside import brought_back
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import removal
-from cs_archiver.tools.disk import free_bytes, local_error, source_error
+from cs_archiver.tools.disk import local_error, room_on, source_error
 from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.threads import in_thread
 
@@ -115,14 +114,16 @@ class Admit:
         required = required_bytes(
             size, ratio=self._settings.size_estimate_ratio, min_free_gb=self._settings.min_free_gb
         )
+        entries = job.folder_file_count or 0
         if job.disk_was_full:  # the estimate was too low once already
-            required = max(required, 2 * size)
-        free = free_bytes(os.fspath(self._places.storage))
-        if free < required:
-            raise NotYet(
-                f"Waiting for disk space: {human_size(required)} needed, {human_size(free)} free",
-                problem="waiting-for-disk-space",
-            )
+            required, entries = max(required, 2 * size), 2 * entries
+        need, room = Need(required, entries), room_on(os.fspath(self._places.storage))
+        never, not_now = why_never(need, room), why_not_now(need, room)
+        if never is not None:
+            before = " (it filled the disk before, so that twice its size is counted)" if job.disk_was_full else ""
+            raise Permanent(f"'{job.folder_name}': {never}{before}, then retry", problem="disk-too-small")
+        if not_now is not None:
+            raise NotYet(f"Waiting for disk space: {not_now}", problem="waiting-for-disk-space")
 
     def _require_source(self, job: Job) -> int:
         base, source = os.fsencode(self._places.nas), self._places.source(job)

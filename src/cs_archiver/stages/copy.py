@@ -19,6 +19,7 @@ from cs_archiver.domain.manifest import (
 )
 from cs_archiver.domain.packed import PackedTree
 from cs_archiver.domain.sizes import counted, human_size
+from cs_archiver.domain.space import Need, why_never, why_not_now
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import DiskFull, Permanent, Temporary
 from cs_archiver.stages.nas import Nas, require_all_writable, require_nas
@@ -26,7 +27,7 @@ from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.stages.strategies import Strategies, Strategy
 from cs_archiver.tools import copier, removal
-from cs_archiver.tools.disk import free_bytes, local_error, make_folders
+from cs_archiver.tools.disk import local_error, make_folders, room_on
 from cs_archiver.tools.fixity import Digest, Digests
 from cs_archiver.tools.threads import Work, in_thread
 from cs_archiver.tools.tree import Scan, scan_tree
@@ -65,7 +66,7 @@ class Copy:
             scan = await self._scan_source(job)
             await in_thread(lambda work: self._require_deletable(job, scan, work))
         before, total = scan.entries, scan.total
-        await in_thread(lambda _work: self._require_room(total.bytes))
+        await in_thread(lambda _work: self._require_room(scan))
         strategy = self._strategy_for(total.bytes)
         what = f"{counted(total.files, 'file')}, {human_size(total.bytes)}"
         limit = "" if self._settings.limit is None else f", at most {human_size(self._settings.limit)}/s"
@@ -88,17 +89,19 @@ class Copy:
             },
         )
 
-    def _require_room(self, size: int) -> None:
+    def _require_room(self, scan: Scan) -> None:
         """The folder may have grown since it was discovered: better told now than after hours of copying."""
+        folders = sum(1 for _ in scan.entries.of_kind(EntryKind.DIR))
+        need = Need(scan.total.bytes, scan.total.files + folders)
         try:
-            free = free_bytes(os.fspath(self._places.temp))
+            room = room_on(os.fspath(self._places.temp))
         except OSError as error:
             raise local_error(os.fsencode(self._places.temp), error) from error
-        if free < size:
-            raise DiskFull(
-                f"the source now holds {human_size(size)}, the disk has {human_size(free)} free",
-                problem="disk-full",
-            )
+        never, not_now = why_never(need, room), why_not_now(need, room)
+        if never is not None:
+            raise Permanent(f"as the source is now, {never}, then retry", problem="disk-too-small")
+        if not_now is not None:
+            raise DiskFull(f"the source has grown, or the disk has less room: {not_now}", problem="disk-full")
 
     def _strategy_for(self, size: int) -> Strategy:
         if size < self._settings.shutil_below_bytes:

@@ -92,8 +92,8 @@ class DeleteSource:
             # A database from before the verification would take the archive for a leftover: it must know its age.
             number = await self._catalogue.last_number()
             await in_thread(lambda _work: self._mark.raise_to(number))
-            await self._write_marker(job, approved, report, deleted=False)
-            await report.log(f"Marker written: {job.marker_name}; deletion of the source begins")
+            if await self._write_marker(job, approved, report, deleted=False):
+                await report.log(f"Marker written: {job.marker_name}; deletion of the source begins")
             await self._delete(job, approved, report)
             await require_still_there(self._globus, self._collection, job, checks)
             await self._require_all_gone(job, approved, report)
@@ -150,7 +150,8 @@ class DeleteSource:
                 raise Halted("Deletions were paused for a moment", problem=DELETIONS_PAUSED) from halt
         await report.log(f"Source deleted: {_told(removed)}, begun at {started}, at {shown(approved.folder)}")
 
-    async def _write_marker(self, job: Job, approved: ApprovedDeletion, report: Report, *, deleted: bool) -> None:
+    async def _write_marker(self, job: Job, approved: ApprovedDeletion, report: Report, *, deleted: bool) -> bool:
+        """Whether it is new, and not written once more in its place."""
         archived_on = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         text = marker_text(
             job,
@@ -159,7 +160,7 @@ class DeleteSource:
             deleted=deleted,
         )
         async with self._nas.watched(report, "Writing the marker into the source"):
-            await in_thread(lambda _work: _write_marker(approved, job, text))
+            return await in_thread(lambda _work: _write_marker(approved, job, text))
 
     async def _require_all_gone(self, job: Job, approved: ApprovedDeletion, report: Report) -> None:
         """What came after the last look was never archived: it stays, under a marker that hides the folder.
@@ -254,7 +255,7 @@ def _folders_of(path: bytes) -> Iterator[bytes]:
         yield path
 
 
-def _write_marker(approved: ApprovedDeletion, job: Job, text: bytes) -> None:
+def _write_marker(approved: ApprovedDeletion, job: Job, text: bytes) -> bool:
     folder = approved.folder
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -265,7 +266,7 @@ def _write_marker(approved: ApprovedDeletion, job: Job, text: bytes) -> None:
                     f"'{shown(folder)}' is not the folder that was copied: check the NAS mount",
                     problem="nas-unreachable",
                 )
-            own_file.write_durably(
+            return own_file.write_durably(
                 descriptor,
                 os.fsencode(job.marker_name),
                 text,

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import psutil
 
 from cs_archiver.domain.checks import Mount
 from cs_archiver.domain.manifest import shown
+from cs_archiver.domain.space import Room
 from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Temporary
 
 # NONBLOCK: opening a FIFO must not hang; on a regular file it changes nothing.
 READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM)
+_OCTAL = re.compile(rb"\\([0-3][0-7]{2})")  # as the kernel writes blanks, line breaks and backslashes
 _GONE = (errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EHOSTDOWN, errno.ENOTCONN, errno.EROFS)
 
 
@@ -48,6 +51,14 @@ def free_bytes(path: str | bytes) -> int:
     """Space an ordinary user can still write on the file system of `path`."""
     usage = os.statvfs(path)
     return usage.f_bavail * usage.f_frsize
+
+
+def room_on(path: str | bytes) -> Room:
+    """What the file system of `path` has for an ordinary user."""
+    found = os.statvfs(path)
+    in_use = found.f_blocks - found.f_bfree
+    free_files = found.f_favail if found.f_files else None  # 0 in all: btrfs, CIFS and others make them as needed
+    return Room(found.f_bavail * found.f_frsize, (in_use + found.f_bavail) * found.f_frsize, free_files)
 
 
 def sync_folder(path: bytes) -> None:
@@ -96,6 +107,31 @@ def local_error(path: bytes, error: OSError) -> JobError:
     if error.errno in (*_REFUSED, *_GONE):
         return NeedsOperator(f"{text}: check the storage folder and its permissions", problem="storage-unusable")
     return Temporary(text, problem="storage-error")
+
+
+def mounts_in(folder: bytes) -> frozenset[bytes]:
+    """What is mounted on this folder (b"") or below it, as paths relative to it, whatever file system that is of.
+
+    The kernel's own table is read, which asks no mount, so that a dead NAS does not hang it; a path to the folder is
+    looked at. Raises NeedsOperator when the table cannot be read.
+    """
+    parent, name = os.path.split(folder)
+    root = os.path.join(os.path.realpath(parent), name)
+    try:
+        with open("/proc/self/mountinfo", "rb") as table:
+            mounts = [_OCTAL.sub(_unescaped, line.split(b" ")[4]) for line in table]
+    except OSError as error:
+        raise NeedsOperator(
+            f"cannot see what is mounted in '{shown(folder)}': /proc/self/mountinfo: {error.strerror}: let the service "
+            "read it",
+            problem="nas-unreachable",
+        ) from error
+    below = root.rstrip(b"/") + b"/"
+    return frozenset(mount[len(below) :] for mount in mounts if (mount + b"/").startswith(below))
+
+
+def _unescaped(octal: re.Match[bytes]) -> bytes:
+    return bytes([int(octal[1], 8)])
 
 
 def mount_of(path: Path) -> Mount:

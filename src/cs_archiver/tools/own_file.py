@@ -20,8 +20,8 @@ class _NoSuchName(FileNotFoundError):
 
 def write_durably(
     folder: int, name: bytes, content: bytes, *, temporary_name: bytes, is_ours: Callable[[bytes], bool]
-) -> None:
-    """Write a file of our own, or write it anew when `is_ours` says so of what it holds.
+) -> bool:
+    """Write a file of our own, or write it anew when `is_ours` says so of what it holds; gives back whether it is new.
 
     Raises FileExistsError when anything else has its name, however late that came, and leaves it alone. A new file
     appears whole, by a link, because rename replaces silently. A present one is written in place: what takes its name
@@ -29,7 +29,8 @@ def write_durably(
     stands under it, from a crash, is given up.
     """
     give_up_name(folder, temporary_name)
-    if not _written_anew(folder, name, content, is_ours):
+    is_new = not _written_anew(folder, name, content, is_ours)
+    if is_new:
         try:
             _write_new(folder, temporary_name, content)
             _link(folder, temporary_name, name, content)
@@ -40,6 +41,7 @@ def write_durably(
         finally:
             give_up_name(folder, temporary_name)
     os.fsync(folder)
+    return is_new
 
 
 def _written_anew(folder: int, name: bytes, content: bytes, is_ours: Callable[[bytes], bool]) -> bool:

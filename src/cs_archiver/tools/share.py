@@ -6,6 +6,7 @@ import stat
 
 from cs_archiver.domain import folders as rules
 from cs_archiver.domain.folders import Patterns
+from cs_archiver.tools.disk import mounts_in
 
 Names = tuple[bytes, ...]  # of folders from level 1 down; empty for the base
 
@@ -15,12 +16,15 @@ class LeftOutError(Exception):
 
 
 class Share:
-    """One file system below `base`; what is mounted on it, and links, are never entered."""
+    """One file system below `base`; other ones, what is mounted in a folder of level 3, and links are never entered."""
 
     def __init__(self, base: bytes, device: int, patterns: Patterns) -> None:
         self.patterns = patterns
         self._base = base
         self._device = device
+        mounts = mounts_in(self.path(()))
+        # Levels 1 and 2 may be put together of mounts: no source is there.
+        self._mounts = frozenset(base + b"/" + path for path in mounts if path.count(b"/") >= 2)
 
     def path(self, names: Names) -> bytes:
         return b"/".join((self._base, *names)) or b"/"
@@ -41,6 +45,8 @@ class Share:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if found.st_dev != self._device:
             raise LeftOutError(rules.OTHER_FILE_SYSTEM)
+        if directory in self._mounts:
+            raise LeftOutError(rules.MOUNTED)
         return found
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from cs_archiver.domain.manifest import Difference, Entry, EntryKind, Seen, Totals, changes, paired, shown, totals
 from cs_archiver.domain.packed import Packed, PackedTree, Part, pack
-from cs_archiver.tools.disk import open_regular, source_error
+from cs_archiver.tools.disk import mounts_in, open_regular, source_error
 from cs_archiver.tools.fixity import Digest, Digests, digest_of_seen, digests_of_files
 from cs_archiver.tools.threads import Turns, Work, for_each
 
@@ -58,14 +58,16 @@ class _Looked(NamedTuple):
 def scan_tree(root: bytes, *, threads: int, work: Work, ignore: frozenset[bytes] = frozenset()) -> Scan:
     """Everything below `root`, but for the names in `ignore` right below it; links not followed, mounts not entered.
 
-    Raises Temporary or NeedsOperator when something vanishes meanwhile or the NAS is in trouble, and Permanent
-    when the root itself may not be read.
+    What is mounted on `root` or below, be it a part of the same file system, counts as unreadable. Raises Temporary or
+    NeedsOperator when something vanishes meanwhile or the NAS is in trouble, and Permanent when the root itself may
+    not be read.
     """
     try:
         status = os.lstat(root)
     except OSError as error:
         raise source_error(root, error) from error
-    scanner = _Scanner(root, status.st_dev, ignore, work, Turns(threads))
+    mounts = mounts_in(root)
+    scanner = _Scanner(root, status.st_dev, mounts, ignore, work, Turns(threads))
     parts: dict[bytes, dict[int, Part]] = {}
     unreadable: list[str] = []
     files = size = 0
@@ -83,6 +85,7 @@ def scan_tree(root: bytes, *, threads: int, work: Work, ignore: frozenset[bytes]
     while level:
         tasks, level = level, []
         for_each(tasks, scanner.look, threads=threads, done=collect)
+    unreadable.extend(map(_mounted, sorted(mounts_in(root) - mounts)))  # it may have been entered
     found = {folder: Packed(Seen, [part for _, part in sorted(of_it.items())]) for folder, of_it in parts.items()}
     mode = stat.S_IMODE(status.st_mode)
     total = Totals(files, size)
@@ -90,9 +93,18 @@ def scan_tree(root: bytes, *, threads: int, work: Work, ignore: frozenset[bytes]
 
 
 class _Scanner:
-    def __init__(self, root: bytes, device: int, ignore: frozenset[bytes], work: Work, turns: Turns) -> None:
+    def __init__(
+        self,
+        root: bytes,
+        device: int,
+        mounts: frozenset[bytes],
+        ignore: frozenset[bytes],
+        work: Work,
+        turns: Turns,
+    ) -> None:
         self._root = root
         self._device = device
+        self._mounts = mounts
         self._ignore = ignore
         self._work = work
         self._turns = turns
@@ -119,8 +131,8 @@ class _Scanner:
         return _Looked(task, part, totals(found.entries), found.tasks, found.unreadable)
 
     def _look_into(self, descriptor: int, task: _Task, found: _Found) -> None:
-        if os.fstat(descriptor).st_dev != self._device:
-            found.unreadable.append(f"'{shown(task.folder) or '.'}': another file system is mounted here")
+        if task.folder in self._mounts or os.fstat(descriptor).st_dev != self._device:
+            found.unreadable.append(_mounted(task.folder))
             return
         names = task.names
         if names is None:
@@ -141,6 +153,8 @@ class _Scanner:
         found.entries.append(entry)
         if entry.kind is EntryKind.DIR:
             found.tasks.append(_Task(path, 0, None))
+        elif path in self._mounts:
+            found.unreadable.append(_mounted(path))
 
 
 def _names_in(folder: int, ignore: frozenset[bytes]) -> list[bytes]:
@@ -152,6 +166,10 @@ def _in_order(names: Iterator[bytes]) -> list[bytes]:
     """As `sorted`, which holds Python's lock, and so the dashboard, to its end: a second or two for a million names."""
     parts = iter(lambda: sorted(islice(names, _NAMES_SORTED)), [])
     return list(merge(*parts))
+
+
+def _mounted(path: bytes) -> str:
+    return f"'{shown(path) or '.'}': another file system or folder is mounted here: unmount it"
 
 
 def _note(found: _Found, path: bytes, error: OSError) -> None:
