@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 
-from aiohttp import web
-
 from cs_archiver import config, logs
 from cs_archiver.backend import build_services, passwords_of
 from cs_archiver.bus import Bus
@@ -33,6 +31,7 @@ from cs_archiver.errors import NeedsOperator
 from cs_archiver.pipeline import Parts, access_of, build_caretakers, build_workers, places_of
 from cs_archiver.server.application import build
 from cs_archiver.server.listening import Runner
+from cs_archiver.server.site import Site
 from cs_archiver.services.all_checks import round_of
 from cs_archiver.services.audit import AuditService
 from cs_archiver.services.host_accounts import HostAccounts
@@ -42,6 +41,7 @@ from cs_archiver.services.users import UserService
 from cs_archiver.settings import Settings
 from cs_archiver.stages.set_aside import SetAside
 from cs_archiver.tls import tls_context
+from cs_archiver.tools.descriptors import room_for_connections
 from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.lock import lock_database, lock_storage
 from cs_archiver.tools.mark import SentMark
@@ -207,7 +207,8 @@ async def _serve_http(parts: Parts, stack: AsyncExitStack, *, notices: Sequence[
     runner = Runner(app, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, settings.server.host, settings.server.port, ssl_context=tls_context(settings))
+    server, tls = settings.server, tls_context(settings)
+    site = Site(runner, server.host, server.port, most=room_for_connections(), ssl_context=tls)
     try:
         await site.start()
     except OSError as error:

@@ -1,13 +1,15 @@
 """The audit trail: every change and every attempt at one is in it, truly, and for good."""
 
 import logging
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DatabaseError
+from yarl import URL
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
@@ -44,9 +46,14 @@ async def _login(api: Api, username: str, password: str) -> Any:
     return await api.call("POST", "/api/auth/login", token="", json={"username": username, "password": password})
 
 
-@pytest.mark.parametrize("route", UNSAFE, ids=_name)
+# The second step of a sign-in names an account only by what the first step gave: test_page_second_factor.py.
+@pytest.mark.parametrize("route", [route for route in UNSAFE if route.path != "/login/code"], ids=_name)
 async def test_each_route_that_is_not_safe_is_in_the_trail_with_what_came_of_it(api: Api, route: Route) -> None:
-    response = await api.call(route.method, address_of(route), username="ann", headers={"X-Request-Id": "this-one"})
+    options: dict[str, Any] = {"json": {"username": "ann", "password": "a guess"}} if route.who is Who.ANYONE else {}
+    if route.takes_form and route.who is Who.ANYONE:
+        options = {"data": options.pop("json")}
+    headers = {"X-Request-Id": "this-one"}
+    response = await api.call(route.method, address_of(route), username="ann", headers=headers, **options)
     problem = "ok" if response.ok else (await response.json(content_type=None))["type"].removeprefix("/problems/")
     (line,) = await _trail(api)
     assert (line["action"], line["result"], line["request_id"]) == (
@@ -65,6 +72,32 @@ async def test_what_only_looks_and_what_comes_from_nobody_leaves_no_trace(api: A
     for route in UNSAFE:
         if route.who is not Who.ANYONE:
             await api.call(route.method, address_of(route), token="garbage")
+    assert await _trail(api) == []
+
+
+async def test_what_is_no_sign_in_is_in_the_log_and_adds_nothing_to_the_trail(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    sound = {"username": "ann", "password": "a guess"}
+    elsewhere = {"Origin": "https://elsewhere.test"}
+    attempts: list[tuple[str, dict[str, Any]]] = [
+        ("/api/auth/login", {"json": {"x": 1}}),
+        ("/api/auth/login", {"json": {**sound, "x": 1}}),
+        ("/api/auth/login?x=1", {"json": sound}),
+        ("/api/auth/login", {"data": b"{", "headers": {"Content-Type": "application/json"}}),
+        ("/api/auth/login", {"data": b"no JSON"}),
+        ("/api/auth/login", {"json": {**sound, "cookie": True}, "headers": elsewhere}),
+        ("/login", {"data": {"x": "1"}}),
+        ("/login", {"json": sound}),
+        ("/login", {"data": sound, "headers": elsewhere}),
+        ("/login/code", {"data": {"ticket": "none", "code": "123456"}}),
+        ("/login/code", {"data": {"ticket": "none"}}),
+    ]
+    with caplog.at_level(logging.INFO, "cs_archiver.server.access_log"):
+        for path, options in attempts:
+            response = await api.call("POST", path, token="", **options)
+            assert 400 <= response.status < 500, path
+    assert len([line for line in caplog.messages if line.startswith("POST ")]) == len(attempts)
     assert await _trail(api) == []
 
 
@@ -116,6 +149,38 @@ async def test_nothing_secret_is_in_the_trail(api: Api) -> None:
     text = str(await _trail(api))
     for secret in (PASSWORD, NEW_PASSWORD, token):
         assert secret not in text
+
+
+_SPELLINGS = {
+    "as it is": lambda token: token,
+    "encoded": lambda token: f"%{ord(token[0]):02x}{token[1:]}",
+    "all of it encoded": lambda token: "".join(f"%{byte:02X}" for byte in token.encode()),
+    "in capitals": str.upper,
+    "its beginning": lambda token: token[:20] if token.startswith("csa_") else token[:50],
+    "with something before it": lambda token: f"x{token}",
+}
+
+
+@pytest.mark.parametrize("spelled", _SPELLINGS.values(), ids=_SPELLINGS)
+async def test_a_token_in_the_place_of_its_id_is_in_no_line_of_trail_and_log(
+    api: Api, spelled: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    personal = await api.personal_token_of("ann", Scope.READ)
+    addresses = [route.path for route in UNSAFE if "_id}" in route.path]
+    with caplog.at_level(logging.INFO):
+        for token in (personal, await api.token_of("ann")):
+            for address in (*addresses, "/api/nothing/{some_id}"):
+                path = re.sub("{.*}", spelled(token), address)
+                method = "DELETE" if address.startswith("/api") else "POST"
+                await api.call(method, URL(path, encoded=True), username="root")
+    lines = await _trail(api)
+    assert {line["target"][-3:] for line in lines} == {"***"}
+    assert len(lines) > len(addresses)
+    for token in (personal, await api.token_of("ann")):
+        for secret in (spelled(token)[5:], token[5:15]):
+            assert secret not in caplog.text
+            assert secret not in str(lines)
+    assert "DELETE /api/nothing/" in caplog.text
 
 
 async def test_jobs_are_noted_with_their_folder_or_their_id(api: Api) -> None:

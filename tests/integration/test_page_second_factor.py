@@ -119,6 +119,16 @@ async def test_other_sites_cannot_finish_a_sign_in(api: Api, ann: Visitor, clock
     assert "Set-Cookie" not in answer.headers
 
 
+async def test_each_code_is_noted_with_the_account_it_was_for(api: Api, ann: Visitor, clock: Clock) -> None:
+    secret, _ = await _switch_on(ann, clock)
+    asked = await send(api, "/login", {"username": "ann", "password": PASSWORD}, username="")
+    ticket = Parsed(await asked.text()).field("ticket")
+    for code in ("000000", clock.next_code_of(secret)):
+        await send(api, "/login/code", {"ticket": ticket, "code": code}, username="")
+    lines = await api.get("/api/audit?action=auth_login&limit=2", username="root")
+    assert [(line["target"], line["result"]) for line in lines] == [("ann", "ok"), ("ann", "wrong-code")]
+
+
 async def test_password_once_more_takes_a_code_too(ann: Visitor, clock: Clock) -> None:
     assert not (await ann.get("/reauthenticate")).has("#code")
     _, codes = await _switch_on(ann, clock)

@@ -10,6 +10,7 @@ import pytest
 
 from cs_archiver import config
 from cs_archiver.commands.systemd_unit import unit
+from cs_archiver.tools.descriptors import FOR_THE_WORK, MOST_CONNECTIONS
 
 PROGRAM = ["/opt/cs-archiver/current/bin/cs-archiver"]
 NASTY = '/mnt/100% "of" $HOME; \\x20\ttab'
@@ -62,6 +63,10 @@ def test_homes_and_temporary_folders_are_hidden_unless_the_configuration_lies_th
     assert "\nProtectHome=yes\nPrivateTmp=yes\n" in lines[0]
     assert "\nProtectHome=read-only\nPrivateTmp=yes\n" in lines[1]
     assert "\nProtectHome=yes\nPrivateTmp=no\n" in lines[2]
+
+
+def test_there_are_descriptors_for_connections_and_for_the_work(tmp_path: Path) -> None:
+    assert values(printed(written(tmp_path, "")), "LimitNOFILE") == [str(MOST_CONNECTIONS + FOR_THE_WORK)]
 
 
 def test_the_single_file_speaks_through_its_child_and_unpacks_where_it_may_run(tmp_path: Path) -> None:

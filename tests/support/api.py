@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 from argon2 import PasswordHasher
 from pydantic import TypeAdapter
+from yarl import URL
 
 from cs_archiver.bus import Bus
 from cs_archiver.db.accounts import Accounts
@@ -170,7 +171,7 @@ class Api:
         return (await self.personal_tokens.create(user, name="a test", scope=scope, lifetime=lifetime)).token
 
     async def call(
-        self, method: str, path: str, *, token: str | None = None, username: str = "ann", **options: Any
+        self, method: str, path: str | URL, *, token: str | None = None, username: str = "ann", **options: Any
     ) -> ClientResponse:
         """As `username`, unless another token is given; the empty token sends none.
 

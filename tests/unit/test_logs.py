@@ -326,7 +326,7 @@ def test_after_a_line_that_was_cut_short_the_next_begins_anew(file: Path, monkey
     logging.getLogger("cs_archiver").info("whole")
     cut, gap, whole = lines_of(file)
     assert len(cut) == 20
-    assert gap.endswith("1 lines are missing here")
+    assert gap.endswith("1 line is missing here")
     assert whole.endswith("INFO cs_archiver whole")
 
 
@@ -406,6 +406,53 @@ def test_whoever_logs_is_not_held_up_and_what_is_missing_is_told_here_and_elsewh
     assert stuck.taken == ["first", *events[:5], "4 lines are missing here", "last"]
     told = "the log file takes no more lines: it hangs, or is too slow; they will be missing there"
     assert elsewhere.taken == ["first", *events[:5], told, *events[5:], "last"]
+
+
+class Failing(Stuck):
+    """A sink that cannot write some lines, for a reason that nobody foresaw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on.set()
+
+    def write(self, record: logging.LogRecord) -> None:
+        if "unlucky" in record.getMessage():
+            raise LookupError("no such codec")
+        super().write(record)
+
+    def close(self) -> None:
+        super().close()
+        raise OSError("closed already")
+
+
+def test_a_line_that_cannot_be_written_ends_nothing_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    sink = Failing()
+    handler = behind(sink, most_waiting=10)
+    for message in ("first", "unlucky", "unlucky", "then", "unlucky", "last"):
+        logging.getLogger("cs_archiver").info(message)
+    handler.close()
+    gap = "1 line is missing here"
+    assert sink.taken == ["first", gap, gap, "then", gap, "last"]
+    assert sink.is_closed
+    told = capsys.readouterr().err
+    assert told.count("cs-archiver: a line cannot be written to the log file: LookupError: no such codec\n") == 1
+
+
+@pytest.mark.parametrize("to_file", [True, False], ids=["file", "standard error"])
+def test_without_a_descriptor_left_lines_are_written_whatever_they_hold(to_file: bool, file: Path) -> None:
+    script = (
+        "import logging, resource\n"
+        "from cs_archiver.logs import configure\n"
+        "from cs_archiver.sections.operation import Log\n"
+        f"configure(Log(file={str(file) if to_file else ''!r}), to_stderr={not to_file})\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))\n"
+        "logging.getLogger('cs_archiver').info('no \\x1b[2J, and %s', 'caf\\udce9')\n"
+        "logging.getLogger('cs_archiver').info('last')\n"
+        "logging.shutdown()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
+    text = file.read_text() if to_file else done.stderr
+    assert [line.partition(" cs_archiver ")[2] for line in text.splitlines()] == [r"no \x1b[2J, and caf\udce9", "last"]
 
 
 def test_all_that_was_logged_is_written_at_the_end(stuck: Stuck) -> None:

@@ -13,6 +13,7 @@ from cs_archiver import config
 from cs_archiver.commands.common import EXIT_CONFIG, config_option, end
 from cs_archiver.errors import ConfigError
 from cs_archiver.settings import Settings, variable_of
+from cs_archiver.tools import descriptors
 from cs_archiver.tools.systemd import STOP_SECONDS
 
 _NAME = "cs-archiver"
@@ -58,6 +59,8 @@ Restart=on-failure
 RestartSec=30
 # A 7-Zip that takes too much memory is tried again; the service itself goes on.
 OOMPolicy=continue
+# Connections, and the work beside them; fewer are made do with.
+LimitNOFILE={descriptors}
 CPUWeight=50
 IOWeight=50
 """
@@ -122,6 +125,7 @@ def unit(settings: Settings, config_file: Path, program: Sequence[str], *, is_si
         state=_STATE,
         state_directories=f"{_NAME} {_UNPACKED.relative_to(_STATE.parent)}" if is_single_file else _NAME,
         stop_seconds=STOP_SECONDS,
+        descriptors=descriptors.WANTED,
     )
     hardening = _HARDENING.format(
         writable=_words([f"-{place}" for place in places]),

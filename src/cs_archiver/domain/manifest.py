@@ -5,6 +5,8 @@ from enum import StrEnum
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
+from cs_archiver.domain.text import escape_of
+
 
 class EntryKind(StrEnum):
     FILE = "file"
@@ -99,7 +101,7 @@ def _escaped(character: str) -> str:
     # \xNN stands for a byte that is no text, so a character of that number needs another form.
     if 0x7F < ord(character) < 0x100:
         return f"\\u{ord(character):04x}"
-    return character.encode("unicode_escape").decode()
+    return escape_of(character)
 
 
 _E = TypeVar("_E", bound=Seen | Entry)

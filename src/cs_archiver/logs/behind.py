@@ -1,6 +1,7 @@
 """Hands what is logged to a thread, so that a disk or a pipe that hangs holds up nobody who logs."""
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
-    """Where lines end up. One thread alone calls it, and may be held up there; nothing is ever raised."""
+    """Where lines end up. One thread alone calls it, and may be held up there; what it raises costs that line alone."""
 
     def write(self, record: logging.LogRecord) -> None: ...
 
@@ -32,8 +33,9 @@ class Behind(QueueHandler):
     """Lets its sink write what was logged, in that order, a moment later.
 
     Up to `most_waiting` records wait for it. What comes then is missing there: the other places are told as soon as
-    that begins, and the first record that is taken again says how many. `close` waits for the rest of them, unless the
-    sink hangs.
+    that begins, and the first record that is taken again says how many. So does the first that can be written again
+    after the sink failed at some; that it fails is said on standard error. `close` waits for the rest of them, unless
+    the sink hangs.
     """
 
     def __init__(self, sink: Sink, name: str, *, most_waiting: int = _MOST_WAITING) -> None:
@@ -47,6 +49,8 @@ class Behind(QueueHandler):
         self._is_told = False
         self._is_reopening = False
         self._is_closed = False
+        self._unwritten = 0  # these two are of the thread alone
+        self._failures_told: set[type[Exception]] = set()
         self._thread = threading.Thread(target=self._work, name="log", daemon=True)
         self._thread.start()
 
@@ -95,11 +99,34 @@ class Behind(QueueHandler):
 
     def _work(self) -> None:
         while (work := self._waiting.get()) is not None:
+            self._try(work)
+        self._try(self._sink.close)
+
+    def _try(self, work: Callable[[], None]) -> None:
+        """Whatever goes wrong with one line, the next may be written: without this thread none is."""
+        try:
+            if self._unwritten:
+                self._sink.write(missing(self._unwritten, time.time()))
+                self._unwritten = 0
             work()
-        self._sink.close()
+        except Exception as error:  # noqa: BLE001
+            self._unwritten += 1
+            self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        if type(error) in self._failures_told:
+            return
+        self._failures_told.add(type(error))
+        with suppress(Exception):  # it may be closed, or full, as well
+            print(  # noqa: T201  the log itself is what fails
+                f"cs-archiver: a line cannot be written to {self._sink_name}: {type(error).__name__}: {error}",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def missing(number: int, now: float) -> logging.LogRecord:
     """What stands where so many lines should."""
-    values = {"msg": "%d lines are missing here", "args": (number,), "created": now}
+    what = "%d line is missing here" if number == 1 else "%d lines are missing here"
+    values = {"msg": what, "args": (number,), "created": now}
     return logging.makeLogRecord({**values, "levelno": logging.WARNING, "levelname": "WARNING", "name": __name__})

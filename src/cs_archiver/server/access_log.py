@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 from cs_archiver.logs.context import about
 from cs_archiver.server.address import address_of
 from cs_archiver.server.keys import USER
+from cs_archiver.server.masking import masked
 
 _PROBES = ("/api/health", "/api/ready", "/metrics")
 
@@ -17,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 @web.middleware
 async def access_log(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The query is left out of the line: the token of a WebSocket stands there."""
+    """The query is left out of the line: the token of a WebSocket stands there. Nor is a token in the path shown."""
     begun = time.monotonic()
     response = await handler(request)
     user = request.get(USER)
@@ -26,7 +27,7 @@ async def access_log(request: web.Request, handler: Handler) -> web.StreamRespon
             logging.DEBUG if _is_answer_to_probe(request, response) else logging.INFO,
             "%s %s %d %.0f ms from=%s",
             request.method,
-            request.rel_url.raw_path,
+            masked(request.rel_url.raw_path),
             response.status,
             (time.monotonic() - begun) * 1000,
             address_of(request),

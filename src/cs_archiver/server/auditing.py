@@ -8,11 +8,15 @@ from aiohttp.typedefs import Handler
 from cs_archiver.db.audit import Deed
 from cs_archiver.server.address import address_of
 from cs_archiver.server.keys import ACTION, AUDIT, CALLER, PROBLEM, REQUEST_ID, TARGET, USER
+from cs_archiver.server.masking import masked
 
 
 @web.middleware
 async def auditing(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """What the gate let no further than to ask who calls is not noted: nothing was done, and nobody is known."""
+    """What is refused before anybody is known, or an account is named, is not noted: nothing was done.
+
+    So a sign-in that is none adds nothing to what is kept for good; the log has it.
+    """
     try:
         response = await handler(request)
     except asyncio.CancelledError:
@@ -27,11 +31,13 @@ async def _record(request: web.Request, result: str) -> None:
     if action is None:
         return
     user = request.get(USER)
+    if user is None and TARGET not in request:
+        return
     deed = Deed(
         action=action,
         result=result,
         username=None if user is None else user.username,
-        target=request.get(TARGET) or "/".join(request.match_info.values()) or None,
+        target=request.get(TARGET) or masked("/".join(request.match_info.values())) or None,
         detail=_by_token(request),
         address=address_of(request),
         request_id=request[REQUEST_ID],

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from cs_archiver.errors import InvalidRequest
 from cs_archiver.logs.context import about
@@ -13,35 +15,76 @@ from cs_archiver.server.headers import add_headers
 from cs_archiver.server.keys import PUBLIC_URL, REQUEST_ID
 from cs_archiver.server.middleware import new_request_id
 from cs_archiver.server.problems import MEDIA_TYPE, NotUnderstood, OurFault, Problem, Refused, title_of
+from cs_archiver.server.seats import Seat, Seats
 
 _OPTIONS: dict[str, Any] = {"access_log": None}  # aiohttp's own would show the tokens of queries
+_HEAD_SECONDS = 75.0  # proxies keep a connection for 60 s: who uses it last must not be us
 
 _log = logging.getLogger(__name__)
 
 
 class Runner(web.AppRunner):
-    """Runs the application; sites take the connections from `server`."""
+    """Runs the application; sites take the connections from `server`.
+
+    A connection is hung up on when `head_seconds` after it began, or after the last answer, the head of a request
+    has not come whole.
+    """
+
+    def __init__(self, app: web.Application, *, head_seconds: float = _HEAD_SECONDS, **options: Any) -> None:
+        super().__init__(app, **options)
+        self.seats = Seats()
+        self._head_seconds = head_seconds
+
+    async def setup(self) -> None:
+        await super().setup()
+        made = cast("web.Server", super().server)
+        made.request_handler = partial(_seen_to_work, made.request_handler)
 
     @property
-    def server(self) -> web.Server | None:
+    def server(self) -> "Server | None":
         made = super().server
-        return None if made is None else _Server(self.app, made)
+        return None if made is None else Server(self.app, made, self.seats, self._head_seconds)
 
 
-class _Server(web.Server):
-    def __init__(self, app: web.Application, made: web.Server) -> None:
+async def _seen_to_work(handler: Handler, request: web.BaseRequest) -> web.StreamResponse:
+    cast("_Connection", request.protocol).works()
+    return await handler(request)  # type: ignore[arg-type]  # whatever the server was made with
+
+
+class Server(web.Server):
+    def __init__(self, app: web.Application, made: web.Server, seats: Seats, head_seconds: float) -> None:
         super().__init__(made.request_handler, request_factory=made.request_factory)
         self._app = app
         self._made = made
+        self._seats = seats
+        self._head_seconds = head_seconds
 
-    def __call__(self) -> web.RequestHandler:
-        return _Connection(self._app, self._made)
+    def __call__(self, seat: Seat | None = None) -> web.RequestHandler:
+        """The protocol of a new connection, which may have had its seat before."""
+        return _Connection(self._app, self._made, self._seats, seat, self._head_seconds)
 
 
 class _Connection(web.RequestHandler):
-    def __init__(self, app: web.Application, manager: web.Server) -> None:
-        super().__init__(manager, loop=asyncio.get_running_loop(), **_OPTIONS)
+    def __init__(
+        self, app: web.Application, manager: web.Server, seats: Seats, seat: Seat | None, head_seconds: float
+    ) -> None:
+        # It counts from the beginning of the connection as well, and half a head is none.
+        super().__init__(manager, loop=asyncio.get_running_loop(), keepalive_timeout=head_seconds, **_OPTIONS)
         self._public_url = app[PUBLIC_URL]
+        self._seats = seats
+        self._seat = seat or seats.take(self.force_close)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._seat.hang_up = cast("asyncio.Transport", transport).abort
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._seats.leave(self._seat)
+        super().connection_lost(exc)
+
+    def works(self) -> None:
+        """From now until `finish_response` a request is being answered."""
+        self._seats.works(self._seat)
 
     def handle_error(
         self,
@@ -69,7 +112,10 @@ class _Connection(web.RequestHandler):
         if isinstance(resp, web.HTTPException):
             error = Refused(resp.status, f"{resp.reason}.")
             resp = self._refusal(request, error, instance=request.rel_url.raw_path)
-        return await super().finish_response(request, resp, start_time)
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self._seats.waits(self._seat)
 
     def _refusal(self, request: web.BaseRequest, error: InvalidRequest, *, instance: str) -> web.Response:
         if REQUEST_ID not in request:

@@ -12,6 +12,7 @@ from cs_archiver.errors import InvalidRequest, JobError
 from cs_archiver.logs.context import about
 from cs_archiver.server.headers import REQUEST_ID_HEADER
 from cs_archiver.server.keys import REQUEST_ID
+from cs_archiver.server.masking import masked
 from cs_archiver.server.pages.refusal import refusal
 from cs_archiver.server.problems import NotReady, NotUnderstood, OurFault, Refused
 
@@ -53,7 +54,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.RequestPayloadError as error:
         return await refusal(request, NotUnderstood("malformed-body", f"The body cannot be read: {error}"))
     except Exception:  # noqa: BLE001  the last stop: the client gets an answer, the log the reason
-        _log.exception("failed: %s %s", request.method, request.rel_url.raw_path)
+        _log.exception("failed: %s %s", request.method, masked(request.rel_url.raw_path))
         detail = "The server failed at this; its log says why under the request id."
         return await refusal(request, OurFault("internal-error", detail))
 

@@ -15,9 +15,9 @@ from cs_archiver.services.throttle import TooManyAttempts
 
 async def login(call: Call[Query, Credentials]) -> Reply:
     service, given = call.service(ACCOUNTS), call.body
-    call.concerns(await service.known_name(given.username) or "an unknown name")
     if given.cookie:
         csrf.refuse_other_sites(call.request)
+    call.concerns(await service.known_name(given.username) or "an unknown name")
     try:
         session = await service.login(given.username, given.password, origin_of(call.request), code=given.code)
     except TooManyAttempts as error:

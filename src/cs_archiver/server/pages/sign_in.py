@@ -68,8 +68,8 @@ async def form(call: Call[NextQuery, None]) -> web.Response:
 
 async def login(call: Call[None, SignInForm]) -> web.Response:
     service, given = call.service(ACCOUNTS), call.body
-    call.concerns(await service.known_name(given.username) or "an unknown name")
     csrf.refuse_other_sites(call.request)
+    call.concerns(await service.known_name(given.username) or "an unknown name")
     try:
         session = await service.login(given.username, given.password, origin_of(call.request))
     except CodeNeeded as error:
@@ -83,7 +83,6 @@ async def login(call: Call[None, SignInForm]) -> web.Response:
 
 async def finish(call: Call[None, CodeForm]) -> web.Response:
     service, given = call.service(ACCOUNTS), call.body
-    call.concerns("an unknown name")
     csrf.refuse_other_sites(call.request)
     try:
         user = service.half_done(given.ticket).user
