@@ -133,6 +133,12 @@ class Route:
         return self.body is not None and issubclass(self.body, Form)
 
     @property
+    def takes_no_body(self) -> bool:
+        """Whether a body is refused. Pages for people let it pass, as they do with parameters they do not know."""
+        is_for_people = self.query is None or self.query.model_config.get("extra") == "ignore"
+        return self.body is None and not is_for_people
+
+    @property
     def is_safe(self) -> bool:
         """Whether it changes nothing. What is not safe stands in the audit trail, and is closed to other sites."""
         return self.method == hdrs.METH_GET
