@@ -150,7 +150,10 @@ def document(routes: Iterable[Route], *, server: str = "/") -> Json:
 
 _HEADERS: Json = {
     REQUEST_ID_HEADER: {"description": "Names this request in the server's log.", "schema": {"type": "string"}},
-    TOTAL_COUNT: {"description": "How many there are in all.", "schema": {"type": "integer", "minimum": 0}},
+    TOTAL_COUNT: {
+        "description": "How many there are in all, also where fewer are shown.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
     "Link": {"description": "The pages beside this one (RFC 8288).", "schema": {"type": "string"}},
     "Location": {"description": "Where the new one is.", "schema": {"type": "string", "format": "uri-reference"}},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
