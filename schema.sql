@@ -398,24 +398,45 @@ BEGIN
         folder_bytes = folder_bytes + coalesce((SELECT bytes FROM manifests WHERE id = NEW.manifest_id), 0);
 END;
 
+-- Those before an insert are for INSERT OR REPLACE, which asks no trigger of the row that it takes away.
 CREATE TRIGGER audit_is_append_only_u BEFORE UPDATE ON audit
 BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 CREATE TRIGGER audit_is_append_only_d BEFORE DELETE ON audit
+BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
+CREATE TRIGGER audit_is_append_only_i BEFORE INSERT ON audit
+WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)
 BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END;
 CREATE TRIGGER job_history_is_append_only_u BEFORE UPDATE ON job_history
 BEGIN SELECT RAISE(ABORT, 'job_history is append-only'); END;
 CREATE TRIGGER job_history_is_append_only_d BEFORE DELETE ON job_history
 BEGIN SELECT RAISE(ABORT, 'job_history is append-only'); END;
+CREATE TRIGGER job_history_is_append_only_i BEFORE INSERT ON job_history
+WHEN EXISTS (SELECT 1 FROM job_history WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'job_history is append-only'); END;
 CREATE TRIGGER verifications_are_write_once_u BEFORE UPDATE ON verifications
 BEGIN SELECT RAISE(ABORT, 'verifications are write-once'); END;
 CREATE TRIGGER verifications_are_write_once_d BEFORE DELETE ON verifications
 BEGIN SELECT RAISE(ABORT, 'verifications are write-once'); END;
+CREATE TRIGGER verifications_are_write_once_i BEFORE INSERT ON verifications
+WHEN EXISTS (SELECT 1 FROM verifications WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'verifications are write-once'); END;
 CREATE TRIGGER archives_stay BEFORE DELETE ON archives
 BEGIN SELECT RAISE(ABORT, 'the catalogue is kept for good'); END;
+CREATE TRIGGER archives_are_not_replaced BEFORE INSERT ON archives
+WHEN EXISTS (
+    SELECT 1 FROM archives
+    WHERE id = NEW.id OR job_id = NEW.job_id OR manifest_id = NEW.manifest_id OR verification_id = NEW.verification_id
+       OR (globus_collection = NEW.globus_collection AND globus_path = NEW.globus_path))
+BEGIN SELECT RAISE(ABORT, 'the catalogue does not change'); END;
 CREATE TRIGGER archives_change_once BEFORE UPDATE ON archives
-WHEN OLD.source_deleted_at IS NOT NULL OR NEW.archive_sha256 <> OLD.archive_sha256
-     OR NEW.globus_path <> OLD.globus_path OR NEW.manifest_id <> OLD.manifest_id
-     OR NEW.verification_id <> OLD.verification_id OR NEW.job_id <> OLD.job_id
+WHEN OLD.source_deleted_at IS NOT NULL OR (
+    NEW.id, NEW.job_id, NEW.level1, NEW.level2, NEW.folder_name, NEW.source_path, NEW.globus_collection,
+    NEW.globus_path, NEW.globus_task_id, NEW.archive_size_bytes, NEW.archive_sha256, NEW.manifest_id,
+    NEW.verification_id, NEW.created_by, NEW.archived_at
+) IS NOT (
+    OLD.id, OLD.job_id, OLD.level1, OLD.level2, OLD.folder_name, OLD.source_path, OLD.globus_collection,
+    OLD.globus_path, OLD.globus_task_id, OLD.archive_size_bytes, OLD.archive_sha256, OLD.manifest_id,
+    OLD.verification_id, OLD.created_by, OLD.archived_at)
 BEGIN SELECT RAISE(ABORT, 'the catalogue does not change'); END;
 CREATE TRIGGER manifest_entries_are_write_once BEFORE UPDATE ON manifest_entries
 BEGIN SELECT RAISE(ABORT, 'a sealed manifest does not change'); END;
@@ -423,4 +444,4 @@ CREATE TRIGGER manifest_entries_in_the_catalogue_stay BEFORE DELETE ON manifest_
 WHEN EXISTS (SELECT 1 FROM archives WHERE manifest_id = OLD.manifest_id)
 BEGIN SELECT RAISE(ABORT, 'the catalogue is kept for good'); END;
 
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;

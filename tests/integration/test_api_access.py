@@ -1,5 +1,6 @@
 """Who may call what, and what every answer has: generated from the URL table, so that no route is forgotten."""
 
+import json
 import logging
 import re
 import uuid
@@ -20,7 +21,8 @@ from cs_archiver.server.route import Route, Who
 from cs_archiver.server.routes import ROUTES
 from tests.support.api import SECRET, Api, address_of, refusal_of, running_api
 
-API_ROUTES = [route for route in ROUTES if route.path.startswith("/api/")]
+API_ROUTES = [route for route in ROUTES if route.path.startswith(("/api/", "/ws/", "/metrics"))]
+BODYLESS_ROUTES = [route for route in API_ROUTES if route.body is None]
 CLOSED_ROUTES = [route for route in ROUTES if route.who is not Who.ANYONE]
 
 
@@ -262,6 +264,34 @@ async def test_unknown_query_parameter_is_refused_by_name(api: Api, route: Route
     response = await api.call(route.method, address_of(route), token=token, params={"colour": "red"})
     document = await refusal_of(response, 422, "invalid-value")
     assert document["errors"] == [{"pointer": "?colour", "detail": "not known here"}]
+
+
+@pytest.mark.parametrize("route", BODYLESS_ROUTES, ids=_name)
+async def test_body_where_none_is_taken_is_refused_by_the_names_of_its_fields(api: Api, route: Route) -> None:
+    token = await api.token_of("root")
+    called_json = {"Content-Type": "application/json"}
+    for body, pointer in ({"colour": "red"}, "#/colour"), (["red"], "#"), (None, "#"):
+        data = json.dumps(body)
+        response = await api.call(route.method, address_of(route), token=token, data=data, headers=called_json)
+        document = await refusal_of(response, 422, "invalid-value")
+        assert [error["pointer"] for error in document["errors"]] == [pointer], body
+    response = await api.call(route.method, address_of(route), token=token, data=b"{", headers=called_json)
+    await refusal_of(response, 400, "malformed-json")
+    as_a_form = await api.call(route.method, address_of(route), token=token, data={"colour": "red"})
+    await refusal_of(as_a_form, 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize("route", BODYLESS_ROUTES, ids=_name)
+@pytest.mark.parametrize("body", [b"", b"{}", b" {} \n"])
+async def test_body_that_says_nothing_is_let_pass(api: Api, route: Route, body: bytes) -> None:
+    token = await api.token_of("root")
+    response = await api.call(route.method, address_of(route), token=token, data=body)
+    assert response.status not in {400, 413, 415, 422}, await response.text()
+
+
+async def test_pages_for_people_look_at_no_body(api: Api) -> None:
+    response = await api.call("GET", "/login", token="", data={"colour": "red"})
+    assert response.status == 200
 
 
 @pytest.mark.parametrize("route", API_ROUTES, ids=_name)

@@ -69,6 +69,22 @@ async def test_level_and_moment_narrow_the_log_together(api: Api) -> None:
     assert [line.split()[2] for line in await _text(api, job_id, f"level=WARNING&since={_second(2)}")] == ["4", "7"]
 
 
+async def test_all_that_match_are_counted_also_where_fewer_are_shown(api: Api) -> None:
+    levels = (LogLevel.INFO, LogLevel.WARNING, LogLevel.ERROR)
+    job_id = await _job_with(api, [(_second(number), levels[number % 3], str(number)) for number in range(9)])
+    for query, shown, total in (
+        ("", 9, 9),
+        ("limit=9", 9, 9),
+        ("limit=1", 1, 9),
+        ("limit=1&level=WARNING", 1, 3),
+        (f"limit=2&since={_second(3)}", 2, 6),
+        (f"limit=1&since={_second(3)}&level=ERROR", 1, 2),
+        (f"since={_second(30)}", 0, 0),
+    ):
+        response = await api.call("GET", f"/api/jobs/{job_id}/logs?{query}")
+        assert (len(await response.json()), response.headers["X-Total-Count"]) == (shown, str(total)), query
+
+
 @pytest.mark.parametrize(
     "query",
     [

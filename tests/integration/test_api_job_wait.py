@@ -2,16 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientResponse
 
+from cs_archiver.db import tables
+from cs_archiver.domain.access import Scope
 from cs_archiver.domain.events import JobUpdate, StepProgress
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.server import keys
 from cs_archiver.services.job_waits import MOST_WAITS_OF_A_USER
+from tests.integration.test_live_sessions import WAYS_TO_END
 from tests.support.api import Api, refusal_of, running_api
 
 
@@ -21,10 +24,13 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         yield running
 
 
-async def _begun(api: Api, job_id: str, *, wait: int = 60, username: str = "ann") -> asyncio.Task[ClientResponse]:
+async def _begun(
+    api: Api, job_id: str, *, wait: int = 60, username: str = "ann", token: str | None = None
+) -> asyncio.Task[ClientResponse]:
     """A call that waits, from the moment on when the server does."""
     before = _listeners(api)
-    task = asyncio.create_task(api.call("GET", f"/api/jobs/{job_id}?wait={wait}", username=username))
+    call = api.call("GET", f"/api/jobs/{job_id}?wait={wait}", username=username, token=token)
+    task = asyncio.create_task(call)
     async with asyncio.timeout(10):
         while _listeners(api) == before and not task.done():
             await asyncio.sleep(0.005)
@@ -96,6 +102,40 @@ async def test_waits_of_a_user_are_bounded_and_those_of_others_are_not(api: Api)
     assert not again.done()
     await _move(api, another_id, JobStatus.CANCELLED)
     assert (await again).status == 200
+
+
+@pytest.mark.parametrize("end", WAYS_TO_END)
+async def test_who_was_signed_out_meanwhile_is_not_told_of_the_job(
+    api: Api, end: Callable[[Api, str], Awaitable[None]]
+) -> None:
+    token = await api.token_of("ann")
+    job_id = (await api.submit("Alpha"))["job_id"]
+    waiting, other = await _begun(api, job_id, token=token), await _begun(api, job_id, username="root")
+    await end(api, token)
+    await _move(api, job_id, JobStatus.COPYING)
+    async with asyncio.timeout(10):
+        await refusal_of(await waiting, 401, "not-authenticated")
+        assert (await (await other).json())["status"] == "copying"
+
+
+async def test_whose_token_was_revoked_meanwhile_is_not_told_of_the_job(api: Api) -> None:
+    job_id = (await api.submit("Alpha"))["job_id"]
+    waiting = await _begun(api, job_id, token=await api.personal_token_of("ann", Scope.READ))
+    async with api.database.write() as connection:
+        await connection.execute(tables.api_tokens.delete())
+    await _move(api, job_id, JobStatus.COPYING)
+    async with asyncio.timeout(10):
+        await refusal_of(await waiting, 401, "not-authenticated")
+
+
+async def test_who_must_choose_a_password_meanwhile_is_not_told_of_the_job(api: Api) -> None:
+    job_id = (await api.submit("Alpha"))["job_id"]
+    waiting = await _begun(api, job_id)
+    async with api.database.write() as connection:
+        await connection.execute(tables.users.update().values(must_change_password=1))
+    await _move(api, job_id, JobStatus.COPYING)
+    async with asyncio.timeout(10):
+        await refusal_of(await waiting, 403, "password-change-required")
 
 
 async def test_refused_and_unknown_jobs_take_no_place(api: Api) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cs_archiver.domain.access import Scope
 from cs_archiver.domain.events import JobUpdate
 from tests.support.api import BASE_PATH, Api, refusal_of, running_api
 
@@ -60,6 +61,28 @@ async def test_each_folder_is_answered_as_if_it_had_been_asked_for_alone(api: Ap
     ]
     queued = (await api.get("/api/queue"))["queued_jobs"]
     assert [job["folder_name"] for job in queued] == ["Beta", "Alpha", "Gamma"]
+
+
+async def test_each_folder_is_in_the_trail_with_what_came_of_it(api: Api) -> None:
+    token = await api.personal_token_of("ann", Scope.OPERATE)
+    paths = [api.folder("Alpha"), "/etc", api.folder("Alpha"), api.folder("Gamma")]
+    response = await api.call("POST", "/api/jobs/bulk", token=token, json={"folder_paths": paths})
+    trail = (await api.get("/api/audit", username="root"))[::-1]
+    assert [(line["target"], line["result"]) for line in trail] == [
+        (api.folder("Alpha"), "ok"),
+        ("/etc", "folder-not-found"),
+        (api.folder("Alpha"), "already-queued"),
+        (api.folder("Gamma"), "ok"),
+    ]
+    for line in trail:
+        assert (line["action"], line["user"], line["detail"]) == ("job_wishes_bulk", "ann", "with token-1")
+        assert line["request_id"] == response.headers["X-Request-Id"]
+
+
+async def test_list_that_is_refused_whole_is_one_line_of_the_trail(api: Api) -> None:
+    await api.call("POST", "/api/jobs/bulk", json={"folder_paths": []})
+    (line,) = await api.get("/api/audit", username="root")
+    assert (line["target"], line["result"]) == (None, "invalid-value")
 
 
 async def test_folders_join_the_queue_in_the_order_of_the_list_and_everybody_hears_of_each(api: Api) -> None:

@@ -171,8 +171,22 @@ async def test_several_are_asked_for_together_each_once(api: Api) -> None:
     assert response.headers["Location"].startswith("/queue?flash=")
     queued = (await api.get("/api/queue"))["queued_jobs"]
     assert [job["folder_name"] for job in queued] == ["Alpha", "Gamma"]
-    (line,) = [line for line in await api.get("/api/audit", username="root") if line["action"] == "job_wishes_bulk"]
-    assert line["target"].startswith(api.folder("Alpha"))
+    trail = await api.get("/api/audit?action=job_wishes_bulk", username="root")
+    assert [(line["target"], line["result"]) for line in reversed(trail)] == [
+        (api.folder("Alpha"), "ok"),
+        (api.folder("Gamma"), "ok"),
+        (api.folder("gone"), "folder-not-found"),
+    ]
+
+
+async def test_those_that_are_all_refused_are_in_the_trail_each_with_the_reason(api: Api) -> None:
+    paths = [("path", path) for path in (api.folder("gone"), str(api.nas / "Production" / "2023" / "Old"))]
+    assert (await send(api, "/folders/archive", paths)).status == 404
+    trail = await api.get("/api/audit?action=job_wishes_bulk", username="root")
+    assert [(line["target"], line["result"]) for line in reversed(trail)] == [
+        (api.folder("gone"), "folder-not-found"),
+        (str(api.nas / "Production" / "2023" / "Old"), "already-archived"),
+    ]
 
 
 async def test_many_are_shown_as_the_last_scan_found_them(api: Api) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -164,6 +165,84 @@ async def test_evidence_catalogue_and_history_cannot_be_rewritten(
     with pytest.raises(IntegrityError):
         async with database.write() as connection:
             await connection.exec_driver_sql(statement)
+
+
+_REPLACED = {
+    "audit": "id, at, username, action, target, detail, address, 'forged', request_id",
+    "job_history": "id, job_id, from_status, 'completed', at",
+    "verifications": "id, job_id, upload_id, at, 1, '[]'",
+    "archives": "id, job_id, level1, level2, folder_name, source_path, globus_collection, globus_path, globus_task_id, "
+    "1, 'cc', manifest_id, verification_id, created_by, archived_at, source_deleted_at",
+}
+
+
+@pytest.mark.parametrize("table", _REPLACED)
+async def test_evidence_catalogue_history_and_trail_cannot_be_replaced(
+    database: Database, queue: Queue, table: str
+) -> None:
+    await queue.move(await proven(database, queue), JobStatus.DELETING_SOURCE)
+    before = await _rows_of(database, table)
+    assert before
+    replaced = f"INSERT OR REPLACE INTO {table} SELECT {_REPLACED[table]} FROM {table} LIMIT 1"
+    await _require_refusal(database, replaced)
+    assert await _rows_of(database, table) == before
+
+
+@pytest.mark.parametrize(
+    "same",
+    ["id", "job_id", "manifest_id", "verification_id", "globus_collection, globus_path"],
+)
+async def test_row_of_the_catalogue_cannot_be_replaced_by_any_of_its_keys(
+    database: Database, queue: Queue, same: str
+) -> None:
+    await proven(database, queue)
+    before = await _rows_of(database, "archives")
+    own = {
+        "id": "id + 1", "job_id": "'another'", "level1": "level1", "level2": "level2", "folder_name": "folder_name",
+        "source_path": "source_path", "globus_collection": "'another'", "globus_path": "'another'",
+        "globus_task_id": "globus_task_id", "archive_size_bytes": "1", "archive_sha256": "'cc'",
+        "manifest_id": "manifest_id + 1", "verification_id": "verification_id + 1", "created_by": "created_by",
+        "archived_at": "archived_at",
+    }  # fmt: skip
+    values = ", ".join(name if name in same.split(", ") else value for name, value in own.items())
+    replaced = f"INSERT OR REPLACE INTO archives ({', '.join(own)}) SELECT {values} FROM archives"
+    await _require_refusal(database, replaced)
+    assert await _rows_of(database, "archives") == before
+
+
+@pytest.mark.parametrize(
+    "change", ["id = 7", "created_by = 'nobody'", "archived_at = 'never'", "globus_collection = 'x'"]
+)
+async def test_nothing_in_the_catalogue_changes_but_when_its_source_was_deleted(
+    database: Database, queue: Queue, change: str
+) -> None:
+    await proven(database, queue)
+    await _require_refusal(database, f"UPDATE OR REPLACE archives SET {change}")
+    async with database.write() as connection:
+        await connection.exec_driver_sql("UPDATE archives SET source_deleted_at = 'now'")
+    await _require_refusal(database, "UPDATE archives SET source_deleted_at = 'later'")
+
+
+async def _require_refusal(database: Database, statement: str) -> None:
+    with pytest.raises(IntegrityError, match=r"append-only|write-once|does not change"):
+        async with database.write() as connection:
+            await connection.exec_driver_sql(statement)
+
+
+async def test_same_archive_verified_once_more_keeps_its_row_in_the_catalogue(database: Database, queue: Queue) -> None:
+    job = await proven(database, queue)
+    before = await _rows_of(database, "archives")
+    upload = await Catalogue(database).latest_upload(job.id)
+    assert upload is not None
+    await Catalogue(database).add_evidence(job, upload, PASSED, passed=True, collection="collection")
+    assert await _rows_of(database, "archives") == before
+    assert len(await _rows_of(database, "verifications")) == 2
+
+
+async def _rows_of(database: Database, table: str) -> list[tuple[Any, ...]]:
+    async with database.read() as connection:
+        rows = await connection.exec_driver_sql(f"SELECT * FROM {table} ORDER BY id")
+        return [tuple(row) for row in rows]
 
 
 async def test_a_manifest_comes_back_as_it_was_sealed(database: Database) -> None:

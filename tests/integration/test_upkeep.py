@@ -10,7 +10,9 @@ from cs_archiver.clock import now_text
 from cs_archiver.db.backups import Backups
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
+from cs_archiver.db.log_search import find_lines
 from cs_archiver.db.queue import Queue
+from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.states import FINAL, JobStatus
 from cs_archiver.workers.upkeep import Upkeep
 from tests.support.databases import of_version_1, tables_of
@@ -92,7 +94,7 @@ async def test_more_than_one_transaction_holds_are_all_found(
     await look(database, logs=AT_ONCE)
     for status in FINAL:
         (job,) = await Jobs(database).in_line([status])
-        assert await Jobs(database).logs(job.id, level=None, limit=10) == []
+        assert (await find_lines(database, job.id, levels=LogLevel, limit=10)).lines == []
 
 
 async def test_sqlite_learns_of_its_tables_and_writing_goes_on(database: Database) -> None:

@@ -17,6 +17,7 @@ from cs_archiver.clock import elapsed, now_text
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import Jobs
+from cs_archiver.db.log_search import find_lines
 from cs_archiver.db.queue import Queue, request_cancel
 from cs_archiver.db.switches import Switches
 from cs_archiver.domain.events import Event, JobUpdate, LogAdded, LogLevel, QueueUpdate
@@ -165,7 +166,8 @@ class House:
         return await self.until(job, lambda found: found.status in statuses)
 
     async def log_of(self, job: Job) -> list[str]:
-        return [f"{line.level.value} {line.message}" for line in await self.jobs.logs(job.id, level=None, limit=99)]
+        found = await find_lines(self.database, job.id, levels=LogLevel, limit=99)
+        return [f"{line.level.value} {line.message}" for line in found.lines]
 
     async def history_of(self, job: Job) -> list[str]:
         return [line.to_status for line in await self.jobs.history(job.id)]

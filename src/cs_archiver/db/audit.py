@@ -65,9 +65,11 @@ class Audit:
         self._database = database
         self._counted: OrderedDict[Wanted, _Counted] = OrderedDict()
 
-    async def add(self, deed: Deed) -> None:
+    async def add(self, *deeds: Deed) -> None:
+        """All of them, or none."""
+        at = now_text()
         async with self._database.write() as connection:
-            await connection.execute(_AUDIT.insert().values(at=now_text(), **asdict(deed)))
+            await connection.execute(_AUDIT.insert(), [{"at": at, **asdict(deed)} for deed in deeds])
 
     async def page(self, wanted: Wanted, *, limit: int, offset: int) -> tuple[list[AuditLine], int]:
         """The newest first, and how many there are in all."""

@@ -7,7 +7,6 @@ from itertools import islice
 from typing import Any
 
 from sqlalchemy import select, text
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
@@ -245,12 +244,12 @@ class Catalogue:
             if comparison is not None:
                 await set_succeeded(connection, comparison, left_behind=None)
             if passed:
-                row = _archive_row(job, upload, collection=collection, verification_id=verification_id)
-                # A repeated verification of the same archive finds its row there already.
-                entered = sqlite_insert(_ARCHIVES).values(row)
                 # A number of its own: a database from before this knows less than the mark says, and doubts itself.
                 await connection.execute(text("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'uploads'"))
-                await connection.execute(entered.on_conflict_do_nothing(index_elements=["job_id"]))
+                # A repeated verification of the same archive finds its row there already.
+                if await connection.scalar(select(_ARCHIVES.c.id).where(_ARCHIVES.c.job_id == job.id)) is None:
+                    row = _archive_row(job, upload, collection=collection, verification_id=verification_id)
+                    await connection.execute(_ARCHIVES.insert().values(row))
 
     async def passed_checks(self, job_id: str) -> list[Check]:
         """The newest evidence that let this job pass; empty if there is none."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Text, bindparam, func, select, true
+from sqlalchemy import ColumnElement, bindparam, func, select, true
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
@@ -83,12 +83,6 @@ class Jobs:
             await connection.execute(_LOGS.insert(), rows)
         return now
 
-    async def logs(self, job_id: str, *, level: LogLevel | None, limit: int, since: str | None = None) -> list[LogLine]:
-        """The newest `limit` lines of this level, from the moment `since` on, in the order of writing."""
-        query = _newest_lines(has_level=level is not None, has_since=since is not None)
-        given = {"job_id": job_id, "level": level, "since": since, "limit": limit}
-        return [_line_of(row) for row in reversed(await self._database.rows(query, given))]
-
     async def log_in_batches(
         self, job_id: str, *, level: LogLevel | None, since: str | None, newest: int | None
     ) -> AsyncIterator[list[LogLine]]:
@@ -146,20 +140,13 @@ def _select_lines(*wanted: ColumnElement[bool]) -> Any:
     return select(_LOGS.c.id, _LOGS.c.timestamp, _LOGS.c.level, _LOGS.c.message).where(*wanted)
 
 
-def _lines_of(job_id: Any, level: Any, since: Any) -> ColumnElement[bool]:
+def _lines_of(job_id: str, level: LogLevel | None, since: str | None) -> ColumnElement[bool]:
     wanted: ColumnElement[bool] = _LOGS.c.job_id == job_id
     if level is not None:
         wanted &= _LOGS.c.level == level
     if since is not None:
         wanted &= _LOGS.c.timestamp >= since
     return wanted
-
-
-@cache
-def _newest_lines(*, has_level: bool, has_since: bool) -> Any:
-    level, since = bindparam("level", type_=Text), bindparam("since", type_=Text)
-    wanted = _lines_of(bindparam("job_id"), level if has_level else None, since if has_since else None)
-    return _select_lines(wanted).order_by(_LOGS.c.id.desc()).limit(bindparam("limit", type_=Integer))
 
 
 def _line_of(row: AnyRow) -> LogLine:

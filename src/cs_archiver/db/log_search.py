@@ -1,10 +1,10 @@
-"""Finds lines in the log of a job: by level, by words, the newest of them."""
+"""Finds lines in the log of a job: by level, by words, from a moment on; the newest of them."""
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, bindparam, func, select
+from sqlalchemy import ColumnElement, Integer, Text, bindparam, func, select
 
 from cs_archiver.db import tables
 from cs_archiver.db.database import Database
@@ -23,27 +23,38 @@ class FoundLines(NamedTuple):
 
 
 async def find_lines(
-    database: Database, job_id: str, *, levels: Collection[LogLevel], words: str | None, limit: int
+    database: Database,
+    job_id: str,
+    *,
+    levels: Iterable[LogLevel],
+    limit: int,
+    words: str | None = None,
+    since: str | None = None,
 ) -> FoundLines:
-    """The lines of these levels that hold the words; None asks for every line."""
-    newest, count = _queries(frozenset(levels)) if words is None else _queries_for(frozenset(levels), words)
-    rows, total = await database.rows(newest, {"job_id": job_id, "limit": limit}), 0
+    """The lines of these levels that hold the words, from the moment `since` on; None asks for every line."""
+    has_since = since is not None
+    kept = frozenset(levels)
+    newest, count = _queries(kept, has_since) if words is None else _queries_for(kept, has_since, words)
+    given = {"job_id": job_id, "since": since}
+    rows, total = await database.rows(newest, {**given, "limit": limit}), 0
     if len(rows) == limit:
-        ((total,),) = await database.rows(count, {"job_id": job_id})
+        ((total,),) = await database.rows(count, given)
     lines = [LogLine(timestamp, LogLevel(level), message) for timestamp, level, message in reversed(rows)]
     return FoundLines(lines, max(total, len(rows)))  # some may have been removed in between
 
 
 @cache  # built once for each choice of levels: that takes longer than the query
-def _queries(levels: frozenset[LogLevel]) -> tuple[Any, Any]:
-    return _queries_for(levels, None)
+def _queries(levels: frozenset[LogLevel], has_since: bool) -> tuple[Any, Any]:
+    return _queries_for(levels, has_since, None)
 
 
-def _queries_for(levels: frozenset[LogLevel], words: str | None) -> tuple[Any, Any]:
+def _queries_for(levels: frozenset[LogLevel], has_since: bool, words: str | None) -> tuple[Any, Any]:
     """For the newest lines, and for how many there are in all."""
     wanted: ColumnElement[bool] = _LOGS.c.job_id == bindparam("job_id")
     if levels != set(LogLevel):
         wanted &= _LOGS.c.level.in_(sorted(levels))
+    if has_since:
+        wanted &= _LOGS.c.timestamp >= bindparam("since", type_=Text)
     if words is not None:
         wanted &= holds(_LOGS.c.message, words)
     newest = select(_LOGS.c.timestamp, _LOGS.c.level, _LOGS.c.message).where(wanted).order_by(_LOGS.c.id.desc())

@@ -7,7 +7,7 @@ from aiohttp.typedefs import Handler
 
 from cs_archiver.db.audit import Deed
 from cs_archiver.server.address import address_of
-from cs_archiver.server.keys import ACTION, AUDIT, CALLER, PROBLEM, REQUEST_ID, TARGET, USER
+from cs_archiver.server.keys import ACTION, AUDIT, CALLER, OUTCOMES, PROBLEM, REQUEST_ID, TARGET, USER
 from cs_archiver.server.masking import masked
 
 
@@ -33,16 +33,20 @@ async def _record(request: web.Request, result: str) -> None:
     user = request.get(USER)
     if user is None and TARGET not in request:
         return
-    deed = Deed(
-        action=action,
-        result=result,
-        username=None if user is None else user.username,
-        target=request.get(TARGET) or masked("/".join(request.match_info.values())) or None,
-        detail=_by_token(request),
-        address=address_of(request),
-        request_id=request[REQUEST_ID],
-    )
-    await request.app[AUDIT].record(deed)
+    target = request.get(TARGET) or masked("/".join(request.match_info.values())) or None
+    deeds = [
+        Deed(
+            action=action,
+            result=its_result,
+            username=None if user is None else user.username,
+            target=its_target,
+            detail=_by_token(request),
+            address=address_of(request),
+            request_id=request[REQUEST_ID],
+        )
+        for its_target, its_result in request.get(OUTCOMES, [(target, result)])
+    ]
+    await request.app[AUDIT].record(*deeds)
 
 
 def _by_token(request: web.Request) -> str | None:

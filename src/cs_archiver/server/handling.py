@@ -11,7 +11,7 @@ from cs_archiver.server.auth import admit
 from cs_archiver.server.contract.base import Body
 from cs_archiver.server.contract.forms import Form
 from cs_archiver.server.negotiation import prefers_text
-from cs_archiver.server.parsing import body_of, form_of, query_of
+from cs_archiver.server.parsing import body_of, form_of, query_of, require_no_body
 from cs_archiver.server.route import JSON, Call, Reply, Route
 from cs_archiver.server.shared import Shared
 
@@ -29,6 +29,8 @@ def handler_of(route: Route) -> Handler:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         await admit(request, route)
+        if route.takes_no_body:
+            await require_no_body(request)
         if route.is_for_all and not (len(route.media) > 1 and prefers_text(request)):
             answer = await shared.answer(str(request.rel_url), partial(called, request))
         else:

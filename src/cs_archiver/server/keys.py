@@ -1,5 +1,6 @@
 """What handlers reach through the application and the request."""
 
+from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 
 from aiohttp import web
@@ -61,6 +62,7 @@ TOKEN = web.RequestKey("token", str)
 REQUEST_ID = web.RequestKey("request_id", str)
 ACTION = web.RequestKey("action", str)  # of what stands in the audit trail
 TARGET = web.RequestKey("target", str)
+OUTCOMES = web.RequestKey("outcomes", Sequence[tuple[str, str]])  # of several targets: each, and its result
 PROBLEM = web.RequestKey("problem", str)
 IS_FORWARDED = web.RequestKey("is_forwarded", bool)  # by a proxy that is trusted
 IS_FORWARDED_HTTPS = web.RequestKey("is_forwarded_https", bool)

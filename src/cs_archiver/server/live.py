@@ -8,11 +8,13 @@ from aiohttp import WSMsgType, hdrs, web
 
 from cs_archiver.clock import elapsed, now_text
 from cs_archiver.errors import InvalidRequest, JobError
+from cs_archiver.server.admitted_still import require_session
+from cs_archiver.server.contract.live import LiveQuery
 from cs_archiver.server.keys import LIVE
 from cs_archiver.server.live_client import DEFECT, LEFT, NOT_UNDERSTOOD, TRY_AGAIN, Client, Closing
 from cs_archiver.server.live_hub import Live
-from cs_archiver.server.live_session import LiveCall, require_session
 from cs_archiver.server.problems import problem
+from cs_archiver.server.route import Call
 
 _PING_SECONDS = 20.0
 _CLOSE_SECONDS = 3.0
@@ -23,6 +25,8 @@ _SESSION_ENDED = 4401
 _CLIENT_LEFT = 499
 
 _log = logging.getLogger(__name__)
+
+LiveCall = Call[LiveQuery, None]
 
 
 class UpgradeRequired(InvalidRequest):

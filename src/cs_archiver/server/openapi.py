@@ -54,8 +54,8 @@ _DESCRIPTION = """\
 Archives finished folders of a NAS to Globus, and deletes a source only once its archive is proven stored.
 
 Sign in with `POST /api/auth/login` and send the token as `Authorization: Bearer ...`. Bodies are JSON. Fields and
-parameters that are not known are refused by name. Times are UTC, ISO 8601, ending in Z. Lists are arrays;
-`X-Total-Count` says how many there are, and `Link` leads to the pages beside this one.
+parameters that are not known are refused by name, also in a body where none is described. Times are UTC, ISO 8601,
+ending in Z. Lists are arrays; `X-Total-Count` says how many there are, and `Link` leads to the pages beside this one.
 
 What changes is told over the WebSocket `/ws/jobs`, which takes the token as `?token=...` too: first a `snapshot` of all
 active jobs, then `job_update`, `queue_update`, `folders_update` and `log` messages, numbered by `seq`.
@@ -150,7 +150,10 @@ def document(routes: Iterable[Route], *, server: str = "/") -> Json:
 
 _HEADERS: Json = {
     REQUEST_ID_HEADER: {"description": "Names this request in the server's log.", "schema": {"type": "string"}},
-    TOTAL_COUNT: {"description": "How many there are in all.", "schema": {"type": "integer", "minimum": 0}},
+    TOTAL_COUNT: {
+        "description": "How many there are in all, also where fewer are shown.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
     "Link": {"description": "The pages beside this one (RFC 8288).", "schema": {"type": "string"}},
     "Location": {"description": "Where the new one is.", "schema": {"type": "string", "format": "uri-reference"}},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},

@@ -24,16 +24,38 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 _WORDS = {"extra_forbidden": "not known here", "missing": "required, but missing"}
 
 
+class _Nothing(Body):
+    """The body of a route that takes none."""
+
+
 async def body_of(request: web.Request, model: type[_Body]) -> _Body:
     """The JSON body.
 
     Raises UnknownMediaType when it is not called JSON, NotUnderstood when it is none, and InvalidRequest when its
     values are wrong.
     """
+    _require_json(request)
+    return _checked(await _read(request), model)
+
+
+async def require_no_body(request: web.Request) -> None:
+    """For a route that takes none: whoever sends one means something by it. Raises as `body_of` does.
+
+    An empty one and `{}` say nothing, and are what some clients always send.
+    """
+    raw = (await _read(request)).strip() if request.body_exists else b""
+    if raw not in {b"", b"{}"}:
+        _require_json(request)
+        _checked(raw, _Nothing)
+
+
+def _require_json(request: web.Request) -> None:
     # Also a defence: another site's form can send any text, but not under this type.
     if request.content_type != "application/json":
         raise UnknownMediaType("unsupported-media-type", "Send the body as JSON, with Content-Type: application/json.")
-    raw = await _read(request)
+
+
+def _checked(raw: bytes, model: type[_Body]) -> _Body:
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:

@@ -116,6 +116,8 @@ def problems_of(route: Route) -> list[str]:
         names.add("invalid-value")
     if route.body is not None:
         names.update(_OF_A_FORM if route.takes_form else _OF_A_BODY)
+    if route.takes_no_body:
+        names.update(_OF_A_BODY)
     if route.who is not Who.ANYONE:
         names.update(_OF_A_SIGN_IN)
         names.add("token-not-accepted" if route.scope is None else "scope-too-narrow")

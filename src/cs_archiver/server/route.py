@@ -1,7 +1,7 @@
 """What a route is: who may call it, what goes in, what comes out, and how it can be refused."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
@@ -13,7 +13,7 @@ from cs_archiver.domain.access import Scope
 from cs_archiver.errors import NotFound
 from cs_archiver.server.contract.base import Body, Query
 from cs_archiver.server.contract.forms import Form
-from cs_archiver.server.keys import CALLER, IS_BY_COOKIE, TARGET, TOKEN, USER
+from cs_archiver.server.keys import CALLER, IS_BY_COOKIE, OUTCOMES, TARGET, TOKEN, USER
 from cs_archiver.services.accounts import Caller
 
 JSON = "application/json"
@@ -64,6 +64,10 @@ class Call(Generic[_Query, _Body]):
     def concerns(self, target: str) -> None:
         """What the audit trail says this was done to; without it, what stands in the path."""
         self.request[TARGET] = target
+
+    def came_out(self, outcomes: Sequence[tuple[str, str]]) -> None:
+        """What came of each of several targets, "ok" or a problem's name: each is a line of the audit trail."""
+        self.request[OUTCOMES] = outcomes
 
     def service(self, key: web.AppKey[_Service]) -> _Service:
         return self.request.app[key]
@@ -131,6 +135,12 @@ class Route:
     @property
     def takes_form(self) -> bool:
         return self.body is not None and issubclass(self.body, Form)
+
+    @property
+    def takes_no_body(self) -> bool:
+        """Whether a body is refused. Pages for people let it pass, as they do with parameters they do not know."""
+        is_for_people = self.query is None or self.query.model_config.get("extra") == "ignore"
+        return self.body is None and not is_for_people
 
     @property
     def is_safe(self) -> bool:

@@ -176,7 +176,7 @@ API = (
     Route("GET", "/api/ready", monitoring.ready, Who.ANYONE, _NONE, "Whether the service can do its work",
           answer=Ready, problems=("not-ready",)),
     Route("GET", "/metrics", monitoring.metrics, Who.USER, Scope.READ, "Figures in the formats of Prometheus",
-          query=None, answer=str, media=("text/plain", "application/openmetrics-text"), is_for_monitors=True),
+          answer=str, media=("text/plain", "application/openmetrics-text"), is_for_monitors=True),
     Route("GET", "/api/version", system.version, Who.USER, Scope.READ, "The version of the service", answer=Version),
     Route("GET", "/api/openapi.json", system.openapi, Who.ANYONE, _NONE, "This description", answer=dict[str, Any]),
     Route("GET", "/api/docs", system.docs, Who.ANYONE, _NONE, "This description as a page", answer=str, media=_HTML),

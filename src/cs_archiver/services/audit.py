@@ -12,12 +12,12 @@ class AuditService:
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
 
-    async def record(self, deed: Deed) -> None:
+    async def record(self, *deeds: Deed) -> None:
         """What was done is done: where it cannot be noted in the database, it stands in the log."""
         try:
-            await self._audit.add(deed)
+            await self._audit.add(*deeds)
         except NeedsOperator:
-            _log.exception("not in the audit trail: %s", deed)
+            _log.exception("not in the audit trail: %s", ", ".join(map(str, deeds)))
 
     async def page(self, wanted: Wanted, *, limit: int, offset: int) -> tuple[list[AuditLine], int]:
         """The newest first, and how many there are in all."""

@@ -18,12 +18,13 @@ class JobRecords:
         self._database = database
         self._jobs = Jobs(database)
 
-    async def log(self, job_id: str, *, level: LogLevel | None, since: str | None, limit: int) -> list[LogLine]:
+    async def log(self, job_id: str, *, level: LogLevel | None, since: str | None, limit: int) -> FoundLines:
         """The newest `limit` lines of this level, from the moment `since` on, in the order of writing."""
-        lines = await self._jobs.logs(canonical(job_id), level=level, since=since, limit=limit)
-        if not lines:
+        levels = LogLevel if level is None else (level,)
+        found = await find_lines(self._database, canonical(job_id), levels=levels, since=since, limit=limit)
+        if not found.lines:
             await self._known(job_id)
-        return lines
+        return found
 
     async def search_log(
         self, job_id: str, *, levels: Collection[LogLevel], words: str | None, limit: int

@@ -9,7 +9,7 @@ from cs_archiver.server.contract.job_files import FilesQuery, ManifestEntry
 from cs_archiver.server.contract.job_logs import LogLine, LogsQuery
 from cs_archiver.server.keys import JOB_RECORDS
 from cs_archiver.server.negotiation import prefers_text
-from cs_archiver.server.paging import one_page, whole
+from cs_archiver.server.paging import TOTAL_COUNT, one_page
 from cs_archiver.server.route import Call, Reply
 from cs_archiver.server.streaming import stream_text
 from cs_archiver.server.turns import made_of
@@ -23,9 +23,8 @@ async def logs(call: Call[LogsQuery, None]) -> Reply | web.StreamResponse:
     if prefers_text(call.request):
         batches = await records.whole_log(job_id, level=query.level, since=query.since, newest=query.newest)
         return await stream_text(call.request, as_text(batches), file_name=f"{canonical(job_id)}.txt", headers=_VARY)
-    lines = await records.log(job_id, level=query.level, since=query.since, limit=query.limit)
-    reply = whole(await made_of(lines, LogLine.of))
-    return Reply(reply.value, {**reply.headers, **_VARY})
+    found = await records.log(job_id, level=query.level, since=query.since, limit=query.limit)
+    return Reply(await made_of(found.lines, LogLine.of), {TOTAL_COUNT: str(found.total), **_VARY})
 
 
 async def files(call: Call[FilesQuery, None]) -> Reply:

@@ -1,5 +1,7 @@
 """Several folders asked for at once, and what archiving one would do."""
 
+from collections.abc import Sequence
+
 from aiohttp import web
 
 from cs_archiver.domain.job import Job
@@ -18,6 +20,7 @@ async def bulk(call: Call[Query, NewJobs]) -> Reply:
     wish = call.body
     call.concerns("; ".join(wish.folder_paths))
     outcomes = await call.service(JOBS).submit_each(wish.folder_paths, wish.on_existing, username=call.user.username)
+    call.came_out(results_of(wish.folder_paths, outcomes))
     return whole(
         [_outcome(call.request, path, outcome) for path, outcome in zip(wish.folder_paths, outcomes, strict=True)]
     )
@@ -27,6 +30,12 @@ async def preview(call: Call[Query, NewJob]) -> Reply:
     wish = call.body
     call.concerns(wish.folder_path)
     return Reply(Plan.of(await call.service(PREVIEWS).of(wish.folder_path, wish.on_existing)))
+
+
+def results_of(paths: Sequence[str], outcomes: Sequence[Job | InvalidRequest | JobError]) -> list[tuple[str, str]]:
+    """Each folder with what the audit trail says came of it."""
+    results = ("ok" if isinstance(outcome, Job) else outcome.problem for outcome in outcomes)
+    return list(zip(paths, results, strict=True))
 
 
 def _outcome(request: web.Request, path: str, outcome: Job | InvalidRequest | JobError) -> FolderOutcome:

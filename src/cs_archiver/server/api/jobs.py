@@ -2,6 +2,7 @@
 
 from aiohttp import hdrs
 
+from cs_archiver.server.admitted_still import require_session
 from cs_archiver.server.contract.base import Query
 from cs_archiver.server.contract.job_bulk import ClearedJobs
 from cs_archiver.server.contract.job_search import JobsQuery, WaitQuery
@@ -38,8 +39,9 @@ async def page(call: Call[JobsQuery, None]) -> Reply:
 async def one(call: Call[WaitQuery, None]) -> Reply:
     job_id, wait = call.in_path("job_id"), call.query.wait
     if wait:
-        waits = call.service(JOB_WAITS)
-        return Reply(JobInFull.of(await waits.until_changed(job_id, seconds=wait, username=call.user.username)))
+        view = await call.service(JOB_WAITS).until_changed(job_id, seconds=wait, username=call.user.username)
+        await require_session(call)  # it may have ended meanwhile
+        return Reply(JobInFull.of(view))
     return Reply(JobInFull.of(await call.service(JOBS).get(job_id)))
 
 

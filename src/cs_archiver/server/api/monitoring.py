@@ -6,7 +6,7 @@ from cs_archiver.server.auth import may_see_details
 from cs_archiver.server.contract.monitoring import CheckLine, Ready
 from cs_archiver.server.keys import METRICS, READINESS
 from cs_archiver.server.problems import NotReady
-from cs_archiver.server.route import Bare, Call, Reply
+from cs_archiver.server.route import Bare, Reply
 
 
 async def ready(call: Bare) -> Reply:
@@ -20,6 +20,6 @@ async def ready(call: Bare) -> Reply:
     return Reply(Ready(status="ready", checks=lines))
 
 
-async def metrics(call: Call[None, None]) -> web.Response:
+async def metrics(call: Bare) -> web.Response:
     content, media_type = await call.service(METRICS).exposition(call.request.headers.get(hdrs.ACCEPT, ""))
     return web.Response(body=content, headers={hdrs.CONTENT_TYPE: media_type})

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from cs_archiver.domain.job import Job, OnExisting
 from cs_archiver.errors import InvalidRequest, JobError
+from cs_archiver.server.api.job_wishes import results_of
 from cs_archiver.server.contract.forms import Form, PageQuery
 from cs_archiver.server.contract.jobs import FolderPath
 from cs_archiver.server.keys import FOLDERS, JOBS, PREVIEWS
@@ -54,6 +55,7 @@ async def archive(call: Call[None, ArchiveForm]) -> web.Response:
     paths = list(dict.fromkeys(form.path))
     call.concerns("; ".join(paths))
     outcomes = await call.service(JOBS).submit_each(paths, form.on_existing, username=call.user.username)
+    call.came_out(results_of(paths, outcomes))
     queued = [outcome for outcome in outcomes if isinstance(outcome, Job)]
     refusals = [outcome for outcome in outcomes if not isinstance(outcome, Job)]
     if not queued:
