@@ -24,7 +24,10 @@ _AHEAD = 4  # tasks a thread that wait in line: memory stays bounded for a milli
 
 _BUSY, _WAITING = 0.9, 0.5  # processors that the threads of a crowd keep busy
 
-_AT_WORK, _FREE = "work", "free"
+FREE = "free"
+"""The name of a thread that has nothing to do: it holds nothing, so that a fork does well without it."""
+
+_AT_WORK = "work"
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +109,7 @@ class _Thread(threading.Thread):
     """
 
     def __init__(self) -> None:
-        super().__init__(name=_FREE, daemon=True)
+        super().__init__(name=FREE, daemon=True)
         self._things: SimpleQueue[Callable[[], Callable[[], None]]] = SimpleQueue()
         self.start()
 
@@ -119,7 +122,7 @@ class _Thread(threading.Thread):
             call = self._things.get()
             self.name = _AT_WORK
             tell = call()
-            self.name = _FREE
+            self.name = FREE
             _free.append(self)
             tell()
             del call, tell  # what came of it may be large, and the next thing far away
