@@ -172,6 +172,25 @@ async def test_who_leaves_in_the_middle_of_a_body_leaves_no_error_in_the_log(
     assert [record for record in caplog.records if record.levelno > logging.INFO] == []
 
 
+_RUBBISH = b"Content-Encoding: %s\r\nContent-Length: 40\r\n\r\n" + b"rubbish " * 5
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"br", b"zstd", b"rot13"])
+@pytest.mark.parametrize(("head", "status"), [(_GET, 200), (_POST, 400)], ids=["no body is wanted", "a body is wanted"])
+async def test_a_body_that_is_not_coded_as_it_says_is_refused_and_no_error_of_ours(
+    api: Api, head: bytes, status: int, coding: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        async with _connected(api) as (reader, writer):
+            await _send(api, writer, head + _RUBBISH % coding)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                answer = await reader.readuntil(b"\r\n\r\n")
+                if status == 200 and coding in {b"gzip", b"deflate"}:
+                    await reader.read()  # until it hangs up, and has said why
+    assert int(answer.split(b" ")[1]) in {status, 400}  # some codings are refused before anybody asks for the body
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+
 async def test_an_expectation_nobody_can_meet_is_a_problem_too(api: Api) -> None:
     answer = _parsed(await _sent(api, _GET + b"Expect: the-unexpected\r\n\r\n"))
     assert _require_form(answer, "expectation-failed")["instance"] == "/api/health"
@@ -196,7 +215,8 @@ async def test_a_defect_around_the_handlers_is_a_problem_that_tells_nothing(
         raise RuntimeError("the inner secret")
 
     monkeypatch.setattr(api.client.app[keys.AUDIT], "record", fail)
-    answer = _parsed(await _sent(api, _POST + b"Content-Length: 2\r\n\r\n{}"))
+    attempt = json.dumps({"username": "ann", "password": "a guess"}).encode()
+    answer = _parsed(await _sent(api, _POST + b"Content-Length: %d\r\n\r\n%s" % (len(attempt), attempt)))
     _require_form(answer, "internal-error")
     assert b"secret" not in answer.body
     assert "the inner secret" in caplog.text

@@ -105,6 +105,14 @@ class _Connection(web.RequestHandler):
             _log.info("no valid HTTP: %s from=%s", type(exc).__name__, address_of(request))
         return response
 
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Of a body that nobody asked for and that is not what it says, there is nothing to tell but that."""
+        error = kwargs.get("exc_info")
+        if isinstance(error, web.RequestPayloadError):
+            _log.info("a body that cannot be read: from=%s", (self.peername or ("",))[0])
+        else:
+            super().log_exception(*args, **kwargs)
+
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:

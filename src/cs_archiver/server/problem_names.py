@@ -71,6 +71,7 @@ PROBLEMS = {
     "nas-unreachable": Kind(503, "The NAS is out of reach, or in trouble."),
     "not-ready": Kind(503, "The service cannot do its work just now; `checks` says why."),
     "preview-too-long": Kind(503, "The folder could not be looked at within the time there is for an answer."),
+    "sign-in-busy": Kind(503, "Too many are signing in at this moment; `retry_after` says how long to wait."),
     "source-unavailable": Kind(503, "The NAS is out of reach."),
     "source-unreadable": Kind(503, "The folder changed while it was read, or cannot be read just now."),
     "storage-error": Kind(503, "The local disk failed at this."),
@@ -83,7 +84,7 @@ _OF_A_SIGN_IN = ("not-authenticated", "database-unhealthy")
 
 # What several routes can be refused for, in the API and on the pages.
 LOGIN = (
-    "login-failed", "password-expired", "second-factor-required", "wrong-code", "too-many-attempts",
+    "login-failed", "password-expired", "second-factor-required", "wrong-code", "too-many-attempts", "sign-in-busy",
     "cross-site-request", "database-unhealthy",
 )  # fmt: skip
 SCAN = ("source-unavailable", "discovery-stopped")

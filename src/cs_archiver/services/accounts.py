@@ -18,6 +18,7 @@ from cs_archiver.services import totp
 from cs_archiver.services.kept import Kept
 from cs_archiver.services.passwords import Passwords, wrong_member
 from cs_archiver.services.session_use import SessionUse
+from cs_archiver.services.sign_in_queue import SignInQueue
 from cs_archiver.services.signing import Signer, Ticket, token_refused
 from cs_archiver.services.throttle import LoginThrottle
 
@@ -108,6 +109,7 @@ class AccountService:
         self._passwords = passwords
         self._signer = signer
         self._throttle = LoginThrottle()
+        self._queue = SignInQueue()
         self._clock = clock
         self._half_done: Kept[str, HalfDone] = Kept(_HALF_DONE_SECONDS)
 
@@ -133,15 +135,17 @@ class AccountService:
         """Raises NotAuthenticated, with the same words after the same time whether the name is known or not.
 
         So it does, with other words, for a password that was given by somebody else and is too old, and for a wrong
-        code of the second factor. Raises CodeNeeded where that is missing, and TooManyAttempts when too many failed.
+        code of the second factor. Raises CodeNeeded where that is missing, TooManyAttempts when too many failed, and
+        SignInBusy when too many others are at it.
         """
-        self._throttle.begin(username, origin.address)
-        user = await self._accounts.by_name(username)
-        fits = await self._passwords.fits(None if user is None else user.password_hash, password)
-        if user is None or not fits:
-            raise _login_refused()
-        _require_not_expired(user)
-        new_hash = await self._passwords.rehashed(user.password_hash, password)
+        with self._queue.place(origin.address):
+            self._throttle.begin(username, origin.address)
+            user = await self._accounts.by_name(username)
+            fits = await self._passwords.fits(None if user is None else user.password_hash, password)
+            if user is None or not fits:
+                raise _login_refused()
+            _require_not_expired(user)
+            new_hash = await self._passwords.rehashed(user.password_hash, password)
         if user.has_second_factor and code is None:
             self._throttle.undecided(username, origin.address)
             ticket = secrets.token_urlsafe(_TICKET_BYTES)

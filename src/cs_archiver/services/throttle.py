@@ -113,7 +113,7 @@ class LoginThrottle:
     def begin(self, username: str, address: str) -> None:
         """Counts as a failure until `succeeded`, so that many at once are no way around. Raises TooManyAttempts."""
         now = self._clock()
-        name, network = _folded(username), _network(address)
+        name, network = _folded(username), network_of(address)
         self._addresses.require_no_wait(network, now)
         self._pairs.require_no_wait((name, network), now)
         self._accounts.add(name, now)
@@ -122,7 +122,7 @@ class LoginThrottle:
 
     def succeeded(self, username: str, address: str) -> None:
         now = self._clock()
-        name, network = _folded(username), _network(address)
+        name, network = _folded(username), network_of(address)
         self._pairs.clear((name, network))
         self._addresses.take_back(network, now)
         self._accounts.take_back(name, now)
@@ -130,7 +130,7 @@ class LoginThrottle:
     def undecided(self, username: str, address: str) -> None:
         """The attempt was neither right nor wrong: as if it had not been made."""
         now = self._clock()
-        name, network = _folded(username), _network(address)
+        name, network = _folded(username), network_of(address)
         self._pairs.take_back((name, network), now)
         self._addresses.take_back(network, now)
         self._accounts.take_back(name, now)
@@ -144,7 +144,8 @@ def _folded(username: str) -> str:
     return username[:_LONGEST_NAME].casefold()
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
+    """What is counted as one: an IPv4 address, or all of the IPv6 addresses that one household or server has."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -10,6 +10,7 @@ from cs_archiver.server.keys import ACCOUNTS, ACTION, USER
 from cs_archiver.server.paging import whole
 from cs_archiver.server.route import Bare, Call, Reply
 from cs_archiver.services import accounts
+from cs_archiver.services.sign_in_queue import SignInBusy
 from cs_archiver.services.throttle import TooManyAttempts
 
 
@@ -20,12 +21,17 @@ async def login(call: Call[Query, Credentials]) -> Reply:
     call.concerns(await service.known_name(given.username) or "an unknown name")
     try:
         session = await service.login(given.username, given.password, origin_of(call.request), code=given.code)
-    except TooManyAttempts as error:
-        if not error.is_first:  # noted once: to knock on and on must not fill the audit trail
+    except (SignInBusy, TooManyAttempts) as error:
+        if is_repetition(error):
             del call.request[ACTION]
         raise
     call.request[USER] = session.user
     return _begun(call.request, session, in_cookie=given.cookie)
+
+
+def is_repetition(error: Exception) -> bool:
+    """Whether nothing was tried, and the trail has the beginning of it: knocking on and on must not fill it."""
+    return isinstance(error, SignInBusy) or (isinstance(error, TooManyAttempts) and not error.is_first)
 
 
 async def logout(call: Bare) -> Reply:

@@ -8,6 +8,7 @@ from pydantic import Field
 from cs_archiver.errors import InvalidRequest, JobError
 from cs_archiver.server import cookies, csrf
 from cs_archiver.server.address import origin_of
+from cs_archiver.server.api.auth import is_repetition
 from cs_archiver.server.contract.base import Flag
 from cs_archiver.server.contract.forms import Form, PageQuery
 from cs_archiver.server.keys import ACCOUNTS, ACTION, USER
@@ -15,7 +16,6 @@ from cs_archiver.server.links import is_own, link
 from cs_archiver.server.pages.frame import redirect, refused, render
 from cs_archiver.server.route import Call
 from cs_archiver.services.accounts import CodeNeeded, Session
-from cs_archiver.services.throttle import TooManyAttempts
 
 _LOGIN, _CODE, _PASSWORD = "login.html", "login_code.html", "password.html"
 
@@ -99,7 +99,7 @@ async def finish(call: Call[None, CodeForm]) -> web.Response:
 
 
 def _note_once(call: Call[Any, Any], error: InvalidRequest | JobError) -> None:
-    if isinstance(error, TooManyAttempts) and not error.is_first:  # as in api.auth
+    if is_repetition(error):
         del call.request[ACTION]
 
 
