@@ -225,7 +225,10 @@ def _scan_of_the_very_folder(approved: ApprovedDeletion, work: Work) -> Scan:
 
 
 def _is_as_approved(approved: ApprovedDeletion, own: Collection[bytes], work: Work) -> bool:
-    for there, before in paired(_scan_of_the_very_folder(approved, work).entries, approved.entries):
+    scan = _scan_of_the_very_folder(approved, work)
+    if scan.unreadable:
+        return False
+    for there, before in paired(scan.entries, approved.entries):
         if there is None or there.path in own:
             continue
         if before is None or _fixed(there) != _fixed(before):
