@@ -78,6 +78,9 @@ ROOMY = Limits(per_user=200, in_all=1000)
 ANY_PATH = {"not-found", "method-not-allowed", "malformed-request", "expectation-failed", "internal-error"}
 """Problems that the table does not name: a path or a method that is not there, no valid HTTP, and a defect of ours."""
 
+FOR_MONITORS = {"GET /metrics"}
+"""All that the addresses of monitors may call without signing in: opening another is a decision and not a slip."""
+
 IN_PATH: dict[str, Callable[[], str]] = {
     "job_id": lambda: str(uuid.uuid4()),
     "name": lambda: "docs.css",
