@@ -227,6 +227,7 @@ def address_of(route: Route) -> str:
 
 async def _hold_against(route: Route, response: ClientResponse) -> None:
     content = await response.read()
+    assert re.fullmatch(r"/([^/\\].*)?", response.headers.get("Location", "/")), "leads to another host"
     if not route.path.startswith(("/api/", "/ws/")) and _says_what_is_wrong(response):
         return
     if response.status >= 400:
