@@ -19,7 +19,7 @@ from cs_archiver.domain.access import Scope
 from cs_archiver.logs.lines import OneLine
 from cs_archiver.server.route import Route, Who
 from cs_archiver.server.routes import ROUTES
-from tests.support.api import SECRET, Api, address_of, refusal_of, running_api
+from tests.support.api import FOR_MONITORS, SECRET, Api, address_of, refusal_of, running_api
 
 API_ROUTES = [route for route in ROUTES if route.path.startswith(("/api/", "/ws/", "/metrics"))]
 BODYLESS_ROUTES = [route for route in API_ROUTES if route.body is None]
@@ -208,6 +208,19 @@ async def test_administrator_without_the_second_factor_that_is_needed_is_admitte
         for route in [route for route in CLOSED_ROUTES if route.who is Who.ENROLLING]:
             response = await api.call(route.method, address_of(route), token=token)
             assert response.status not in {401, 403}, _name(route)
+
+
+async def test_the_address_of_a_monitor_opens_what_is_for_monitors_and_nothing_else(tmp_path: Path) -> None:
+    async with running_api(tmp_path, monitors=("127.0.0.0/8", "::1/128")) as api:
+        for route in CLOSED_ROUTES:
+            for caller in ("no token", "garbage", "newcomer", "user", "user's token to read"):
+                token_for, expected = CALLERS[caller]
+                problem = None if _name(route) in FOR_MONITORS else expected(route)
+                response = await api.call(route.method, address_of(route), token=await token_for(api))
+                if problem is None:
+                    assert response.status not in {401, 403}, (caller, _name(route))
+                else:
+                    await refusal_of(response, 401 if problem == "not-authenticated" else 403, problem)
 
 
 @pytest.mark.parametrize("route", CLOSED_ROUTES, ids=_name)

@@ -1,5 +1,6 @@
 """The audit trail: every change and every attempt at one is in it, truly, and for good."""
 
+import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientError
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DatabaseError
 from yarl import URL
@@ -17,6 +19,7 @@ from cs_archiver.db.audit import Audit, Deed, Wanted, _page_of
 from cs_archiver.db.queue import Queue
 from cs_archiver.domain.access import Scope
 from cs_archiver.domain.states import JobStatus
+from cs_archiver.server import keys
 from cs_archiver.server.route import Route, Who
 from cs_archiver.server.routes import ROUTES
 from tests.integration.test_queue import proven
@@ -294,6 +297,33 @@ async def test_lines_cannot_be_changed_or_removed(api: Api, change: str) -> None
         async with api.database.write() as connection:
             await connection.execute(statement)
     assert [line["result"] for line in await _trail(api)] == ["ok"]
+
+
+async def test_what_the_service_broke_off_when_it_stopped_is_noted_as_interrupted(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: asyncio.Future[asyncio.Task[Any] | None] = asyncio.get_running_loop().create_future()
+
+    async def never_ends(*_args: object, **_more: object) -> None:
+        begun.set_result(asyncio.current_task())
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(api.client.app[keys.JOBS], "submit", never_ends)
+    asked = asyncio.create_task(api.call("POST", "/api/jobs", json={"folder_path": api.folder("Alpha")}))
+    async with asyncio.timeout(10):
+        handling = await begun
+        assert handling is not None
+        handling.cancel()
+        await asyncio.wait({handling})
+    with pytest.raises(ClientError):
+        await asked
+    (line,) = await _trail(api)
+    assert [line[key] for key in ("user", "action", "target", "result")] == [
+        "ann",
+        "jobs_submit",
+        api.folder("Alpha"),
+        "interrupted",
+    ]
 
 
 async def test_what_cannot_be_noted_stands_in_the_log_and_the_answer_stays_true(

@@ -74,6 +74,23 @@ async def test_wrong_values_are_named_one_by_one(api: Api, body: Any, errors: di
     assert next(iter(errors)) in document["detail"]
 
 
+async def test_field_that_is_given_twice_is_refused(api: Api) -> None:
+    alpha, beta = (json.dumps(api.folder(name)) for name in ("Alpha", "Beta"))
+    for second in (beta, alpha):
+        body = f'{{"folder_path": {alpha}, "folder_path": {second}}}'
+        response = await api.call("POST", "/api/jobs", data=body.encode(), headers=JSON_TYPE)
+        document = await refusal_of(response, 422, "invalid-value")
+        assert document["errors"] == [{"pointer": "#/folder_path", "detail": "given twice"}]
+    assert (await api.get("/api/queue"))["queued_jobs"] == []
+
+
+async def test_two_tokens_in_two_headers_are_refused(api: Api) -> None:
+    tokens = [await api.token_of("ann"), await api.token_of("root")]
+    for pair in (tokens, tokens[::-1], [tokens[0], tokens[0]], [tokens[0], ""]):
+        headers = [("Authorization", f"Bearer {token}") for token in pair]
+        await refusal_of(await api.client.get("/api/queue", headers=headers), 401, "not-authenticated")
+
+
 async def test_list_of_errors_stays_short(api: Api) -> None:
     body = {f"unknown{number}": 1 for number in range(3000)}
     document = await refusal_of(await api.call("POST", "/api/jobs", json=body), 422, "invalid-value")

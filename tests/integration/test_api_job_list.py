@@ -1,5 +1,6 @@
 """The list of jobs: found by words and by user, sorted, paged, and quick however long it is."""
 
+import asyncio
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -309,6 +310,14 @@ async def test_words_are_found_among_many_jobs_and_among_few(api: Api) -> None:
     assert await _names(api, q="9", sort="-size", created_by="ann") == ["Job 09", "Job 19", "Job 29", "Job 39"]
     response = await api.call("GET", "/api/jobs?q=job%203&limit=3&offset=20")
     assert (await response.json(), response.headers["X-Total-Count"]) == ([], "10")
+
+
+async def test_each_of_many_who_ask_at_once_gets_the_page_that_was_asked_for(api: Api) -> None:
+    for number in range(20):
+        await _plant(api, f"Job {number:02}")
+    assert len(await _names(api)) == 20  # signs in
+    pages = [_names(api, sort="folder_name", limit=1, offset=number) for number in range(20)]
+    assert await asyncio.gather(*pages) == [[f"Job {number:02}"] for number in range(20)]
 
 
 async def test_far_pages_are_walked_to_from_the_nearer_end(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

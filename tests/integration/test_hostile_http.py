@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from cs_archiver.logs.lines import OneLine
+from cs_archiver.resources import resource
 from cs_archiver.server import keys, parsing
 from cs_archiver.server.problem_names import PROBLEMS
 from cs_archiver.server.problems import Problem
@@ -157,6 +158,12 @@ async def test_a_body_that_never_comes_to_its_end_is_a_problem_too(
             head = await reader.readuntil(b"\r\n\r\n")
             body = await reader.readuntil(b"}")
     _require_form(_parsed(head + body), "malformed-body")
+
+
+def test_time_for_a_body_is_the_one_that_is_promised() -> None:
+    promised = (resource("docs") / "security.md").read_text(encoding="utf-8")
+    assert f"A body 64 KiB and {parsing._BODY_SECONDS:g} s;" in promised
+    assert parsing._BODY_SECONDS <= 60
 
 
 async def test_who_leaves_in_the_middle_of_a_body_leaves_no_error_in_the_log(

@@ -1,7 +1,8 @@
 """Who may listen to the live updates, and that nobody does any longer than their sign-in counts."""
 
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from cs_archiver.db import tables
 from cs_archiver.domain.access import Scope
 from cs_archiver.domain.events import LogAdded, LogLevel, UserEnded
 from cs_archiver.server import live
+from cs_archiver.server.live_client import Client
 from tests.support.api import PASSWORD, Api, refusal_of, running_api
 from tests.support.live import UPGRADE, Listener, listening
 
@@ -217,6 +219,30 @@ async def test_what_ended_unheard_is_noticed_all_the_same(api: Api, monkeypatch:
         async with api.database.write() as connection:
             await connection.execute(tables.sessions.delete())
         assert await listener.end() == SESSION_ENDED
+
+
+async def test_who_must_choose_a_password_meanwhile_is_noticed_too(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_LOOK_SECONDS", 0.2)
+    async with listening(api) as listener:
+        async with api.database.write() as connection:
+            await connection.execute(tables.users.update().values(must_change_password=1))
+        assert await listener.end() == SESSION_ENDED
+
+
+async def test_session_that_ends_before_there_is_a_seat_gets_none(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the gate and the seat, nobody could be told that it ended."""
+    token, seat = await api.token_of("ann"), api.live.seat
+
+    def seat_of_one_that_ended(user_id: int, credential: str) -> AbstractContextManager[Client]:
+        with closing(sqlite3.connect(tmp_path / "archiver.db")) as connection, connection:
+            connection.execute("DELETE FROM sessions WHERE jti = ?", (credential,))
+        return seat(user_id, credential)
+
+    monkeypatch.setattr(api.live, "seat", seat_of_one_that_ended)
+    await refusal_of(await _ask(api, params={"token": token}), 401, "not-authenticated")
+    assert api.live.count == 0
 
 
 async def test_an_end_that_was_missed_on_the_bus_is_noticed_with_the_rest(api: Api) -> None:

@@ -269,6 +269,13 @@ async def test_an_empty_or_missing_nas_folder_fails_and_only_users_read_why(api:
     assert "mount the NAS there" in str(advice)
 
 
+async def test_address_that_is_told_in_the_form_of_ipv6_is_that_of_the_monitor_all_the_same(tmp_path: Path) -> None:
+    async with running_api(tmp_path, monitors=("10.0.0.7/32",), trusted_proxies=("127.0.0.1",)) as api:
+        for address, status in (("::ffff:10.0.0.7", 200), ("::ffff:10.0.0.8", 401)):
+            response = await api.call("GET", "/metrics", token="", headers={"X-Forwarded-For": address})
+            assert response.status == status, address
+
+
 async def test_monitors_read_why_without_signing_in(tmp_path: Path) -> None:
     async with running_api(tmp_path, monitors=LOOPBACK, storage=tmp_path / "gone") as api:
         assert "gone" in str((await checks(api, token=""))["storage"][1])

@@ -79,6 +79,9 @@ ROOMY = Limits(per_user=200, in_all=1000)
 ANY_PATH = {"not-found", "method-not-allowed", "malformed-request", "expectation-failed", "internal-error"}
 """Problems that the table does not name: a path or a method that is not there, no valid HTTP, and a defect of ours."""
 
+FOR_MONITORS = {"GET /metrics"}
+"""All that the addresses of monitors may call without signing in: opening another is a decision and not a slip."""
+
 IN_PATH: dict[str, Callable[[], str]] = {
     "job_id": lambda: str(uuid.uuid4()),
     "name": lambda: "docs.css",
@@ -225,6 +228,7 @@ def address_of(route: Route) -> str:
 
 async def _hold_against(route: Route, response: ClientResponse) -> None:
     content = await response.read()
+    assert re.fullmatch(r"/([^/\\].*)?", response.headers.get("Location", "/")), "leads to another host"
     if not route.path.startswith(("/api/", "/ws/")) and _says_what_is_wrong(response):
         return
     if response.status >= 400:

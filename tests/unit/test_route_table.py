@@ -5,6 +5,7 @@ import pytest
 from cs_archiver.domain.access import Scope
 from cs_archiver.server.route import Route, Who
 from cs_archiver.server.routes import API, ROUTES
+from tests.support.api import FOR_MONITORS
 
 
 def _name(route: Route) -> str:
@@ -25,6 +26,10 @@ def test_only_these_need_no_sign_in() -> None:
         "GET /api/openapi.json",
         "GET /api/docs",
     }
+
+
+def test_only_these_are_for_monitors_who_sign_in_nowhere() -> None:
+    assert {_name(route) for route in ROUTES if route.is_for_monitors} == FOR_MONITORS
 
 
 def test_a_newcomer_may_only_look_at_the_account_and_change_its_password() -> None:

@@ -101,9 +101,12 @@ def _reason_to_refuse_token(scope: Scope | None, needed: Scope | None) -> Invali
 
 def _token_in_header(request: web.Request) -> str:
     """Empty without the header: then the cookie counts."""
-    if hdrs.AUTHORIZATION not in request.headers:
+    given = request.headers.getall(hdrs.AUTHORIZATION, [])
+    if not given:
         return ""
-    scheme, _, token = request.headers[hdrs.AUTHORIZATION].partition(" ")
+    if len(given) > 1:
+        raise NotAuthenticated("not-authenticated", "Expected one Authorization header.")
+    scheme, _, token = given[0].partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise NotAuthenticated("not-authenticated", "Expected Authorization: Bearer, and a token.")
     return token.strip()

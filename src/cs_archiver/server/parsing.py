@@ -1,7 +1,8 @@
 """From the bytes of a request to checked values, or to a list of what is wrong and where."""
 
 import asyncio
-from collections import defaultdict
+import json
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any, TypeVar, get_origin
 from urllib.parse import parse_qsl, quote
@@ -57,12 +58,26 @@ def _require_json(request: web.Request) -> None:
 
 def _checked(raw: bytes, model: type[_Body]) -> _Body:
     try:
-        return model.model_validate_json(raw)
+        body = model.model_validate_json(raw)
     except ValidationError as error:
         if error.errors()[0]["type"] == "json_invalid":
             detail = str(error.errors()[0]["ctx"]["error"])
             raise NotUnderstood("malformed-json", f"The body is not valid JSON: {detail}.") from error
         raise invalid_values(_described(error, "#/")) from error
+    if twice := _given_twice(raw):
+        raise invalid_values([{"pointer": f"#/{_escaped(name)}", "detail": "given twice"} for name in twice])
+    return body
+
+
+def _given_twice(raw: bytes) -> list[str]:
+    """The names of fields that sound JSON gives more than once: pydantic takes the last, others the first."""
+    found: list[str] = []
+
+    def noted(pairs: list[tuple[str, Any]]) -> None:
+        found.extend(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+
+    json.loads(raw, object_pairs_hook=noted)
+    return found
 
 
 async def _read(request: web.Request) -> bytes:
