@@ -231,6 +231,8 @@ async def test_trail_is_paged_and_filtered(api: Api) -> None:
     assert [line["target"] for line in await response.json()] == ["folder 3", "folder 2"]
     assert response.headers["X-Total-Count"] == "6"
     assert 'rel="next"' in response.headers["Link"]
+    beyond = await api.call("GET", "/api/audit?limit=2&offset=99", username="root")
+    assert 'limit=2&offset=4>; rel="prev"' in beyond.headers["Link"]
     assert [line["target"] for line in await _trail(api, "?user=ann")] == ["folder 1", "folder 3", "Ann"]
     assert [line["target"] for line in await _trail(api, "?user=ann&action=users_add")] == ["Ann"]
     assert await _trail(api, "?user=nobody") == []
@@ -283,7 +285,15 @@ async def test_trail_is_shown_from_a_moment_on(api: Api) -> None:
         ("9000-01-01T00:00:00Z", 0),
     ):
         assert len(await _trail(api, f"?since={since}")) == count, since
-    for since in ("yesterday", "2026-01-01", "2026-01-01T00:00:00", "", "0001-01-01T00:00:00+14:00", "99999"):
+    for since in (
+        "yesterday",
+        "2026-01-01",
+        "2026-01-01T00:00:00",
+        "",
+        "0001-01-01T00:00:00+14:00",
+        "99999",
+        "2026-W01-1T00:00:00Z",
+    ):
         response = await api.call("GET", "/api/audit", username="root", params={"since": since})
         assert response.status == 422, since
         assert (await response.json(content_type=None))["errors"][0]["pointer"] == "?since"

@@ -18,11 +18,12 @@ def whole(rows: Sequence[object]) -> Reply:
 def one_page(request: web.Request, rows: Sequence[object], *, limit: int, offset: int, total: int) -> Reply:
     """The rows from `offset` on of `total`; unless they are all, with RFC 8288 links to other pages."""
     offsets = {}
+    last = max(total - 1, 0) // limit * limit
     if offset > 0 or offset + limit < total:
         offsets["first"] = 0
-        offsets["last"] = max(total - 1, 0) // limit * limit
+        offsets["last"] = last
     if offset > 0:
-        offsets["prev"] = max(offset - limit, 0)
+        offsets["prev"] = max(min(offset - limit, last), 0)
     if offset + limit < total:
         offsets["next"] = offset + limit
     links = ", ".join(

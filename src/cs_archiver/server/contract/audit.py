@@ -2,23 +2,11 @@
 
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import BeforeValidator, Field
 
-from cs_archiver.clock import from_text, to_text
 from cs_archiver.db.audit import AuditLine, Wanted
 from cs_archiver.server.contract.base import Answer, Limit, Moment, Offset, Query
-
-_NO_MOMENT = "must be a time such as 2026-01-15T14:32:01Z"
-
-
-def _moment(text: str) -> str:
-    try:
-        moment = from_text(text)
-    except ValueError as error:
-        raise ValueError(_NO_MOMENT) from error
-    if moment.tzinfo is None or not 1970 <= moment.year < 9999:  # others cannot all be told in UTC
-        raise ValueError(_NO_MOMENT)
-    return to_text(moment)
+from cs_archiver.server.contract.job_logs import moment
 
 
 class AuditQuery(Query):
@@ -26,8 +14,8 @@ class AuditQuery(Query):
     action: Annotated[str | None, Field(description="Only this action, such as `auth_login`.")] = None
     since: Annotated[
         str | None,
-        AfterValidator(lambda text: None if text is None else _moment(text)),
         Field(description="Only from this moment on.", json_schema_extra={"format": "date-time"}),
+        BeforeValidator(moment),
     ] = None
     limit: Limit = 100
     offset: Offset = 0

@@ -10,12 +10,12 @@ from cs_archiver.db import jobs
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.server.contract.base import Answer, Moment, Query, whole_number
 
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def moment(value: Any) -> str:
     if not isinstance(value, str) or not _MOMENT.fullmatch(value):
-        raise ValueError("must be a moment in UTC such as 2026-01-15T14:32:01.250Z, and be given once")
+        raise ValueError("must be a moment such as 2026-01-15T14:32:01.250Z, and be given once")
     try:
         return to_text(from_text(value))
     except (ValueError, OverflowError) as error:
