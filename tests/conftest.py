@@ -2,6 +2,7 @@
 
 import fcntl
 import gc
+import os
 from collections.abc import Generator
 from pathlib import Path
 
@@ -26,6 +27,17 @@ def pytest_collection() -> Generator[None, object, object]:
         except BlockingIOError:
             fcntl.flock(turn, fcntl.LOCK_SH)
         return (yield)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first: each process of pytest-xdist begins at the start of a share of the list."""
+    long = [item for item in items if item.get_closest_marker("long")]
+    items[:] = [item for item in items if not item.get_closest_marker("long")]
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    share = (len(items) + len(long)) // processes
+    for number, item in enumerate(long):
+        items.insert(number % processes * share, item)
 
 
 def pytest_collection_finish() -> None:

@@ -38,7 +38,7 @@ from tests.faults.machine_world import CHOICES, SWITCHES, World
 from tests.faults.scale import pick
 from tests.support.tally import Count
 
-pytestmark = [pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.long]
 
 STEPS = 460
 RUNS = 6  # the first is the simplest of all, and does nothing
