@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from cs_archiver.sandbox import CollectionTraits, Operation, Sandbox
-from cs_archiver.sandbox.answers import PERMISSION_DENIED
 from cs_archiver.sandbox.faults import CancelByAdmin, Fail, Outcome, Overlay, TaskEffect
 from tests.support.service import (
     DESTINATION,
@@ -23,7 +22,7 @@ from tests.support.service import (
     service_in,
     uploads,
 )
-from tests.support.tampering import Kept, files_in, held_at_globus, plant, until_told
+from tests.support.tampering import Kept, files_in, held_at_globus, held_at_the_verification, plant, until_told
 
 ARCHIVE = "Production/2024/Project_Alpha.tar.7z"
 
@@ -160,13 +159,9 @@ async def test_one_byte_too_few_transferred_is_within_the_tolerance_and_refused_
 async def test_a_remote_file_that_lacks_its_last_byte_never_costs_the_source(service: Service, tmp_path: Path) -> None:
     folder = plant(service.place.folder())
     kept = Kept(folder, tmp_path / "copies")
-    service.sandbox.faults.add(Operation.SUCCESSFUL_TRANSFERS, PERMISSION_DENIED, times=None)
-    await service.discover()
-    job_id = await service.submit(folder)
-    await until_told(service, job_id, "Held: listing what Globus task")
     arrived = service.place.archive_of(folder)
-    os.truncate(arrived, arrived.stat().st_size - 1)
-    service.sandbox.faults.clear()
+    async with held_at_the_verification(service, folder) as job_id:
+        os.truncate(arrived, arrived.stat().st_size - 1)
 
     await service.until(job_id)
 
@@ -181,14 +176,10 @@ async def test_a_file_that_is_not_the_one_the_upload_left_costs_no_source_althou
     async with running_service(tmp_path, VERIFICATION_COMPARE_AGAIN=compare_again) as service:
         folder = plant(service.place.folder())
         kept = Kept(folder, tmp_path / "copies")
-        service.sandbox.faults.add(Operation.SUCCESSFUL_TRANSFERS, PERMISSION_DENIED, times=None)
-        await service.discover()
-        job_id = await service.submit(folder)
-        await until_told(service, job_id, "Held: listing what Globus task")
-        arrived = service.place.archive_of(folder)
-        status = arrived.stat()
-        os.utime(arrived, (status.st_atime, status.st_mtime + 3600))
-        service.sandbox.faults.clear()
+        async with held_at_the_verification(service, folder) as job_id:
+            arrived = service.place.archive_of(folder)
+            status = arrived.stat()
+            os.utime(arrived, (status.st_atime, status.st_mtime + 3600))
 
         job = await service.until(job_id)
 

@@ -1,6 +1,5 @@
 """Decisions, data loss 7: what comes to a destination, or to a source, while a job waits for somebody is kept."""
 
-import asyncio
 import os
 import time
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,7 @@ from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.answers import HTML_503, PERMISSION_DENIED
 from cs_archiver.sandbox.faults import Effect, Fail, Hold, Overlay
 from tests.support.service import Place, Service, running_service, sandbox_settings, service_in, uploads
-from tests.support.tampering import Kept, eventually, plant, until_at_work, until_told
+from tests.support.tampering import Kept, eventually, plant, until_at_work, until_the_next_second, until_told
 
 FOREIGN = b"somebody's own file, and the only one " * 99
 
@@ -142,11 +141,8 @@ async def test_a_file_of_the_time_of_a_task_that_failed_long_ago_is_not_taken_fo
 
 
 async def ended_a_second_ago(sandbox: Sandbox) -> None:
-    """Globus and file systems tell times to the second."""
     await eventually(lambda: not any(task.is_unfinished for task in sandbox.tasks.values()), what="the end of the task")
-    ended = time.time()
-    while int(time.time()) == int(ended):
-        await asyncio.sleep(0.05)
+    await until_the_next_second()
 
 
 @pytest.mark.parametrize("change", ["edited", "added"])

@@ -5,10 +5,8 @@ on it. It is the one at the destination of which our database does not know that
 back to a snapshot from before, with its database and the mark beside the archives, or the collection got a new id.
 """
 
-import asyncio
 import os
 import shutil
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -24,7 +22,7 @@ from tests.faults.oracle import Oracle
 from tests.faults.test_lying_destinations import Unlinks, shelf_of_local_archives
 from tests.support.service import Place, Service, running_service, sandbox_settings, service_in
 from tests.support.tally import Count
-from tests.support.tampering import OF_ROOT_ALONE, immutable, plant, until_at_work, until_told
+from tests.support.tampering import OF_ROOT_ALONE, immutable, plant, until_at_work, until_the_next_second, until_told
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -240,9 +238,7 @@ async def test_an_upload_of_a_snapshot_replaces_nothing_that_came_to_its_place_l
         assert (await service.call("DELETE", f"/api/jobs/{job_id}"))[0] == 204
         await service.until(job_id, "cancelled")
         world.sandbox.faults.clear()
-        ended = int(time.time())
-        while int(time.time()) == ended:  # Globus and file systems tell times to the second
-            await asyncio.sleep(0.05)
+        await until_the_next_second()
         (world.folder / "more.mov").write_text("what came later, and is nowhere else")
         world.oracle.note()
         await completes((await service.archive(world.folder))["job_id"])(service)

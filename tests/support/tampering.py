@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -120,6 +121,24 @@ async def held_at_globus(service: Service, folder: Path) -> AsyncIterator[str]:
     await until_at_work(service.sandbox)
     yield job_id
     service.sandbox.faults.release()
+
+
+@asynccontextmanager
+async def held_at_the_verification(service: Service, folder: Path) -> AsyncIterator[str]:
+    """A job of this folder whose archive has arrived, and of which Globus does not say what it transferred."""
+    service.sandbox.faults.add(Operation.SUCCESSFUL_TRANSFERS, PERMISSION_DENIED, times=None)
+    await service.discover()
+    job_id = await service.submit(folder)
+    await until_told(service, job_id, "Held: listing what Globus task")
+    yield job_id
+    service.sandbox.faults.clear()
+
+
+async def until_the_next_second() -> None:
+    """Globus and file systems tell times to the second."""
+    now = int(time.time())
+    while int(time.time()) == now:
+        await asyncio.sleep(0.05)
 
 
 class Wrapper:

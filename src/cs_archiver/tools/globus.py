@@ -206,9 +206,8 @@ def _submit(client: TransferClient, document: Mapping[str, Any]) -> str:
 def _task_under_way(client: TransferClient, document: Mapping[str, Any]) -> str:
     """No task document holds paths: that they are the same is what the conflict itself says."""
     unfinished = f"status:{','.join(_UNFINISHED)}/type:TRANSFER"
-    rows = _rows(_document(client.task_list(limit=_MAX_TASKS, filter=unfinished)))
-    ours = [row for row in rows if row.get("status") in _UNFINISHED and _is_task_of(row, document)]
-    found = [_text(row, "task_id") for row in ours]
+    ours = _tasks_of(client, document, unfinished)
+    found = [_text(row, "task_id") for row in ours if row.get("status") in _UNFINISHED]
     if len(found) != 1:
         raise Temporary(
             f"Globus is still busy with another transfer of the same paths ({len(found)} unfinished tasks are "
@@ -219,9 +218,13 @@ def _task_under_way(client: TransferClient, document: Mapping[str, Any]) -> str:
 
 
 def _task_of(client: TransferClient, document: Mapping[str, Any]) -> str | None:
-    called = f"type:TRANSFER/label:{document.get('label')}"
-    rows = _rows(_document(client.task_list(limit=_MAX_TASKS, filter=called)))
-    return next((_text(row, "task_id") for row in rows if _is_task_of(row, document)), None)
+    ours = _tasks_of(client, document, f"type:TRANSFER/label:{document.get('label')}")
+    return next((_text(row, "task_id") for row in ours), None)
+
+
+def _tasks_of(client: TransferClient, document: Mapping[str, Any], among: str) -> list[dict[str, Any]]:
+    rows = _rows(_document(client.task_list(limit=_MAX_TASKS, filter=among)))
+    return [row for row in rows if _is_task_of(row, document)]
 
 
 def _is_task_of(row: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
