@@ -181,6 +181,26 @@ async def test_a_retried_job_goes_on_with_its_verified_archive(tmp_path: Path) -
         assert os.listdir(folder) == ["Project_Alpha-ARCHIVED-TO-GLOBUS.txt"]
 
 
+@pytest.mark.parametrize("archive_is", ["there", "gone"])
+async def test_a_retried_job_needs_no_room_for_the_archive_that_it_has(tmp_path: Path, archive_is: str) -> None:
+    """What waits to be retried may be what fills the disk."""
+    place = Place(tmp_path).make()
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        async with service_in(place, sandbox, MAX_UPLOAD_RETRIES="0") as service:
+            sandbox.faults.add(Operation.RUN, Fail())
+            job_id = (await service.archive(fill(place.folder())))["job_id"]
+        if archive_is == "gone":
+            (place.storage / "failed" / job_id / "Project_Alpha.tar.7z").unlink()
+        async with service_in(place, sandbox, MIN_FREE_SPACE_GB="100000") as service:
+            assert (await service.call("POST", f"/api/jobs/{job_id}/retry"))[0] == 200
+            job = await service.until(job_id)
+            assert history_of(service, job_id).count("copying") == 1
+        if archive_is == "there":
+            assert job["status"] == "completed"
+        else:
+            assert "it can never fit" in job["error_message"]
+
+
 async def test_a_retried_job_whose_archive_was_damaged_begins_anew(tmp_path: Path) -> None:
     async with running_service(tmp_path, MAX_UPLOAD_RETRIES="0") as service:
         service.sandbox.faults.add(Operation.RUN, Fail())

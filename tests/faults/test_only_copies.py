@@ -172,12 +172,25 @@ def refused_once(world: World) -> Callable[[], None]:
     return act
 
 
-async def test_an_upload_that_failed_before_the_host_was_put_back_replaces_nothing(world: World, count: Count) -> None:
+@pytest.mark.parametrize(
+    ("written", "told"), [("as it failed", "'one.mov' removed"), ("later", "when no task of ours was writing it")]
+)
+async def test_an_upload_that_failed_before_the_host_was_put_back_replaces_nothing(
+    world: World, count: Count, written: str, told: str
+) -> None:
     job_id = await at_the_upload_that_will_fail(world)
-    async with world.put_back_after(completes(job_id, world.sandbox.faults.release)), world.service() as service:
+
+    async def completes_then(service: Service) -> None:
+        await completes(job_id, world.sandbox.faults.release)(service)
+        failed = next(iter(world.sandbox.tasks.values())).completion_time
+        assert failed is not None
+        at = failed.timestamp() + (0 if written == "as it failed" else 2)
+        os.utime(world.place.archive_of(world.folder), (at, at))
+
+    async with world.put_back_after(completes_then), world.service() as service:
         job = await service.until(job_id)
         assert job["status"] == "failed", job
-        assert "'one.mov' removed" in job["error_message"]
+        assert told in job["error_message"]
         await retried(service, job_id)
     world.require_kept()
     count("hosts put back to a snapshot")

@@ -8,7 +8,7 @@ from cs_archiver.clock import now_text
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.domain.job import Job, OnExisting, later_versions
 from cs_archiver.domain.manifest import shown
-from cs_archiver.domain.space import Need, required_bytes, why_never, why_not_now
+from cs_archiver.domain.space import Need, Room, required_bytes, why_never, why_not_now
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import NeedsOperator, NotYet, Permanent
 from cs_archiver.stages.destination import Destination
@@ -52,17 +52,22 @@ class Admit:
         self._settings = settings
 
     async def run(self, job: Job, report: Report) -> Advance:
-        await in_thread(lambda _work: self._make_ready(job))
+        await in_thread(lambda _work: self._clear(job))
+        may_go_on = _has_finished_archive(job)  # which takes no more room, and would give back what it takes
+        if not may_go_on:
+            await in_thread(lambda _work: self._require_space(job))
         await self._nas.require(job, report)
         async with self._nas.watched(report, "Looking whether the source could be deleted in the end"):
             inode = await in_thread(lambda _work: self._require_source(job))
         report.operation("Checking the Globus collections")
         await self._require_collections()
         await self._require_mapping(job)
-        if await self._archive_is_still_there(job, report):
+        if may_go_on and await self._archive_is_still_there(job, report):
             said = "The verified archive of the earlier attempt is still there: on to the upload"
             return Advance(JobStatus.AWAITING_UPLOAD, {"started_at": now_text()}, said=[said])
         await self._require_no_archive_yet(job)
+        if may_go_on:
+            await in_thread(lambda _work: self._require_space(job))
         destination = await self._free_destination(job, report)
         archive_path = self._places.archive_for(job.level1, job.level2, destination.rsplit("/", 1)[-1])
         await in_thread(lambda _work: self._set_aside(job, os.fsencode(archive_path)))
@@ -84,8 +89,6 @@ class Admit:
 
     async def _archive_is_still_there(self, job: Job, report: Report) -> bool:
         """Whether a retried job's archive is whole, hashed anew; it is then back under its own name."""
-        if job.archive_path is None or job.archive_sha256 is None or job.manifest_id is None:
-            return False
         report.operation("Hashing the archive of the earlier attempt")
         total = job.archive_size_bytes
         return await in_thread(
@@ -93,12 +96,11 @@ class Admit:
             lambda count: report.progress(bytes_done=count, bytes_total=total),
         )
 
-    def _make_ready(self, job: Job) -> None:
+    def _clear(self, job: Job) -> None:
         try:
             removal.remove_working_copy(self._places.working_folder(job))
             if job.archive_path is not None:
                 removal.remove_file(self._places.partial(job))
-            self._require_space(job)
         except OSError as error:
             raise local_error(os.fsencode(self._places.storage), error) from error
 
@@ -117,13 +119,20 @@ class Admit:
         entries = job.folder_file_count or 0
         if job.disk_was_full:  # the estimate was too low once already
             required, entries = max(required, 2 * size), 2 * entries
-        need, room = Need(required, entries), room_on(os.fspath(self._places.storage))
+        need, room = Need(required, entries), self._room()
         never, not_now = why_never(need, room), why_not_now(need, room)
         if never is not None:
             before = " (it filled the disk before, so that twice its size is counted)" if job.disk_was_full else ""
             raise Permanent(f"'{job.folder_name}': {never}{before}, then retry", problem="disk-too-small")
         if not_now is not None:
             raise NotYet(f"Waiting for disk space: {not_now}", problem="waiting-for-disk-space")
+
+    def _room(self) -> Room:
+        storage = os.fspath(self._places.storage)
+        try:
+            return room_on(storage)
+        except OSError as error:
+            raise local_error(os.fsencode(storage), error) from error
 
     def _require_source(self, job: Job) -> int:
         base, source = os.fsencode(self._places.nas), self._places.source(job)
@@ -199,6 +208,10 @@ class Admit:
         if other is not None:
             return f"the destination {path} is where job {other} is sending its archive"
         return (await self._destination.look_at(path, report)).why_taken
+
+
+def _has_finished_archive(job: Job) -> bool:
+    return job.archive_path is not None and job.archive_sha256 is not None and job.manifest_id is not None
 
 
 def _remove(path: bytes) -> None:
