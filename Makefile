@@ -26,7 +26,7 @@ $(VENV)/.ready: .ci/runtime.lock pyproject.toml
 	@touch $@
 
 setup-tests: setup-development $(CLI_VENV)/.ready
-	@.ci/tools strace chromium libatomic
+	@.ci/tools strace chromium-headless-shell libatomic
 
 setup-development: setup $(VENV)/.ready-development
 

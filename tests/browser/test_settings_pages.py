@@ -83,8 +83,10 @@ async def test_token_is_made_shown_once_and_revoked(desk: Desk, scripts: bool) -
     token = await _make_token(page, "nightly report")
     assert await _allows(desk, token)
     if scripts:
+        await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         await page.get_by_role("button", name="Copy").click()
         await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+        assert await page.evaluate("navigator.clipboard.readText()") == token
     await page.reload()
     await expect(page.locator("#flash")).to_contain_text("shown once only")
     await expect(page.get_by_role("cell", name=EVIL).first).to_be_visible()

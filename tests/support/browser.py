@@ -29,8 +29,8 @@ expect.set_options(timeout=20_000)  # on a busy machine, a page may need that lo
 
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
-    """Debian's, which every machine that runs the tests has."""
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+    """Debian's, which every machine that runs the tests has: without a window, it costs a third less to run."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium-headless-shell") or shutil.which("chromium")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         try:
