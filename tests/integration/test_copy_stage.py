@@ -29,7 +29,7 @@ from cs_archiver.stages.copy import Copy, CopySettings
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.set_aside import SetAside
-from cs_archiver.stages.source import Approvals
+from cs_archiver.stages.source import Approvals, ComparedCopies
 from cs_archiver.stages.stage import Advance
 from cs_archiver.stages.strategies import Strategies, Strategy
 from cs_archiver.stages.verify import Verify
@@ -152,7 +152,7 @@ class World:
             limit=limit,
             hash_source_at_once=hash_source_at_once,
         )
-        return Copy(strategies, self.catalogue, self.places, nas_of(self.places), settings)
+        return Copy(strategies, self.catalogue, self.places, nas_of(self.places), ComparedCopies(), settings)
 
     @property
     def copy(self) -> Path:
@@ -276,7 +276,7 @@ async def test_the_size_of_the_folder_chooses_the_strategy(world: World, size: i
     if strategy is Strategy.RSYNC and shutil.which("rsync") is None:
         pytest.skip("rsync is not installed")
     strategies = Strategies(Rsync(processes), Dd(processes), threads=2)
-    copy = Copy(strategies, world.catalogue, world.places, nas_of(world.places), settings)
+    copy = Copy(strategies, world.catalogue, world.places, nas_of(world.places), ComparedCopies(), settings)
     await copy.run(world.job(), heard)
     assert heard.lines[0].endswith(f"by {strategy.value}")
 

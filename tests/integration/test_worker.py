@@ -39,7 +39,7 @@ from cs_archiver.stages.destination import Destination
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.set_aside import SetAside
-from cs_archiver.stages.source import SourceLook
+from cs_archiver.stages.source import ComparedCopies, SourceLook
 from cs_archiver.stages.stage import Advance, Report, Stage
 from cs_archiver.tools.disk import free_bytes
 from cs_archiver.tools.globus import Globus, GlobusAccess
@@ -322,7 +322,8 @@ async def test_after_a_full_disk_a_job_needs_twice_its_size(
 ) -> None:
     globus = Globus(GlobusAccess("id", "secret", None, None, http_timeout_seconds=1))
     nas = Nas(house.places, NasProbe(house.places.nas, timeout_seconds=10))
-    catalogue, source = Catalogue(house.database), SourceLook(house.places, nas, threads=1, read_content=True)
+    source = SourceLook(house.places, nas, ComparedCopies(), threads=1, read_content=True)
+    catalogue = Catalogue(house.database)
     destination = Destination(globus, catalogue, house.jobs, source, collection="b")
     admit = Admit(globus, catalogue, house.places, nas, destination, AdmitSettings("a", "b", 0.0, 0.0))
     size = int(free_bytes(os.fsencode(house.root)) * 0.7)

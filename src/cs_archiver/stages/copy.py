@@ -24,6 +24,7 @@ from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import DiskFull, Permanent, Temporary
 from cs_archiver.stages.nas import Nas, require_all_writable, require_nas
 from cs_archiver.stages.places import Places
+from cs_archiver.stages.source import ComparedCopies
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.stages.strategies import Strategies, Strategy
 from cs_archiver.tools import copier, removal
@@ -49,12 +50,19 @@ class Copy:
     """Safe to repeat: each run begins in an empty working folder, and only a whole copy is sealed."""
 
     def __init__(
-        self, strategies: Strategies, catalogue: Catalogue, places: Places, nas: Nas, settings: CopySettings
+        self,
+        strategies: Strategies,
+        catalogue: Catalogue,
+        places: Places,
+        nas: Nas,
+        compared: ComparedCopies,
+        settings: CopySettings,
     ) -> None:
         self._strategies = strategies
         self._catalogue = catalogue
         self._places = places
         self._nas = nas
+        self._compared = compared
         self._settings = settings
         self._markers = settings.marker_patterns
 
@@ -79,6 +87,7 @@ class Copy:
             await self._require_unchanged(job, before)
         await self._require_same(copy, before)
         manifest_id = await self._catalogue.seal_manifest(job, _manifest(before, digests), total)
+        self._compared.note(manifest_id)
         await report.log(f"Copy complete ({human_size(total.bytes)})")
         return Advance(
             JobStatus.COMPRESSING,

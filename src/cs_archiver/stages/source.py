@@ -23,12 +23,32 @@ from cs_archiver.tools.tree import FreshLook, look_again, scan_tree
 _MARKER_BYTES_READ = 4096
 
 
-class SourceLook:
-    """Compares a source with its manifest; with `read_content` every file is read and hashed again."""
+class ComparedCopies:
+    """The manifests that were sealed since the start, when the copy was compared with the source at once if need be.
 
-    def __init__(self, places: Places, nas: Nas, *, threads: int, read_content: bool) -> None:
+    Of one sealed before nobody knows it: the service may have had another setting then, and have left it for later.
+    """
+
+    def __init__(self) -> None:
+        self._manifests: set[int] = set()
+
+    def note(self, manifest_id: int) -> None:
+        self._manifests.add(manifest_id)
+
+    def __contains__(self, manifest_id: object) -> bool:
+        return manifest_id in self._manifests
+
+
+class SourceLook:
+    """Compares a source with its manifest; with `read_content` every file is read and hashed again.
+
+    Without it, only that of a copy that is not known to have been compared with the source.
+    """
+
+    def __init__(self, places: Places, nas: Nas, compared: ComparedCopies, *, threads: int, read_content: bool) -> None:
         self._places = places
         self._nas = nas
+        self._compared = compared
         self._threads = threads
         self._read_content = read_content
 
@@ -37,7 +57,8 @@ class SourceLook:
         await self._nas.require(job, report)
         source = self._places.source(job)
         total = job.folder_size_bytes
-        doing = "Comparing the source with the manifest" + (", file by file" if self._read_content else "")
+        read_content = self._reads_content_of(job)
+        doing = "Comparing the source with the manifest" + (", file by file" if read_content else "")
 
         def look(work: Work) -> FreshLook:
             require_nas(self._places, job)
@@ -46,7 +67,7 @@ class SourceLook:
                 manifest,
                 ignore=_own_names(source, job) if deletion_begun else frozenset(),
                 gone_is_fine=deletion_begun,
-                read_content=self._read_content,
+                read_content=read_content,
                 threads=self._threads,
                 work=work,
             )
@@ -90,11 +111,14 @@ class SourceLook:
                     differences=look.differences,
                     unreadable=look.unreadable,
                     content_checked=look.content_checked,
-                    content_check_required=self._read_content,
+                    content_check_required=self._reads_content_of(job),
                 )
             )
 
         return await in_thread(ask)
+
+    def _reads_content_of(self, job: Job) -> bool:
+        return self._read_content or job.manifest_id not in self._compared
 
 
 def temporary_marker_name(job: Job) -> bytes:
