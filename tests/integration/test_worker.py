@@ -313,6 +313,17 @@ async def test_trouble_while_it_waits_for_space_does_not_forget_that_it_needs_tw
     assert {run.disk_was_full for run in stage.runs} == {1}
 
 
+async def test_each_time_that_a_job_fills_the_disk_counts(house: House) -> None:
+    job = await house.submit(status=JobStatus.COPYING)
+    stages = advancing(
+        copying=Scripted(DiskFull("full"), DiskFull("full again")),
+        queued=Scripted(Advance(JobStatus.COPYING), NotYet("not enough yet")),
+    )
+    async with at_work(house.worker(stages)):
+        job = await house.until(job, lambda found: found.current_operation == "not enough yet")
+    assert job.disk_was_full == 2
+
+
 NO_ROOM = {"waiting-for-disk-space", "disk-too-small"}  # as large as the disk of this machine is
 
 

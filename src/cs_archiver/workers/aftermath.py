@@ -107,7 +107,7 @@ class Aftermath:
         self.publish(waiting)
 
     async def _wait_for_space(self, job: Job, error: JobError) -> None:
-        """A full disk is no failure: what was written goes, and the job queues for twice its size.
+        """A full disk is no failure: what was written goes, and the job queues for more room than before.
 
         It goes first, since on one disk with the database nothing can be recorded before.
         """
@@ -121,7 +121,7 @@ class Aftermath:
             "progress_percent": job.progress_percent,
             "current_operation": "Waiting for disk space",
             "error_problem": error.problem,
-            "disk_was_full": 1,
+            "disk_was_full": max(1, job.disk_was_full + (job.status is not JobStatus.QUEUED)),
             "not_before": self._later(),
         }
         if job.status is JobStatus.QUEUED:
