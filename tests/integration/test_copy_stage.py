@@ -304,6 +304,22 @@ async def test_a_folder_within_that_could_not_be_emptied_in_the_end_is_refused_b
     assert os.listdir(world.copy) == []
 
 
+@pytest.mark.parametrize("within", [".", "sub"])
+async def test_files_of_others_in_a_folder_of_which_only_their_owners_may_remove_them_are_not_copied(
+    world: World, monkeypatch: pytest.MonkeyPatch, within: str
+) -> None:
+    folder = world.source / within
+    folder.mkdir(exist_ok=True)
+    write(folder, b"of somebody else.mov", b"x")
+    folder.chmod(0o1777)
+    await world.copier().run(world.job(), Heard())  # its owner may
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    with pytest.raises(Permanent, match="not remove what others own there") as caught:
+        await world.copier().run(world.job(), Heard())
+    assert caught.value.problem == "source-not-writable"
+    assert os.listdir(world.copy) == []
+
+
 async def test_a_copy_is_repeated_from_nothing(world: World) -> None:
     write(world.source, b"file", b"x")
     world.copy.mkdir(parents=True)
