@@ -201,6 +201,18 @@ async def test_a_retried_job_needs_no_room_for_the_archive_that_it_has(tmp_path:
             assert "it can never fit" in job["error_message"]
 
 
+async def test_a_retried_job_in_place_of_whose_archive_a_link_stands_begins_anew(tmp_path: Path) -> None:
+    async with running_service(tmp_path, MAX_UPLOAD_RETRIES="0", MAX_COMPRESSION_RETRIES="0") as service:
+        service.sandbox.faults.add(Operation.RUN, Fail())
+        job = await service.archive(fill(service.place.folder()))
+        kept = service.place.storage / "failed" / job["job_id"] / "Project_Alpha.tar.7z"
+        kept.symlink_to(kept.rename(tmp_path / "moved.7z"))
+        await service.call("POST", f"/api/jobs/{job['job_id']}/retry")
+        assert (await service.until(job["job_id"]))["status"] == "completed"
+        assert history_of(service, job["job_id"]).count("copying") == 2
+        assert kept.is_symlink(), "what failed is kept for a person to look at"
+
+
 async def test_a_retried_job_whose_archive_was_damaged_begins_anew(tmp_path: Path) -> None:
     async with running_service(tmp_path, MAX_UPLOAD_RETRIES="0") as service:
         service.sandbox.faults.add(Operation.RUN, Fail())
