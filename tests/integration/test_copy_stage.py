@@ -320,6 +320,20 @@ async def test_files_of_others_in_a_folder_of_which_only_their_owners_may_remove
     assert os.listdir(world.copy) == []
 
 
+@pytest.mark.parametrize("moment_ns", [2**63, -(2**63) - 1])
+async def test_a_time_that_no_manifest_can_hold_is_refused_before_anything_is_copied(
+    world: World, moment_ns: int
+) -> None:
+    write(world.source, b"film.mov", b"x")
+    os.utime(world.source / "film.mov", ns=(0, moment_ns))
+    if (world.source / "film.mov").stat().st_mtime_ns != moment_ns:
+        pytest.skip("this file system holds no such time either")
+    with pytest.raises(Permanent, match=r"'film\.mov' has a modification time outside") as caught:
+        await world.copier().run(world.job(), Heard())
+    assert caught.value.problem == "unsupported-entries"
+    assert os.listdir(world.copy) == []
+
+
 async def test_a_copy_is_repeated_from_nothing(world: World) -> None:
     write(world.source, b"file", b"x")
     world.copy.mkdir(parents=True)

@@ -74,6 +74,7 @@ class Copy:
             scan = await self._scan_source(job)
             await in_thread(lambda work: self._require_deletable(job, scan, work))
         before, total = scan.entries, scan.total
+        await in_thread(lambda _work: _require_times_that_can_be_sealed(before))
         await in_thread(lambda _work: self._require_room(scan))
         strategy = self._strategy_for(total.bytes)
         what = f"{counted(total.files, 'file')}, {human_size(total.bytes)}"
@@ -205,6 +206,16 @@ def _require_archivable(scan: Scan, root: bytes, *, inode: int | None) -> None:
         raise Permanent("the source holds no file: is the NAS mounted?", problem="source-empty")
 
 
+def _require_times_that_can_be_sealed(entries: Iterable[Seen]) -> None:
+    """The database holds 64 bits of nanoseconds. Better told now than after hours of copying."""
+    for entry in entries:
+        if not -(2**63) <= entry.mtime_ns < 2**63:
+            raise Permanent(
+                f"'{shown(entry.path)}' has a modification time outside the years 1678 to 2262: set another",
+                problem="unsupported-entries",
+            )
+
+
 def _empty_folder(working_folder: bytes, copy: bytes) -> None:
     try:
         removal.remove_working_copy(working_folder)
@@ -220,11 +231,6 @@ def _manifest(entries: Iterable[Seen], digests: Digests) -> Iterator[Entry]:
 
 
 def _sealed(entry: Seen, digest: Digest | None) -> Entry:
-    if not -(2**63) <= entry.mtime_ns < 2**63:
-        raise Permanent(
-            f"'{shown(entry.path)}' has a modification time outside the years 1678 to 2262: set another",
-            problem="unsupported-entries",
-        )
     crc32 = zlib.crc32(entry.target) if entry.target is not None else None
     sha256 = None
     if entry.kind is EntryKind.FILE:
