@@ -13,8 +13,12 @@ from uuid import uuid4
 
 import pytest
 
+from cs_archiver.domain.job import Job
 from cs_archiver.sandbox import Sandbox
+from cs_archiver.stages import source
+from cs_archiver.stages.source import Approvals
 from cs_archiver.tools.mark import SentMark
+from cs_archiver.tools.removal import ApprovedDeletion
 from tests.support.service import (
     DESTINATION,
     Place,
@@ -386,6 +390,26 @@ async def test_a_deletion_goes_on_where_the_service_was_stopped(
         assert files_in(folder) == [MARKER]
         assert (folder / MARKER).read_text().endswith("Source deletion: complete\n")
     assert kept.losses_in(place.archive_of(folder), tmp_path / "scratch") == []
+
+
+async def test_what_was_approved_long_before_the_deletion_begins_is_looked_at_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the database was out of order in between, or the host slept."""
+    folder = plant(service.place.folder())
+    give = Approvals.give
+
+    def then_wait(approvals: Approvals, job: Job, approved: ApprovedDeletion) -> None:
+        give(approvals, job, approved)
+        (folder / "sub" / "added.mov").write_text("not in the archive\n")
+        later = source.seconds_since_boot() + 3600
+        monkeypatch.setattr(source, "seconds_since_boot", lambda: later)
+
+    monkeypatch.setattr(Approvals, "give", then_wait)
+    job = await service.archive(folder)
+    assert job["status"] == "failed"
+    assert "'sub/added.mov' added" in job["error_message"]
+    assert files_in(folder) == ["one.mov", "sub/added.mov", "sub/three.mov", "sub/two.mov"]
 
 
 def edit_what_is_left(folder: Path) -> None:

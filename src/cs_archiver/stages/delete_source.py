@@ -63,10 +63,11 @@ class DeleteSource:
 
     async def run(self, job: Job, report: Report) -> Advance:
         device = await self._nas.device(job, report)
+        has_waited = job.id in self._held or not self._approvals.is_fresh(job)
         approved = self._approvals.take(job)
         if approved is not None and (job.error_problem in NOBODYS_FAULT or approved.device != device):
             approved = None  # it waited, for a day or a week: every gate is asked again
-        if approved is not None and job.id in self._held and not await self._is_as_approved(approved, job, report):
+        if approved is not None and has_waited and not await self._is_as_approved(approved, job, report):
             approved = None
         approved = approved or await self._look_again(job, report)
         try:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -21,6 +22,7 @@ from cs_archiver.tools.threads import Work, in_thread
 from cs_archiver.tools.tree import FreshLook, look_again, scan_tree
 
 _MARKER_BYTES_READ = 4096
+_FRESH_SECONDS = 60.0
 
 
 class ComparedCopies:
@@ -162,9 +164,22 @@ class Approvals:
 
     def __init__(self) -> None:
         self._approved: dict[str, ApprovedDeletion] = {}
+        self._given_at: dict[str, float] = {}
 
     def give(self, job: Job, approved: ApprovedDeletion) -> None:
         self._approved[job.id] = approved
+        self._given_at[job.id] = seconds_since_boot()
+
+    def is_fresh(self, job: Job) -> bool:
+        """False also of one that nobody gave. The database may have been out of order since, or the host asleep."""
+        given_at = self._given_at.get(job.id)
+        return given_at is not None and seconds_since_boot() - given_at < _FRESH_SECONDS
 
     def take(self, job: Job) -> ApprovedDeletion | None:
+        self._given_at.pop(job.id, None)
         return self._approved.pop(job.id, None)
+
+
+def seconds_since_boot() -> float:
+    """Also those in which the machine slept; unlike the time of day it is never set."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
