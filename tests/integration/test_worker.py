@@ -15,7 +15,7 @@ import pytest
 from cs_archiver.bus import Bus
 from cs_archiver.clock import elapsed, now_text
 from cs_archiver.db.catalogue import Catalogue
-from cs_archiver.db.database import Database
+from cs_archiver.db.database import Database, DatabaseFull
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.log_search import find_lines
 from cs_archiver.db.queue import Queue, request_cancel
@@ -30,6 +30,7 @@ from cs_archiver.errors import (
     DiskFull,
     JobError,
     NeedsOperator,
+    NoRoom,
     NotYet,
     Permanent,
     Temporary,
@@ -313,11 +314,12 @@ async def test_trouble_while_it_waits_for_space_does_not_forget_that_it_needs_tw
     assert {run.disk_was_full for run in stage.runs} == {1}
 
 
-async def test_each_time_that_a_job_fills_the_disk_counts(house: House) -> None:
+async def test_each_time_that_a_job_fills_the_disk_counts_but_not_that_it_finds_it_full(house: House) -> None:
     job = await house.submit(status=JobStatus.COPYING)
+    again = Advance(JobStatus.COPYING)
     stages = advancing(
-        copying=Scripted(DiskFull("full"), DiskFull("full again")),
-        queued=Scripted(Advance(JobStatus.COPYING), NotYet("not enough yet")),
+        copying=Scripted(DiskFull("full"), NoRoom("full before"), DatabaseFull("full beside"), DiskFull("full again")),
+        queued=Scripted(again, DiskFull("no probe"), again, again, NotYet("not enough yet")),
     )
     async with at_work(house.worker(stages)):
         job = await house.until(job, lambda found: found.current_operation == "not enough yet")

@@ -21,7 +21,7 @@ from cs_archiver.domain.packed import PackedTree
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.space import Need, why_never, why_not_now
 from cs_archiver.domain.states import JobStatus
-from cs_archiver.errors import DiskFull, Permanent, Temporary
+from cs_archiver.errors import NoRoom, Permanent, Temporary
 from cs_archiver.stages.nas import Nas, require_all_writable, require_nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.source import ComparedCopies
@@ -111,7 +111,7 @@ class Copy:
         if never is not None:
             raise Permanent(f"as the source is now, {never}, then retry", problem="disk-too-small")
         if not_now is not None:
-            raise DiskFull(f"the source has grown, or the disk has less room: {not_now}", problem="disk-full")
+            raise NoRoom(f"the source has grown, or the disk has less room: {not_now}", problem="disk-full")
 
     def _strategy_for(self, size: int) -> Strategy:
         if size < self._settings.shutil_below_bytes:

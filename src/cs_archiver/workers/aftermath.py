@@ -19,6 +19,7 @@ from cs_archiver.errors import (
     Halted,
     JobError,
     NeedsOperator,
+    NoRoom,
     NotYet,
     Permanent,
     Temporary,
@@ -30,6 +31,11 @@ _FIGURES = re.compile(r"\(request [^)]*\)|[\d.]+( [kMGTP]?B\b)?")  # a wait is n
 
 Outage = Callable[[], Awaitable[str | None]]
 """Says why Globus is out of reach for every job, None when it answers."""
+
+
+def _filled_the_disk(job: Job, error: JobError) -> bool:
+    """Then it needs more room than was thought."""
+    return isinstance(error, DiskFull) and not isinstance(error, NoRoom) and job.status is not JobStatus.QUEUED
 
 
 class Aftermath:
@@ -121,7 +127,7 @@ class Aftermath:
             "progress_percent": job.progress_percent,
             "current_operation": "Waiting for disk space",
             "error_problem": error.problem,
-            "disk_was_full": max(1, job.disk_was_full + (job.status is not JobStatus.QUEUED)),
+            "disk_was_full": max(1, job.disk_was_full + _filled_the_disk(job, error)),
             "not_before": self._later(),
         }
         if job.status is JobStatus.QUEUED:
