@@ -59,6 +59,17 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         yield running
 
 
+async def test_what_an_earlier_attempt_left_is_sent_again_although_it_is_equal(service: Service) -> None:
+    """A file that is skipped proves nothing: the job would never get beyond its verification."""
+    service.sandbox.faults.add(Operation.RUN, Outcome("HISTORY_DELETED"), match="CS Archiver job")
+    job = await service.archive(plant(service.place.folder()))
+    assert job["status"] == "completed", job
+    first, second, _comparison = service.sandbox.tasks.values()
+    assert (first.label or "").startswith(f"CS Archiver job {job['job_id']}")
+    assert (second.label or "").startswith(f"CS Archiver job {job['job_id']}")
+    assert len(second.transferred) == 1
+
+
 async def test_a_job_whose_archive_is_verified_in_another_collection_sends_nothing_to_the_one_set_since(
     tmp_path: Path,
 ) -> None:
