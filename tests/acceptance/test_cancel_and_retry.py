@@ -24,6 +24,7 @@ from tests.support.service import (
     service_in,
     uploads,
 )
+from tests.support.tampering import held_in_the_queue
 
 
 def fill(folder: Path, size: int = 200_000) -> Path:
@@ -52,12 +53,11 @@ async def require_cancelled_without_a_trace(service: Service, folder: Path, job_
 
 
 async def test_a_waiting_job_is_cancelled_at_once(tmp_path: Path) -> None:
-    async with running_service(tmp_path, MIN_FREE_SPACE_GB="100000") as service:
+    async with running_service(tmp_path) as service:
         folder = fill(service.place.folder())
-        await service.discover()
-        job_id = await service.submit(folder)
-        assert await cancel(service, job_id) == (204, None)
-        assert (await service.job(job_id))["status"] == "cancelled"
+        async with held_in_the_queue(service, folder) as job_id:
+            assert await cancel(service, job_id) == (204, None)
+            assert (await service.job(job_id))["status"] == "cancelled"
         await require_cancelled_without_a_trace(service, folder, job_id)
 
 

@@ -274,6 +274,25 @@ async def test_a_job_waits_as_long_as_it_was_told_whatever_else_happens(house: H
     assert 3500 < elapsed(now_text(), waiting.not_before).total_seconds() <= 3600
 
 
+async def test_a_job_that_is_cancelled_while_it_fails_leaves_nothing_and_says_nothing_of_a_failure(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await house.submit()
+    keep = SetAside.keep
+
+    async def then_cancelled(set_aside: SetAside, failed: Job, error: str) -> None:
+        await keep(set_aside, failed, error)
+        await house.queue.move(failed, JobStatus.CANCELLED)
+
+    monkeypatch.setattr(SetAside, "keep", then_cancelled)
+    async with at_work(house.worker(advancing(queued=Scripted(Permanent("no such thing"))))):
+        await house.until_in(job, JobStatus.CANCELLED)
+        async with asyncio.timeout(10):
+            while os.listdir(house.places.failed):
+                await asyncio.sleep(0.01)
+    assert not any("Job failed" in line for line in await house.log_of(job))
+
+
 async def test_a_full_disk_clears_the_files_and_sends_the_job_back_to_the_queue(house: House) -> None:
     job = await house.submit(
         status=JobStatus.COMPRESSING, archive_path=str(house.root / "storage" / "archives" / "x.tar.7z")
