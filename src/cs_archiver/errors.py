@@ -99,5 +99,9 @@ class DiskFull(JobError):
     """The local disk filled up: no failure of the job, which waits in the queue for space."""
 
 
+class NoRoom(DiskFull):
+    """The same, seen before anything was written: the job has filled nothing."""
+
+
 class JobMovedMeanwhile(ArchiverError):
     """A compare-and-set found the job in another state than expected; nothing was changed."""

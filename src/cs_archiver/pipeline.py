@@ -27,7 +27,7 @@ from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.outage import why_out_of_reach
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.set_aside import SetAside
-from cs_archiver.stages.source import Approvals, SourceLook
+from cs_archiver.stages.source import Approvals, ComparedCopies, SourceLook
 from cs_archiver.stages.stage import Stage
 from cs_archiver.stages.strategies import Strategies
 from cs_archiver.stages.transfer import Transfers, TransferSettings
@@ -75,14 +75,14 @@ def build_workers(parts: Parts) -> list[Worker]:
     places = places_of(settings)
     nas = Nas(places, NasProbe(settings.qnap.base_path, timeout_seconds=settings.qnap.timeout_seconds))
     globus = settings.globus
-    source = SourceLook(
-        places, nas, threads=settings.copy.threads, read_content=settings.verification.recheck == "hash"
-    )
+    compared = ComparedCopies()
+    recheck = settings.verification.recheck
+    source = SourceLook(places, nas, compared, threads=settings.copy.threads, read_content=recheck == "hash")
     catalogue, jobs = Catalogue(parts.database), Jobs(parts.database)
     destination = Destination(parts.globus, catalogue, jobs, source, collection=globus.destination_endpoint)
     transfers = _transfers(parts, places, destination)
     stages = {
-        WorkerName.LOCAL: _local_stages(parts, places, nas, destination),
+        WorkerName.LOCAL: _local_stages(parts, places, nas, destination, compared),
         WorkerName.TRANSFER: _transfer_stages(parts, places, nas, source, destination, transfers),
     }
     reached = (
@@ -158,7 +158,9 @@ def places_of(settings: Settings) -> Places:
     )
 
 
-def _local_stages(parts: Parts, places: Places, nas: Nas, destination: Destination) -> dict[JobStatus, Stage]:
+def _local_stages(
+    parts: Parts, places: Places, nas: Nas, destination: Destination, compared: ComparedCopies
+) -> dict[JobStatus, Stage]:
     settings = parts.settings
     catalogue = Catalogue(parts.database)
     seven_zip = SevenZip(parts.processes)
@@ -186,7 +188,7 @@ def _local_stages(parts: Parts, places: Places, nas: Nas, destination: Destinati
     )
     return {
         JobStatus.QUEUED: Admit(parts.globus, catalogue, places, nas, destination, admit),
-        JobStatus.COPYING: Copy(strategies, catalogue, places, nas, copy),
+        JobStatus.COPYING: Copy(strategies, catalogue, places, nas, compared, copy),
         JobStatus.COMPRESSING: Compress(
             seven_zip, places, Mode(settings.compression.mode), threads=settings.copy.threads
         ),

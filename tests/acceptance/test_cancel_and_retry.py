@@ -24,6 +24,7 @@ from tests.support.service import (
     service_in,
     uploads,
 )
+from tests.support.tampering import held_in_the_queue
 
 
 def fill(folder: Path, size: int = 200_000) -> Path:
@@ -52,12 +53,11 @@ async def require_cancelled_without_a_trace(service: Service, folder: Path, job_
 
 
 async def test_a_waiting_job_is_cancelled_at_once(tmp_path: Path) -> None:
-    async with running_service(tmp_path, MIN_FREE_SPACE_GB="100000") as service:
+    async with running_service(tmp_path) as service:
         folder = fill(service.place.folder())
-        await service.discover()
-        job_id = await service.submit(folder)
-        assert await cancel(service, job_id) == (204, None)
-        assert (await service.job(job_id))["status"] == "cancelled"
+        async with held_in_the_queue(service, folder) as job_id:
+            assert await cancel(service, job_id) == (204, None)
+            assert (await service.job(job_id))["status"] == "cancelled"
         await require_cancelled_without_a_trace(service, folder, job_id)
 
 
@@ -199,6 +199,18 @@ async def test_a_retried_job_needs_no_room_for_the_archive_that_it_has(tmp_path:
             assert job["status"] == "completed"
         else:
             assert "it can never fit" in job["error_message"]
+
+
+async def test_a_retried_job_in_place_of_whose_archive_a_link_stands_begins_anew(tmp_path: Path) -> None:
+    async with running_service(tmp_path, MAX_UPLOAD_RETRIES="0", MAX_COMPRESSION_RETRIES="0") as service:
+        service.sandbox.faults.add(Operation.RUN, Fail())
+        job = await service.archive(fill(service.place.folder()))
+        kept = service.place.storage / "failed" / job["job_id"] / "Project_Alpha.tar.7z"
+        kept.symlink_to(kept.rename(tmp_path / "moved.7z"))
+        await service.call("POST", f"/api/jobs/{job['job_id']}/retry")
+        assert (await service.until(job["job_id"]))["status"] == "completed"
+        assert history_of(service, job["job_id"]).count("copying") == 2
+        assert kept.is_symlink(), "what failed is kept for a person to look at"
 
 
 async def test_a_retried_job_whose_archive_was_damaged_begins_anew(tmp_path: Path) -> None:

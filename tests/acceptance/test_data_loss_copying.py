@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from cs_archiver.demo.compare import compare, extract
-from tests.support.service import Service, running_service
+from cs_archiver.sandbox import Operation, Sandbox
+from cs_archiver.sandbox.faults import Hold
+from tests.support.service import Place, Service, running_service, sandbox_settings, service_in
 from tests.support.tampering import Kept, Wrapper, files_in, plant
 
 BY_RSYNC = {"COPY_SMALL_BELOW_GB": "0", "MAX_COMPRESSION_RETRIES": "1"}
@@ -71,6 +73,28 @@ async def test_an_unseen_edit_while_copying_is_found_by_reading_twice(tmp_path: 
         extract(service.place.archive_of(folder), tmp_path / "scratch")
         archived = tmp_path / "scratch" / "Project_Alpha" / "one.mov"
         assert archived.read_text().startswith("Xontent 0 of one.mov")
+
+
+async def test_a_copy_that_was_to_be_read_later_is_read_although_that_is_switched_off_meanwhile(
+    tmp_path: Path, rsync: Wrapper
+) -> None:
+    """The digests of what rsync copied are those of the copy: nobody has compared it with the source yet."""
+    place = Place(tmp_path).make()
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        async with service_in(place, sandbox, **BY_RSYNC) as service:
+            folder = plant(place.folder())
+            rsync.set(after=f"once change && {{ {EDIT_UNSEEN}; }}")
+            sandbox.faults.add(Operation.RUN, Hold("STUCK"))
+            await service.discover()
+            job_id = await service.submit(folder)
+            await service.until(job_id, "uploading")
+            kept = Kept(folder, tmp_path / "as edited")
+        sandbox.faults.clear()
+        async with service_in(place, sandbox, **BY_RSYNC, VERIFICATION_RECHECK="metadata") as service:
+            job = await service.until(job_id)
+    assert job["status"] == "failed"
+    assert "'one.mov' content changed, although size and time did not" in job["error_message"]
+    assert kept.losses() == []
 
 
 TORN = {

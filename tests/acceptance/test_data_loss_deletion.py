@@ -2,17 +2,25 @@
 
 import asyncio
 import os
+import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from cs_archiver.domain.job import Job
 from cs_archiver.sandbox import Sandbox
+from cs_archiver.stages import source
+from cs_archiver.stages.source import Approvals
 from cs_archiver.tools.mark import SentMark
+from cs_archiver.tools.removal import ApprovedDeletion
 from tests.support.service import (
+    DESTINATION,
     Place,
     Service,
     query,
@@ -384,6 +392,26 @@ async def test_a_deletion_goes_on_where_the_service_was_stopped(
     assert kept.losses_in(place.archive_of(folder), tmp_path / "scratch") == []
 
 
+async def test_what_was_approved_long_before_the_deletion_begins_is_looked_at_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the database was out of order in between, or the host slept."""
+    folder = plant(service.place.folder())
+    give = Approvals.give
+
+    def then_wait(approvals: Approvals, job: Job, approved: ApprovedDeletion) -> None:
+        give(approvals, job, approved)
+        (folder / "sub" / "added.mov").write_text("not in the archive\n")
+        later = source.seconds_since_boot() + 3600
+        monkeypatch.setattr(source, "seconds_since_boot", lambda: later)
+
+    monkeypatch.setattr(Approvals, "give", then_wait)
+    job = await service.archive(folder)
+    assert job["status"] == "failed"
+    assert "'sub/added.mov' added" in job["error_message"]
+    assert files_in(folder) == ["one.mov", "sub/added.mov", "sub/three.mov", "sub/two.mov"]
+
+
 def edit_what_is_left(folder: Path) -> None:
     left = folder / "sub" / "two.mov"
     rewrite_in_place(left, b"X" * left.stat().st_size)
@@ -422,6 +450,57 @@ async def test_what_is_left_is_proven_again_before_a_deletion_goes_on(
     assert job["status"] == "failed"
     assert "What is left of the source is kept" in job["error_message"]
     assert kept.losses() == []
+
+
+async def test_a_deletion_goes_on_at_the_collection_where_the_archive_was_verified_whatever_is_set_since(
+    tmp_path: Path,
+) -> None:
+    place, other = Place(tmp_path).make(), str(uuid4())
+    folder = plant(place.folder())
+    (tmp_path / "elsewhere").mkdir()
+    collections = {**sandbox_settings(place).collections, other: tmp_path / "elsewhere"}
+    async with Sandbox(replace(sandbox_settings(place), collections=collections)) as sandbox:
+        with ExitStack() as closed:
+            async with service_in(place, sandbox) as service:
+                job_id = await until_half_deleted(service, folder, closed)
+        async with service_in(place, sandbox, GLOBUS_DESTINATION_ENDPOINT=other) as service:
+            assert (await service.until(job_id))["status"] == "completed"
+    assert f"Globus collection: {DESTINATION}\n" in (folder / MARKER).read_text()
+    assert files_in(folder) == [MARKER]
+
+
+async def test_a_folder_put_in_the_place_of_one_half_deleted_is_kept_and_the_job_says_how_it_can_end(
+    tmp_path: Path,
+) -> None:
+    place = Place(tmp_path).make()
+    folder = plant(place.folder())
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        with ExitStack() as closed:
+            async with service_in(place, sandbox) as service:
+                job_id = await until_half_deleted(service, folder, closed)
+        folder.rename(tmp_path / "the one copied")
+        shutil.copytree(tmp_path / "the one copied", folder)
+        kept = Kept(folder, tmp_path / "copies")
+        async with service_in(place, sandbox) as service:
+            await until_told(service, job_id, "is gone for good, give this one another name: then the job ends")
+            assert kept.losses() == []
+            kept.folder = folder.rename(folder.with_name("Another name"))
+            assert (await service.until(job_id))["status"] == "failed"
+    assert kept.losses() == []
+
+
+async def test_who_retries_a_deletion_whose_archive_is_gone_is_told_where_the_only_copy_is(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service:
+        folder = plant(service.place.folder())
+        with ExitStack() as closed:
+            job_id = await until_half_deleted(service, folder, closed)
+            service.place.archive_of(folder).unlink()
+        assert "is no longer at" in (await service.until(job_id))["error_message"]
+        status, body = await service.call("POST", f"/api/jobs/{job_id}/retry")
+    assert (status, body["type"]) == (409, "/problems/deletion-has-begun")
+    assert "safe" not in body["detail"]
+    assert f"failed/{job_id}/only-copy" in body["detail"]
+    assert os.listdir(service.place.storage / "failed" / job_id / "only-copy") == ["Project_Alpha.tar.7z"]
 
 
 async def test_a_deletion_does_not_go_on_when_the_archive_is_no_longer_at_the_destination(

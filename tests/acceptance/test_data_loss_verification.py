@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -55,6 +57,44 @@ TROUBLES = LIES | FAILURES
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
     async with running_service(tmp_path, MAX_UPLOAD_RETRIES="1") as running:
         yield running
+
+
+async def test_what_an_earlier_attempt_left_is_sent_again_although_it_is_equal(service: Service) -> None:
+    """A file that is skipped proves nothing: the job would never get beyond its verification."""
+    service.sandbox.faults.add(Operation.RUN, Outcome("HISTORY_DELETED"), match="CS Archiver job")
+    job = await service.archive(plant(service.place.folder()))
+    assert job["status"] == "completed", job
+    first, second, _comparison = service.sandbox.tasks.values()
+    assert (first.label or "").startswith(f"CS Archiver job {job['job_id']}")
+    assert (second.label or "").startswith(f"CS Archiver job {job['job_id']}")
+    assert len(second.transferred) == 1
+
+
+async def test_a_job_whose_archive_is_verified_in_another_collection_sends_nothing_to_the_one_set_since(
+    tmp_path: Path,
+) -> None:
+    place, other = Place(tmp_path).make(), str(uuid4())
+    (tmp_path / "elsewhere").mkdir()
+    folder = plant(place.folder())
+    kept = Kept(folder, tmp_path / "copies")
+    collections = {**sandbox_settings(place).collections, other: tmp_path / "elsewhere"}
+    async with Sandbox(replace(sandbox_settings(place), collections=collections)) as sandbox:
+        async with service_in(place, sandbox) as service:
+            async with held_at_globus(service, folder) as job_id:
+                (folder / "added.mov").write_text("not in the archive\n")
+            assert (await service.until(job_id))["status"] == "failed"
+            (folder / "added.mov").unlink()
+        async with service_in(place, sandbox, GLOBUS_DESTINATION_ENDPOINT=other) as service:
+            await service.call("POST", f"/api/jobs/{job_id}/retry")
+            job = await service.until(job_id)
+            assert job["status"] == "failed"
+            assert f"verified in the Globus collection {DESTINATION}" in job["error_message"]
+            assert files_in(tmp_path / "elsewhere") == []
+            assert files_in(folder) == ["one.mov", "sub/three.mov", "sub/two.mov"]
+        async with service_in(place, sandbox) as service:
+            await service.call("POST", f"/api/jobs/{job_id}/retry")
+            assert (await service.until(job_id))["status"] == "completed"
+    assert kept.losses_in(place.archive_of(folder), tmp_path / "scratch") == []
 
 
 def evidence_of(service: Service, job_id: str) -> list[tuple[int, list[dict[str, Any]]]]:

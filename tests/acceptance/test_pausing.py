@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from cs_archiver.cli import main
 from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.faults import Hold
+from cs_archiver.stages.delete_source import DeleteSource
 from tests.faults.oracle import Oracle
 from tests.support.service import (
     FINAL,
@@ -213,6 +214,29 @@ async def test_a_pause_right_after_the_move_leaves_the_source_whole_and_has_ever
     assert (await service.until(job_id))["status"] == "completed"
     assert "the source is looked at and compared again first" in "\n".join(await service.log_of(job_id))
     assert oracle.is_archived_and_gone(service.place.remote)
+
+
+async def test_a_pause_after_the_last_file_of_the_source_is_gone_keeps_the_local_archive(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = plant(service.place.folder())
+    archive = service.place.storage / "archives" / "Production" / "2024" / "Project_Alpha.tar.7z"
+    require_all_gone = DeleteSource._require_all_gone
+
+    async def then_pause(*args: Any) -> None:
+        await require_all_gone(*args)
+        await switch(service, "deletions", paused=True)
+
+    monkeypatch.setattr(DeleteSource, "_require_all_gone", then_pause)
+    await service.discover()
+    job_id = await service.submit(folder)
+    await until_said(service, job_id, "the deletion of this source is not finished")
+    assert files_in(folder) == [MARKER]
+    assert archive.is_file()
+    monkeypatch.undo()
+    await switch(service, "deletions", paused=False)
+    assert (await service.until(job_id))["status"] == "completed"
+    assert not archive.exists()
 
 
 async def test_paused_worker_ends_the_step_in_hand_and_begins_no_other(service: Service) -> None:

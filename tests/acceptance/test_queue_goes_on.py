@@ -71,6 +71,11 @@ async def test_an_upload_of_a_globus_client_that_was_replaced_is_cancelled_and_t
             await service.until(jobs[0], "cancelled")
             assert (await service.until(jobs[1]))["status"] == "completed"
             await until_told(service, jobs[0], "it may go on writing to /Production/2024/Project_0.tar.7z")
+            # Nothing else is ever sent to where it may be writing.
+            wish = {"folder_path": str(place.folder("Project_0"))}
+            status, refused = await service.call("POST", "/api/jobs", json=wish)
+            assert (status, refused["type"]) == (409, "/problems/destination-exists")
+            assert f"a task of job {jobs[0]} may still be writing" in refused["detail"]
     assert kept.losses() == []
 
 

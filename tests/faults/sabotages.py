@@ -129,7 +129,7 @@ SABOTAGES = (
     Sabotage(
         "the marker stands before anything is deleted",
         "stages/delete_source.py",
-        (("if await self._write_marker(job, approved, report, deleted=False):", "if True:"),),
+        (("if await self._write_marker(job, approved, report, collection, deleted=False):", "if True:"),),
         (f"{_ACCEPTANCE}_deletion.py::test_the_marker_is_durable_before_the_first_unlink",),
     ),
     Sabotage(

@@ -167,6 +167,28 @@ async def test_a_job_that_can_never_fit_fails_and_those_behind_it_go_on(world: W
     count("full-disk runs")
 
 
+async def test_a_folder_that_takes_far_more_room_than_its_size_does_not_fill_the_disk_again_and_again(
+    world: World, count: Count
+) -> None:
+    """Twice its size, and more, is there each time: it is its blocks that do not fit."""
+    small = world.place.folder("Small files")
+    for number in range(600):
+        (small / f"{number}.txt").write_bytes(b"10 bytes.\n")
+    world.plant(20 * KIB)
+    with small_disk(world.place.storage, 2 * MIB):
+        async with world.service() as service:
+            await service.discover()
+            first, second = await service.submit(small), await service.submit(world.folder)
+            job = await service.until(first)
+            assert job["status"] == "failed"
+            assert "it can never fit" in job["error_message"]
+            assert "3 times its size is counted" in job["error_message"]
+            assert history_of(service, first).count("copying") == 2
+            assert len(list(small.iterdir())) == 600
+            await world.require_completes(service, second)
+    count("full-disk runs")
+
+
 @pytest.mark.parametrize("more", some((0, 5, 20, 40, 60), 1))
 async def test_a_storage_with_too_few_files_left_is_waited_for_before_anything_is_copied(
     world: World, count: Count, more: int

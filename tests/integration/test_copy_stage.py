@@ -29,7 +29,7 @@ from cs_archiver.stages.copy import Copy, CopySettings
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.set_aside import SetAside
-from cs_archiver.stages.source import Approvals
+from cs_archiver.stages.source import Approvals, ComparedCopies
 from cs_archiver.stages.stage import Advance
 from cs_archiver.stages.strategies import Strategies, Strategy
 from cs_archiver.stages.verify import Verify
@@ -152,7 +152,7 @@ class World:
             limit=limit,
             hash_source_at_once=hash_source_at_once,
         )
-        return Copy(strategies, self.catalogue, self.places, nas_of(self.places), settings)
+        return Copy(strategies, self.catalogue, self.places, nas_of(self.places), ComparedCopies(), settings)
 
     @property
     def copy(self) -> Path:
@@ -276,7 +276,7 @@ async def test_the_size_of_the_folder_chooses_the_strategy(world: World, size: i
     if strategy is Strategy.RSYNC and shutil.which("rsync") is None:
         pytest.skip("rsync is not installed")
     strategies = Strategies(Rsync(processes), Dd(processes), threads=2)
-    copy = Copy(strategies, world.catalogue, world.places, nas_of(world.places), settings)
+    copy = Copy(strategies, world.catalogue, world.places, nas_of(world.places), ComparedCopies(), settings)
     await copy.run(world.job(), heard)
     assert heard.lines[0].endswith(f"by {strategy.value}")
 
@@ -301,6 +301,36 @@ async def test_a_folder_within_that_could_not_be_emptied_in_the_end_is_refused_b
     with pytest.raises(Permanent, match=r"may not write .* in the end: 'sub': give") as caught:
         await world.copier().run(world.job(), Heard())
     assert caught.value.problem == "source-not-writable"
+    assert os.listdir(world.copy) == []
+
+
+@pytest.mark.parametrize("within", [".", "sub"])
+async def test_files_of_others_in_a_folder_of_which_only_their_owners_may_remove_them_are_not_copied(
+    world: World, monkeypatch: pytest.MonkeyPatch, within: str
+) -> None:
+    folder = world.source / within
+    folder.mkdir(exist_ok=True)
+    write(folder, b"of somebody else.mov", b"x")
+    folder.chmod(0o1777)
+    await world.copier().run(world.job(), Heard())  # its owner may
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    with pytest.raises(Permanent, match="not remove what others own there") as caught:
+        await world.copier().run(world.job(), Heard())
+    assert caught.value.problem == "source-not-writable"
+    assert os.listdir(world.copy) == []
+
+
+@pytest.mark.parametrize("moment_ns", [2**63, -(2**63) - 1])
+async def test_a_time_that_no_manifest_can_hold_is_refused_before_anything_is_copied(
+    world: World, moment_ns: int
+) -> None:
+    write(world.source, b"film.mov", b"x")
+    os.utime(world.source / "film.mov", ns=(0, moment_ns))
+    if (world.source / "film.mov").stat().st_mtime_ns != moment_ns:
+        pytest.skip("this file system holds no such time either")
+    with pytest.raises(Permanent, match=r"'film\.mov' has a modification time outside") as caught:
+        await world.copier().run(world.job(), Heard())
+    assert caught.value.problem == "unsupported-entries"
     assert os.listdir(world.copy) == []
 
 

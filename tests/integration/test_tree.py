@@ -26,7 +26,7 @@ from cs_archiver.domain.packed import Manifest, Packed
 from cs_archiver.errors import NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
-from cs_archiver.stages.source import SourceLook, temporary_marker_name
+from cs_archiver.stages.source import ComparedCopies, SourceLook, temporary_marker_name
 from cs_archiver.tools import tree
 from cs_archiver.tools.disk import free_bytes, open_regular, room_on
 from cs_archiver.tools.fixity import digest_of_file
@@ -639,7 +639,7 @@ def places(root: Path) -> Places:
 
 async def look_of(job: Job, root: Path, manifest: Manifest, *, deletion_begun: bool) -> FreshLook:
     nas = Nas(places(root), NasProbe(root.parent, timeout_seconds=10))
-    source = SourceLook(places(root), nas, threads=2, read_content=True)
+    source = SourceLook(places(root), nas, ComparedCopies(), threads=2, read_content=True)
     return await source.look(job, manifest, Silent(), deletion_begun=deletion_begun)
 
 

@@ -15,7 +15,7 @@ import pytest
 from cs_archiver.bus import Bus
 from cs_archiver.clock import elapsed, now_text
 from cs_archiver.db.catalogue import Catalogue
-from cs_archiver.db.database import Database
+from cs_archiver.db.database import Database, DatabaseFull
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.log_search import find_lines
 from cs_archiver.db.queue import Queue, request_cancel
@@ -30,6 +30,7 @@ from cs_archiver.errors import (
     DiskFull,
     JobError,
     NeedsOperator,
+    NoRoom,
     NotYet,
     Permanent,
     Temporary,
@@ -39,7 +40,7 @@ from cs_archiver.stages.destination import Destination
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.set_aside import SetAside
-from cs_archiver.stages.source import SourceLook
+from cs_archiver.stages.source import ComparedCopies, SourceLook
 from cs_archiver.stages.stage import Advance, Report, Stage
 from cs_archiver.tools.disk import free_bytes
 from cs_archiver.tools.globus import Globus, GlobusAccess
@@ -273,6 +274,25 @@ async def test_a_job_waits_as_long_as_it_was_told_whatever_else_happens(house: H
     assert 3500 < elapsed(now_text(), waiting.not_before).total_seconds() <= 3600
 
 
+async def test_a_job_that_is_cancelled_while_it_fails_leaves_nothing_and_says_nothing_of_a_failure(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await house.submit()
+    keep = SetAside.keep
+
+    async def then_cancelled(set_aside: SetAside, failed: Job, error: str) -> None:
+        await keep(set_aside, failed, error)
+        await house.queue.move(failed, JobStatus.CANCELLED)
+
+    monkeypatch.setattr(SetAside, "keep", then_cancelled)
+    async with at_work(house.worker(advancing(queued=Scripted(Permanent("no such thing"))))):
+        await house.until_in(job, JobStatus.CANCELLED)
+        async with asyncio.timeout(10):
+            while os.listdir(house.places.failed):
+                await asyncio.sleep(0.01)
+    assert not any("Job failed" in line for line in await house.log_of(job))
+
+
 async def test_a_full_disk_clears_the_files_and_sends_the_job_back_to_the_queue(house: House) -> None:
     job = await house.submit(
         status=JobStatus.COMPRESSING, archive_path=str(house.root / "storage" / "archives" / "x.tar.7z")
@@ -313,6 +333,18 @@ async def test_trouble_while_it_waits_for_space_does_not_forget_that_it_needs_tw
     assert {run.disk_was_full for run in stage.runs} == {1}
 
 
+async def test_each_time_that_a_job_fills_the_disk_counts_but_not_that_it_finds_it_full(house: House) -> None:
+    job = await house.submit(status=JobStatus.COPYING)
+    again = Advance(JobStatus.COPYING)
+    stages = advancing(
+        copying=Scripted(DiskFull("full"), NoRoom("full before"), DatabaseFull("full beside"), DiskFull("full again")),
+        queued=Scripted(again, DiskFull("no probe"), again, again, NotYet("not enough yet")),
+    )
+    async with at_work(house.worker(stages)):
+        job = await house.until(job, lambda found: found.current_operation == "not enough yet")
+    assert job.disk_was_full == 2
+
+
 NO_ROOM = {"waiting-for-disk-space", "disk-too-small"}  # as large as the disk of this machine is
 
 
@@ -322,7 +354,8 @@ async def test_after_a_full_disk_a_job_needs_twice_its_size(
 ) -> None:
     globus = Globus(GlobusAccess("id", "secret", None, None, http_timeout_seconds=1))
     nas = Nas(house.places, NasProbe(house.places.nas, timeout_seconds=10))
-    catalogue, source = Catalogue(house.database), SourceLook(house.places, nas, threads=1, read_content=True)
+    source = SourceLook(house.places, nas, ComparedCopies(), threads=1, read_content=True)
+    catalogue = Catalogue(house.database)
     destination = Destination(globus, catalogue, house.jobs, source, collection="b")
     admit = Admit(globus, catalogue, house.places, nas, destination, AdmitSettings("a", "b", 0.0, 0.0))
     size = int(free_bytes(os.fsencode(house.root)) * 0.7)

@@ -53,7 +53,7 @@ def test_every_combination_of_facts_gives_one_reason_for_each_doubt_and_no_other
         ("archive_sha256", "no digest"),
         ("differences", "changed since it was copied: 'file' removed"),
         ("unreadable", "cannot be read in full: 'file': Permission denied"),
-        ("content", "content of the source was not compared"),
+        ("content", "content of the source is not proven equal to the manifest"),
         ("folder_is_the_one_copied", "not the one that was copied"),
     ],
 )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cs_archiver.domain.sizes import human_size
-from cs_archiver.domain.space import GIB, Need, Room, required_bytes, why_never, why_not_now
+from cs_archiver.domain.space import GIB, Need, Room, needed_again, required_bytes, why_never, why_not_now
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_room_is_never_less_than_the_copy_and_the_minimum(size: int, ratio: 
     assert required_bytes(size, ratio=ratio, min_free_gb=min_free_gb) >= size + int(min_free_gb * GIB)
 
 
-ROOM = Room(free_bytes=50 * GIB, total_bytes=100 * GIB, free_files=1000)
+ROOM = Room(free_bytes=50 * GIB, total_bytes=100 * GIB, free_files=1000, block_bytes=4096)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,12 @@ def test_what_a_job_needs_is_held_against_the_room_there_is(need: Need, never: s
     told = why_never(need, ROOM)
     assert (told is None) if never is None else (told is not None and told.startswith(never))
     assert why_not_now(need, ROOM) == not_now
+
+
+def test_a_folder_that_filled_the_disk_needs_twice_its_size_and_each_further_time_more_in_whole_blocks() -> None:
+    folder = Need(1000, 10)
+    needs = [needed_again(folder, times_full=times, block_bytes=4096) for times in (1, 2, 3)]
+    assert needs == [Need(2000, 20), Need(3 * 41_960, 30), Need(4 * 41_960, 40)]
 
 
 def test_a_disk_that_makes_names_for_files_as_they_are_needed_has_no_limit_of_them() -> None:

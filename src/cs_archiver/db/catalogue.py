@@ -180,6 +180,13 @@ class Catalogue:
             return str(row.globus_path)
         return None
 
+    async def collection_of(self, job_id: str) -> str | None:
+        """The collection in which the verified archive of this job lies, if it has one."""
+        query = select(_ARCHIVES.c.globus_collection).where(_ARCHIVES.c.job_id == job_id)
+        for row in await self._database.rows(query):
+            return str(row.globus_collection)
+        return None
+
     async def last_number(self) -> int:
         """The highest number that this database ever gave to a submission, or to a verified archive; 0 without any."""
         query = text("SELECT seq FROM sqlite_sequence WHERE name = 'uploads'")

@@ -61,7 +61,7 @@ def reasons_against(facts: Facts) -> list[str]:
         (not facts.unreadable, f"the source cannot be read in full: {'; '.join(facts.unreadable[:5])}"),
         (
             facts.content_checked or not facts.content_check_required,
-            "the content of the source was not compared with the manifest",
+            "the content of the source is not proven equal to the manifest",
         ),
     )
     return [reason for held, reason in holds if not held]

@@ -11,12 +11,14 @@ _FILES_OF_OUR_OWN = 16  # the archive and the folders around it, lists of names,
 class Room(NamedTuple):
     """What a disk has for an ordinary user; `total_bytes` were it empty.
 
-    `free_files`: how many more files, folders and links it can hold; None where there is no such limit.
+    `free_files`: how many more files, folders and links it can hold; None where there is no such limit. A file takes
+    whole blocks of `block_bytes`.
     """
 
     free_bytes: int
     total_bytes: int
     free_files: int | None
+    block_bytes: int
 
 
 class Need(NamedTuple):
@@ -29,6 +31,15 @@ class Need(NamedTuple):
 def required_bytes(folder_bytes: int, *, ratio: float, min_free_gb: float) -> int:
     """The copy, plus the archive as estimated, and never less than the minimum beside the copy."""
     return folder_bytes + max(int(folder_bytes * ratio), int(min_free_gb * GIB))
+
+
+def needed_again(folder: Need, *, times_full: int, block_bytes: int) -> Need:
+    """What is asked for at least once the folder has filled the disk: twice its size, and more each further time.
+
+    Or it would be copied, and fill the disk, without end: what it needs there may be much more than its size.
+    """
+    size = folder.bytes if times_full == 1 else folder.bytes + folder.entries * block_bytes
+    return Need((1 + times_full) * size, (1 + times_full) * folder.entries)
 
 
 def why_never(need: Need, room: Room) -> str | None:

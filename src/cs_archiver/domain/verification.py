@@ -84,6 +84,11 @@ def last_modified(checks: Sequence[Check]) -> str | None:
     return next((check.found for check in checks if check.name == _LAST_MODIFIED), None)
 
 
+def collection_of(checks: Sequence[Check]) -> str | None:
+    """The destination collection in which the archive was verified, as the evidence has it."""
+    return next((check.found for check in checks if check.name == "task destination_endpoint_id"), None)
+
+
 _LAST_MODIFIED = "remote last modified"
 
 _TASK_FIELDS: tuple[tuple[str, Any], ...] = (

@@ -180,12 +180,7 @@ class JobService:
         if job.status is not JobStatus.FAILED:
             raise Conflict("not-failed", f"Only a failed job can be retried; this one is {job.status}.")
         if await self._jobs.has_been(job.id, JobStatus.DELETING_SOURCE):
-            raise Conflict(
-                "deletion-has-begun",
-                f"Part of the source was deleted; its archive is safe at {job.globus_destination_path}. "
-                "To archive what is left, remove the marker file, refresh the folders, and submit this one again "
-                'with "on_existing": "new_version".',
-            )
+            raise Conflict("deletion-has-begun", _why_not_retried(job))
         message = f"Retried by {username}"
         async with self._database.write() as connection:
             conflict = await queue.active_conflict(connection, asdict(job))
@@ -299,6 +294,21 @@ class JobService:
         percent = max(job.progress_percent, news.progress_percent)
         operation = news.current_operation or job.current_operation
         return JobView(replace(job, progress_percent=percent, current_operation=operation), news.step)
+
+
+def _why_not_retried(job: Job) -> str:
+    path = job.globus_destination_path
+    if job.error_problem == "archive-missing":
+        where = (
+            f"its archive is no longer at {path}: what is kept in failed/{job.id}/only-copy in the storage folder may "
+            "be the only copy of it"
+        )
+    else:
+        where = f"its archive is safe at {path}"
+    return (
+        f"The deletion of the source has begun; {where}. To archive what is left, remove the marker file, if there is "
+        'one, refresh the folders, and submit this one again with "on_existing": "new_version".'
+    )
 
 
 def destination_of(folder: Folder, base_path: str) -> str:

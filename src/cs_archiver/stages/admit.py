@@ -8,7 +8,7 @@ from cs_archiver.clock import now_text
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.domain.job import Job, OnExisting, later_versions
 from cs_archiver.domain.manifest import shown
-from cs_archiver.domain.space import Need, Room, required_bytes, why_never, why_not_now
+from cs_archiver.domain.space import Need, Room, needed_again, required_bytes, why_never, why_not_now
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import NeedsOperator, NotYet, Permanent
 from cs_archiver.stages.destination import Destination
@@ -116,13 +116,14 @@ class Admit:
         required = required_bytes(
             size, ratio=self._settings.size_estimate_ratio, min_free_gb=self._settings.min_free_gb
         )
-        entries = job.folder_file_count or 0
-        if job.disk_was_full:  # the estimate was too low once already
-            required, entries = max(required, 2 * size), 2 * entries
-        need, room = Need(required, entries), self._room()
+        room, need = self._room(), Need(required, job.folder_file_count or 0)
+        if job.disk_was_full:  # the estimate was too low so many times already
+            folder = Need(size, need.entries)
+            again = needed_again(folder, times_full=job.disk_was_full, block_bytes=room.block_bytes)
+            need = Need(max(required, again.bytes), again.entries)
         never, not_now = why_never(need, room), why_not_now(need, room)
         if never is not None:
-            before = " (it filled the disk before, so that twice its size is counted)" if job.disk_was_full else ""
+            before = _told_of_full_disks(job.disk_was_full)
             raise Permanent(f"'{job.folder_name}': {never}{before}, then retry", problem="disk-too-small")
         if not_now is not None:
             raise NotYet(f"Waiting for disk space: {not_now}", problem="waiting-for-disk-space")
@@ -208,6 +209,13 @@ class Admit:
         if other is not None:
             return f"the destination {path} is where job {other} is sending its archive"
         return (await self._destination.look_at(path, report)).why_taken
+
+
+def _told_of_full_disks(times: int) -> str:
+    if not times:
+        return ""
+    counted = "twice" if times == 1 else f"{1 + times} times"
+    return f" (it filled the disk before, so that {counted} its size is counted)"
 
 
 def _has_finished_archive(job: Job) -> bool:

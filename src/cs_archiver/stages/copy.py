@@ -21,9 +21,10 @@ from cs_archiver.domain.packed import PackedTree
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.space import Need, why_never, why_not_now
 from cs_archiver.domain.states import JobStatus
-from cs_archiver.errors import DiskFull, Permanent, Temporary
+from cs_archiver.errors import NoRoom, Permanent, Temporary
 from cs_archiver.stages.nas import Nas, require_all_writable, require_nas
 from cs_archiver.stages.places import Places
+from cs_archiver.stages.source import ComparedCopies
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.stages.strategies import Strategies, Strategy
 from cs_archiver.tools import copier, removal
@@ -49,12 +50,19 @@ class Copy:
     """Safe to repeat: each run begins in an empty working folder, and only a whole copy is sealed."""
 
     def __init__(
-        self, strategies: Strategies, catalogue: Catalogue, places: Places, nas: Nas, settings: CopySettings
+        self,
+        strategies: Strategies,
+        catalogue: Catalogue,
+        places: Places,
+        nas: Nas,
+        compared: ComparedCopies,
+        settings: CopySettings,
     ) -> None:
         self._strategies = strategies
         self._catalogue = catalogue
         self._places = places
         self._nas = nas
+        self._compared = compared
         self._settings = settings
         self._markers = settings.marker_patterns
 
@@ -66,6 +74,7 @@ class Copy:
             scan = await self._scan_source(job)
             await in_thread(lambda work: self._require_deletable(job, scan, work))
         before, total = scan.entries, scan.total
+        await in_thread(lambda _work: _require_times_that_can_be_sealed(before))
         await in_thread(lambda _work: self._require_room(scan))
         strategy = self._strategy_for(total.bytes)
         what = f"{counted(total.files, 'file')}, {human_size(total.bytes)}"
@@ -79,6 +88,7 @@ class Copy:
             await self._require_unchanged(job, before)
         await self._require_same(copy, before)
         manifest_id = await self._catalogue.seal_manifest(job, _manifest(before, digests), total)
+        self._compared.note(manifest_id)
         await report.log(f"Copy complete ({human_size(total.bytes)})")
         return Advance(
             JobStatus.COMPRESSING,
@@ -101,7 +111,7 @@ class Copy:
         if never is not None:
             raise Permanent(f"as the source is now, {never}, then retry", problem="disk-too-small")
         if not_now is not None:
-            raise DiskFull(f"the source has grown, or the disk has less room: {not_now}", problem="disk-full")
+            raise NoRoom(f"the source has grown, or the disk has less room: {not_now}", problem="disk-full")
 
     def _strategy_for(self, size: int) -> Strategy:
         if size < self._settings.shutil_below_bytes:
@@ -196,6 +206,16 @@ def _require_archivable(scan: Scan, root: bytes, *, inode: int | None) -> None:
         raise Permanent("the source holds no file: is the NAS mounted?", problem="source-empty")
 
 
+def _require_times_that_can_be_sealed(entries: Iterable[Seen]) -> None:
+    """The database holds 64 bits of nanoseconds. Better told now than after hours of copying."""
+    for entry in entries:
+        if not -(2**63) <= entry.mtime_ns < 2**63:
+            raise Permanent(
+                f"'{shown(entry.path)}' has a modification time outside the years 1678 to 2262: set another",
+                problem="unsupported-entries",
+            )
+
+
 def _empty_folder(working_folder: bytes, copy: bytes) -> None:
     try:
         removal.remove_working_copy(working_folder)
@@ -211,11 +231,6 @@ def _manifest(entries: Iterable[Seen], digests: Digests) -> Iterator[Entry]:
 
 
 def _sealed(entry: Seen, digest: Digest | None) -> Entry:
-    if not -(2**63) <= entry.mtime_ns < 2**63:
-        raise Permanent(
-            f"'{shown(entry.path)}' has a modification time outside the years 1678 to 2262: set another",
-            problem="unsupported-entries",
-        )
     crc32 = zlib.crc32(entry.target) if entry.target is not None else None
     sha256 = None
     if entry.kind is EntryKind.FILE:

@@ -19,6 +19,7 @@ from cs_archiver.domain.marker import Stored, is_marker_of, marker_text
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.domain.switches import DELETIONS_PAUSED, NOBODYS_FAULT
+from cs_archiver.domain.verification import collection_of
 from cs_archiver.errors import Halted, NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.destination import require_still_there
 from cs_archiver.stages.nas import Nas
@@ -62,10 +63,11 @@ class DeleteSource:
 
     async def run(self, job: Job, report: Report) -> Advance:
         device = await self._nas.device(job, report)
+        has_waited = job.id in self._held or not self._approvals.is_fresh(job)
         approved = self._approvals.take(job)
         if approved is not None and (job.error_problem in NOBODYS_FAULT or approved.device != device):
             approved = None  # it waited, for a day or a week: every gate is asked again
-        if approved is not None and job.id in self._held and not await self._is_as_approved(approved, job, report):
+        if approved is not None and has_waited and not await self._is_as_approved(approved, job, report):
             approved = None
         approved = approved or await self._look_again(job, report)
         try:
@@ -86,18 +88,20 @@ class DeleteSource:
 
     async def _delete_all(self, job: Job, approved: ApprovedDeletion, report: Report) -> None:
         checks = await self._catalogue.passed_checks(job.id)
+        # Not the one in the settings: another may stand there since.
+        collection = collection_of(checks) or self._collection
         try:
-            await require_still_there(self._globus, self._collection, job, checks)
+            await require_still_there(self._globus, collection, job, checks)
             await self._switches.require_deletions(has_begun=True)
             # A database from before the verification would take the archive for a leftover: it must know its age.
             number = await self._catalogue.last_number()
             await in_thread(lambda _work: self._mark.raise_to(number))
-            if await self._write_marker(job, approved, report, deleted=False):
+            if await self._write_marker(job, approved, report, collection, deleted=False):
                 await report.log(f"Marker written: {job.marker_name}; deletion of the source begins")
             await self._delete(job, approved, report)
-            await require_still_there(self._globus, self._collection, job, checks)
+            await require_still_there(self._globus, collection, job, checks)
             await self._require_all_gone(job, approved, report)
-            await self._write_marker(job, approved, report, deleted=True)
+            await self._write_marker(job, approved, report, collection, deleted=True)
         except (NeedsOperator, Temporary):
             self._approvals.give(job, approved)  # each entry is checked against it once more when it goes on
             self._held.add(job.id)
@@ -120,11 +124,7 @@ class DeleteSource:
                 raise
             raise NeedsOperator(str(error), problem=error.problem) from error
         if look.inode != job.source_inode:
-            raise NeedsOperator(
-                f"'{shown(self._places.source(job))}' is not the folder that was copied: check the NAS mount; nothing "
-                "more is deleted",
-                problem="nas-unreachable",
-            )
+            raise NeedsOperator(_not_the_folder(self._places.source(job)), problem="nas-unreachable")
         checks = await self._catalogue.passed_checks(job.id)
         reasons = await self._source.reasons_to_keep(job, manifest, checks, look)
         if reasons:
@@ -150,12 +150,14 @@ class DeleteSource:
                 raise Halted("Deletions were paused for a moment", problem=DELETIONS_PAUSED) from halt
         await report.log(f"Source deleted: {_told(removed)}, begun at {started}, at {shown(approved.folder)}")
 
-    async def _write_marker(self, job: Job, approved: ApprovedDeletion, report: Report, *, deleted: bool) -> bool:
+    async def _write_marker(
+        self, job: Job, approved: ApprovedDeletion, report: Report, collection: str, *, deleted: bool
+    ) -> bool:
         """Whether it is new, and not written once more in its place."""
         archived_on = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         text = marker_text(
             job,
-            Stored(self._collection, job.folder_file_count or 0, job.folder_size_bytes or 0),
+            Stored(collection, job.folder_file_count or 0, job.folder_size_bytes or 0),
             archived_on=archived_on,
             deleted=deleted,
         )
@@ -203,6 +205,13 @@ class DeleteSource:
         await folder_rows.set_left_out(connection, job.source_path, archived_by(os.fsencode(job.marker_name)))
 
 
+def _not_the_folder(path: bytes) -> str:
+    return (
+        f"'{shown(path)}' is not the folder that was copied: check the NAS mount, or put that folder back; nothing in "
+        "this one is deleted. If that folder is gone for good, give this one another name: then the job ends"
+    )
+
+
 def _told(removed: removal.Removed) -> str:
     return f"{counted(removed.files, 'file')}, {human_size(removed.bytes)} ({removed.bytes} bytes)"
 
@@ -216,11 +225,7 @@ def _scan_of_the_very_folder(approved: ApprovedDeletion, work: Work) -> Scan:
             problem="nas-unreachable",
         ) from error
     if (status.st_dev, status.st_ino) != (approved.device, approved.inode):
-        raise NeedsOperator(
-            f"'{shown(approved.folder)}' is no longer the folder whose content was deleted: put that one back; nothing "
-            "in this one is touched",
-            problem="nas-unreachable",
-        )
+        raise NeedsOperator(_not_the_folder(approved.folder), problem="nas-unreachable")
     return scan_tree(approved.folder, threads=1, work=work)
 
 
@@ -265,10 +270,7 @@ def _write_marker(approved: ApprovedDeletion, job: Job, text: bytes) -> bool:
         try:
             status = os.fstat(descriptor)
             if (status.st_dev, status.st_ino) != (approved.device, job.source_inode):
-                raise NeedsOperator(
-                    f"'{shown(folder)}' is not the folder that was copied: check the NAS mount",
-                    problem="nas-unreachable",
-                )
+                raise NeedsOperator(_not_the_folder(folder), problem="nas-unreachable")
             return own_file.write_durably(
                 descriptor,
                 os.fsencode(job.marker_name),

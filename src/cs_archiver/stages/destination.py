@@ -57,6 +57,16 @@ class Destination:
                 return Place(f"the destination {path} holds what job {job_id} sent, and {why}: it is kept")
         return found
 
+    async def require_no_archive_elsewhere(self, job: Job) -> None:
+        """The catalogue says once where a job's archive lies. Raises Permanent when that is in another collection."""
+        collection = await self._catalogue.collection_of(job.id)
+        if collection not in (None, self._collection):
+            raise Permanent(
+                f"this job's archive is verified in the Globus collection {collection}, and another is set since as "
+                "GLOBUS_DESTINATION_ENDPOINT: set that one again and retry, or submit the folder again",
+                problem="destination-changed",
+            )
+
     async def why_not_send(self, upload: Upload, job: Job, report: Report) -> str | None:
         """What there is against sending a stored submission of this job of which Globus shows no task.
 

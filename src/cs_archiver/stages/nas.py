@@ -117,7 +117,7 @@ def require_writable(places: Places, job: Job) -> None:
     source = places.source(job)
     try:
         read_only = os.statvfs(source).f_flag & os.ST_RDONLY
-        is_writable = _may_remove_from(source)
+        is_writable = _may_remove_from(source, os.lstat(source).st_mode)
     except OSError as error:
         raise NeedsOperator(
             f"cannot look at '{shown(source)}': {error.strerror}: check the NAS mount", problem="nas-unreachable"
@@ -130,8 +130,8 @@ def require_writable(places: Places, job: Job) -> None:
         )
     if not is_writable:
         raise Permanent(
-            f"the service may not write to '{shown(source)}', so it could not delete its content in the end: give it "
-            "the right to, then retry",
+            f"the service may not write to '{shown(source)}', or not remove what others own there, so it could not "
+            "delete its content in the end: give it the right to, then retry",
             problem="source-not-writable",
         )
 
@@ -148,9 +148,9 @@ def require_all_writable(places: Places, job: Job, folders: Iterable[Seen], *, t
     def look(entry: Seen) -> bytes | None:
         work.add(0)
         folder, path = entry.path, os.path.join(source, entry.path)
-        if _may_remove_from(path):
-            return None
         try:
+            if _may_remove_from(path, entry.mode):
+                return None
             os.lstat(path)  # "no" may also mean that it is gone, or that the NAS is
         except OSError as error:
             raise source_error(path, error) from error
@@ -166,11 +166,22 @@ def require_all_writable(places: Places, job: Job, folders: Iterable[Seen], *, t
         names = ", ".join(f"'{shown(folder)}'" for folder in sorted(refused)[:5])
         more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
         raise Permanent(
-            f"the service may not write to these folders in '{shown(source)}', so it could not delete their content in "
-            f"the end: {names}{more}: give the user it runs as the right to, then retry; nothing was copied",
+            f"the service may not write to these folders in '{shown(source)}', or not remove what others own there, so "
+            f"it could not delete their content in the end: {names}{more}: give the user it runs as the right to, then "
+            "retry; nothing was copied",
             problem="source-not-writable",
         )
 
 
-def _may_remove_from(folder: bytes) -> bool:
-    return os.access(folder, os.W_OK | os.X_OK, effective_ids=True, follow_symlinks=False)
+def _may_remove_from(folder: bytes, mode: int) -> bool:
+    may_write = os.access(folder, os.W_OK | os.X_OK, effective_ids=True, follow_symlinks=False)
+    return may_write and (not mode & stat.S_ISVTX or _owns_what_is_in(folder))
+
+
+def _owns_what_is_in(folder: bytes) -> bool:
+    """With the sticky bit only the owner of an entry, or of the folder, may remove it, whoever may write there."""
+    user = os.geteuid()
+    if user in (0, os.lstat(folder).st_uid):
+        return True
+    with os.scandir(folder) as entries:
+        return all(entry.stat(follow_symlinks=False).st_uid == user for entry in entries)

@@ -33,7 +33,7 @@ def brought_back(job: Job, places: Places, work: Work) -> bool:
     kept = os.path.join(places.failed_folder(job), os.path.basename(archive))
     try:
         for path in (archive, kept):
-            if not os.path.isfile(path) or digest_of_file(path, work.add).sha256.hex() != job.archive_sha256:
+            if not _is_regular(path) or digest_of_file(path, work.add).sha256.hex() != job.archive_sha256:
                 continue
             if path is kept:
                 make_folders(os.path.dirname(archive))
@@ -167,6 +167,14 @@ class SetAside:
             removal.remove_file(self._places.probe(job))
         except OSError as problem:
             raise local_error(folder, problem) from problem
+
+
+def _is_regular(path: bytes) -> bool:
+    """A link to a file is none: somebody put it there. Raises OSError: an error is not taken for absence."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _may_be_archive_of(job: Job, archive: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -21,14 +22,35 @@ from cs_archiver.tools.threads import Work, in_thread
 from cs_archiver.tools.tree import FreshLook, look_again, scan_tree
 
 _MARKER_BYTES_READ = 4096
+_FRESH_SECONDS = 60.0
+
+
+class ComparedCopies:
+    """The manifests that were sealed since the start, when the copy was compared with the source at once if need be.
+
+    Of one sealed before nobody knows it: the service may have had another setting then, and have left it for later.
+    """
+
+    def __init__(self) -> None:
+        self._manifests: set[int] = set()
+
+    def note(self, manifest_id: int) -> None:
+        self._manifests.add(manifest_id)
+
+    def __contains__(self, manifest_id: object) -> bool:
+        return manifest_id in self._manifests
 
 
 class SourceLook:
-    """Compares a source with its manifest; with `read_content` every file is read and hashed again."""
+    """Compares a source with its manifest; with `read_content` every file is read and hashed again.
 
-    def __init__(self, places: Places, nas: Nas, *, threads: int, read_content: bool) -> None:
+    Without it, only that of a copy that is not known to have been compared with the source.
+    """
+
+    def __init__(self, places: Places, nas: Nas, compared: ComparedCopies, *, threads: int, read_content: bool) -> None:
         self._places = places
         self._nas = nas
+        self._compared = compared
         self._threads = threads
         self._read_content = read_content
 
@@ -37,7 +59,8 @@ class SourceLook:
         await self._nas.require(job, report)
         source = self._places.source(job)
         total = job.folder_size_bytes
-        doing = "Comparing the source with the manifest" + (", file by file" if self._read_content else "")
+        read_content = self._reads_content_of(job)
+        doing = "Comparing the source with the manifest" + (", file by file" if read_content else "")
 
         def look(work: Work) -> FreshLook:
             require_nas(self._places, job)
@@ -46,7 +69,7 @@ class SourceLook:
                 manifest,
                 ignore=_own_names(source, job) if deletion_begun else frozenset(),
                 gone_is_fine=deletion_begun,
-                read_content=self._read_content,
+                read_content=read_content,
                 threads=self._threads,
                 work=work,
             )
@@ -90,11 +113,14 @@ class SourceLook:
                     differences=look.differences,
                     unreadable=look.unreadable,
                     content_checked=look.content_checked,
-                    content_check_required=self._read_content,
+                    content_check_required=self._reads_content_of(job),
                 )
             )
 
         return await in_thread(ask)
+
+    def _reads_content_of(self, job: Job) -> bool:
+        return self._read_content or job.manifest_id not in self._compared
 
 
 def temporary_marker_name(job: Job) -> bytes:
@@ -138,9 +164,22 @@ class Approvals:
 
     def __init__(self) -> None:
         self._approved: dict[str, ApprovedDeletion] = {}
+        self._given_at: dict[str, float] = {}
 
     def give(self, job: Job, approved: ApprovedDeletion) -> None:
         self._approved[job.id] = approved
+        self._given_at[job.id] = seconds_since_boot()
+
+    def is_fresh(self, job: Job) -> bool:
+        """False also of one that nobody gave. The database may have been out of order since, or the host asleep."""
+        given_at = self._given_at.get(job.id)
+        return given_at is not None and seconds_since_boot() - given_at < _FRESH_SECONDS
 
     def take(self, job: Job) -> ApprovedDeletion | None:
+        self._given_at.pop(job.id, None)
         return self._approved.pop(job.id, None)
+
+
+def seconds_since_boot() -> float:
+    """Also those in which the machine slept; unlike the time of day it is never set."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -46,6 +46,7 @@ class UploadArchive:
         self._sync_level = sync_level
 
     async def run(self, job: Job, report: Report) -> Advance:
+        await self._destination.require_no_archive_elsewhere(job)
         upload = await self._catalogue.latest_upload(job.id)
         if _is_of_this_archive(upload, job, outcome="succeeded"):
             said = "This archive was uploaded before: it is verified again, not sent again"

@@ -58,7 +58,8 @@ def room_on(path: str | bytes) -> Room:
     found = os.statvfs(path)
     in_use = found.f_blocks - found.f_bfree
     free_files = found.f_favail if found.f_files else None  # 0 in all: btrfs, CIFS and others make them as needed
-    return Room(found.f_bavail * found.f_frsize, (in_use + found.f_bavail) * found.f_frsize, free_files)
+    free, total = found.f_bavail * found.f_frsize, (in_use + found.f_bavail) * found.f_frsize
+    return Room(free, total, free_files, found.f_frsize)
 
 
 def sync_folder(path: bytes) -> None:

@@ -6,10 +6,11 @@ from datetime import timedelta
 
 from cs_archiver.bus import Bus
 from cs_archiver.clock import now_text
+from cs_archiver.db.connection import Connection
 from cs_archiver.db.database import DatabaseFull
-from cs_archiver.db.jobs import Jobs
+from cs_archiver.db.jobs import Jobs, log
 from cs_archiver.db.queue import Queue
-from cs_archiver.domain.events import JobUpdate, LogLevel, QueueUpdate, Retried, StepProgress
+from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, QueueUpdate, Retried, StepProgress
 from cs_archiver.domain.job import HELD, Job
 from cs_archiver.domain.retry import Again, Operation, RetryPolicy, after_failure, operation_of
 from cs_archiver.domain.states import FINAL, JobStatus, WorkerName, restart_of, step_name, worker_of, worker_serving
@@ -18,18 +19,25 @@ from cs_archiver.errors import (
     DiskFull,
     Halted,
     JobError,
+    JobMovedMeanwhile,
     NeedsOperator,
+    NoRoom,
     NotYet,
     Permanent,
     Temporary,
 )
 from cs_archiver.stages.set_aside import SetAside
-from cs_archiver.workers.report import log_line
+from cs_archiver.workers.report import log_line, tell
 
 _FIGURES = re.compile(r"\(request [^)]*\)|[\d.]+( [kMGTP]?B\b)?")  # a wait is not told again when only these changed
 
 Outage = Callable[[], Awaitable[str | None]]
 """Says why Globus is out of reach for every job, None when it answers."""
+
+
+def _filled_the_disk(job: Job, error: JobError) -> bool:
+    """Then it needs more room than was thought."""
+    return isinstance(error, DiskFull) and not isinstance(error, NoRoom) and job.status is not JobStatus.QUEUED
 
 
 class Aftermath:
@@ -107,7 +115,7 @@ class Aftermath:
         self.publish(waiting)
 
     async def _wait_for_space(self, job: Job, error: JobError) -> None:
-        """A full disk is no failure: what was written goes, and the job queues for twice its size.
+        """A full disk is no failure: what was written goes, and the job queues for more room than before.
 
         It goes first, since on one disk with the database nothing can be recorded before.
         """
@@ -121,7 +129,7 @@ class Aftermath:
             "progress_percent": job.progress_percent,
             "current_operation": "Waiting for disk space",
             "error_problem": error.problem,
-            "disk_was_full": 1,
+            "disk_was_full": max(1, job.disk_was_full + _filled_the_disk(job, error)),
             "not_before": self._later(),
         }
         if job.status is JobStatus.QUEUED:
@@ -190,7 +198,7 @@ class Aftermath:
         await self._fail(job, Permanent(f"{after}{error}", problem=error.problem))
 
     async def _fail(self, job: Job, error: JobError) -> None:
-        await self._tell(job, f"Job failed: {error}", LogLevel.ERROR)
+        text, level, written = f"Job failed: {error}", LogLevel.ERROR, list[LogAdded]()
         await self._keep_going(job, self._set_aside.keep(job, str(error)))
         changes = {
             "progress_percent": job.progress_percent,
@@ -198,7 +206,24 @@ class Aftermath:
             "error_problem": error.problem,
             "current_operation": step_name(JobStatus.FAILED),
         }
-        self.publish(await self._queue.move(job, JobStatus.FAILED, changes))
+
+        async def also(connection: Connection, _failed: Job) -> None:
+            written.append(LogAdded(job.id, await log(connection, job.id, level, text), level, text))
+
+        try:
+            failed = await self._queue.move(job, JobStatus.FAILED, changes, also=also)
+        except JobMovedMeanwhile:
+            await self._discard_if_cancelled(job)
+            raise
+        for line in written:
+            tell(self._bus, line)
+        self.publish(failed)
+
+    async def _discard_if_cancelled(self, job: Job) -> None:
+        """Somebody cancelled it at once while it waited, and what was set aside since came too late for that."""
+        if (await self._queue.get(job.id)).status is JobStatus.CANCELLED:
+            others_archive = await self._jobs.is_archive_of_another(job)
+            await self._keep_going(job, self._set_aside.discard(job, others_archive=others_archive))
 
     async def _keep_going(self, job: Job, tidying: Awaitable[None]) -> None:
         try:
