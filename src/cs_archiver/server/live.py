@@ -8,13 +8,13 @@ from aiohttp import WSMsgType, hdrs, web
 
 from cs_archiver.clock import elapsed, now_text
 from cs_archiver.errors import InvalidRequest, JobError
-from cs_archiver.server.admitted_still import require_session
+from cs_archiver.server.admitted_still import require_admitted_still
 from cs_archiver.server.contract.live import LiveQuery
 from cs_archiver.server.keys import LIVE
 from cs_archiver.server.live_client import DEFECT, LEFT, NOT_UNDERSTOOD, TRY_AGAIN, Client, Closing
 from cs_archiver.server.live_hub import Live
 from cs_archiver.server.problems import problem
-from cs_archiver.server.route import Call
+from cs_archiver.server.route import Call, Who
 
 _PING_SECONDS = 20.0
 _CLOSE_SECONDS = 3.0
@@ -42,7 +42,7 @@ async def jobs(call: LiveCall) -> web.StreamResponse:
         headers: dict[str, str] = {hdrs.UPGRADE: "websocket", hdrs.SEC_WEBSOCKET_VERSION: "13"}
         return problem(request, UpgradeRequired("upgrade-required", detail), headers=headers)
     with call.service(LIVE).seat(call.user.id, call.caller.credential) as client:
-        await require_session(call)  # it may have ended before there was a seat to tell that to
+        await require_admitted_still(call.request, Who.USER)  # it may have ended before there was a seat
         return await _serve(call, client)
 
 
@@ -103,7 +103,7 @@ async def _watch(call: LiveCall, client: Client) -> Closing:
                 async with asyncio.timeout(_seconds_to_look(call.caller.expires_at)):
                     await client.doubted.wait()
             client.doubted.clear()
-            await require_session(call)
+            await require_admitted_still(call.request, Who.USER)
     except InvalidRequest as error:
         return Closing(_SESSION_ENDED, error.problem)
     except JobError:
