@@ -5,7 +5,7 @@ import logging
 from functools import partial
 from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from cs_archiver.errors import InvalidRequest
@@ -48,6 +48,8 @@ class Runner(web.AppRunner):
 
 async def _seen_to_work(handler: Handler, request: web.BaseRequest) -> web.StreamResponse:
     cast("_Connection", request.protocol).works()
+    if not request.headers.get(hdrs.EXPECT, "").isascii():  # aiohttp would repeat it, which is no text
+        raise web.HTTPExpectationFailed
     return await handler(request)  # type: ignore[arg-type]  # whatever the server was made with
 
 

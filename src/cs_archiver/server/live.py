@@ -47,8 +47,12 @@ async def jobs(call: LiveCall) -> web.StreamResponse:
 
 
 def _asks_for_websocket(request: web.Request) -> bool:
-    # A subprotocol may be somebody's way to send a token: aiohttp would write it to the log.
-    return hdrs.SEC_WEBSOCKET_PROTOCOL not in request.headers and web.WebSocketResponse().can_prepare(request).ok
+    if hdrs.SEC_WEBSOCKET_PROTOCOL in request.headers:
+        return False  # it may be somebody's way to send a token: aiohttp would write it to the log
+    try:
+        return web.WebSocketResponse().can_prepare(request).ok
+    except UnicodeEncodeError:  # a header is no text, and aiohttp repeats it when it says what is wrong
+        return False
 
 
 async def _serve(call: LiveCall, client: Client) -> web.StreamResponse:
@@ -91,7 +95,10 @@ async def _send(live: Live, client: Client, socket: web.WebSocketResponse) -> Cl
 
 
 async def _hear(socket: web.WebSocketResponse) -> Closing:
-    message = await socket.receive()  # answers pings, and what breaks the protocol or is too long
+    try:
+        message = await socket.receive()  # answers pings, and what breaks the protocol or is too long
+    except ConnectionError:  # in the middle of an answer
+        return LEFT
     return NOT_UNDERSTOOD if message.type in {WSMsgType.TEXT, WSMsgType.BINARY} else LEFT
 
 
