@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from cs_archiver.server.listening import Runner
 from cs_archiver.server.site import Site
 from cs_archiver.tools.descriptors import FOR_THE_WORK, MOST_CONNECTIONS, connections_within
 from tests.support.certificates import planted
+from tests.support.service import running_service
 
 PATIENCE_SECONDS = 20
 AT_ONCE = 0.3
@@ -73,7 +74,13 @@ async def serving(
             await live.send_str(message.data)
         return live
 
+    async def what_is_sent(request: web.Request) -> web.Response:
+        place.asked.put_nowait(None)
+        return web.Response(body=await request.read())
+
     app.router.add_get("/", at_once)
+    app.router.add_post("/", at_once)
+    app.router.add_post("/read", what_is_sent)
     app.router.add_get("/later", later)
     app.router.add_get("/much", much)
     app.router.add_get("/echo", echo)
@@ -188,6 +195,53 @@ async def test_who_waits_longest_for_a_request_makes_room_for_whoever_comes() ->
         assert await second.rest() == b""
         assert await first.ask() == b"here"
         assert await third.ask() == b"here"
+
+
+async def test_who_sends_no_whole_body_makes_room_too() -> None:
+    half = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nbo"
+    async with serving(most=2) as place, AsyncExitStack() as stack:
+        first, second = await _several(stack, place, 2)
+        for connection in (first, second):
+            connection.writer.write(half)
+            await place.asked.get()
+        async with connected(place) as third:
+            assert await third.ask() == b"here"
+            assert await first.rest() == b""
+            second.writer.write(b"dy!")
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                assert (await second.reader.readuntil(b"body!")).startswith(b"HTTP/1.1 200")
+
+
+async def test_body_that_ends_after_the_answer_keeps_no_seat() -> None:
+    async with serving(most=1) as place, AsyncExitStack() as stack:
+        (first,) = await _several(stack, place, 1)
+        first.writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nbo")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await first.reader.readuntil(b"here")
+        first.writer.write(b"dy!")
+        await first.writer.drain()
+        async with connected(place) as second:
+            assert await second.ask() == b"here"
+
+
+async def test_half_bodies_that_make_room_are_no_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("cs_archiver.app.room_for_connections", lambda: 20)
+    half = b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+    async with running_service(tmp_path) as service:
+        url = URL(service.address)
+
+        def begin_many() -> None:
+            with ExitStack() as begun:
+                for _ in range(300):
+                    connection = begun.enter_context(socket.create_connection((url.host, url.port)))
+                    connection.sendall(half)
+
+        for _ in range(3):
+            await asyncio.to_thread(begin_many)
+            await service.call("GET", "/api/health")
+    assert [record for record in caplog.records if record.levelno > logging.WARNING] == []
 
 
 async def test_where_all_are_answered_nobody_else_is_let_in_until_one_is_done(

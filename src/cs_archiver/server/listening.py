@@ -47,7 +47,7 @@ class Runner(web.AppRunner):
 
 
 async def _seen_to_work(handler: Handler, request: web.BaseRequest) -> web.StreamResponse:
-    cast("_Connection", request.protocol).works()
+    cast("_Connection", request.protocol).begins(request)
     if not request.headers.get(hdrs.EXPECT, "").isascii():  # aiohttp would repeat it, which is no text
         raise web.HTTPExpectationFailed
     return await handler(request)  # type: ignore[arg-type]  # whatever the server was made with
@@ -75,6 +75,7 @@ class _Connection(web.RequestHandler):
         self._public_url = app[PUBLIC_URL]
         self._seats = seats
         self._seat = seat or seats.take(self.force_close)
+        self._answered: web.BaseRequest | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._seat.hang_up = cast("asyncio.Transport", transport).abort
@@ -84,9 +85,15 @@ class _Connection(web.RequestHandler):
         self._seats.leave(self._seat)
         super().connection_lost(exc)
 
-    def works(self) -> None:
-        """From now until `finish_response` a request is being answered."""
-        self._seats.works(self._seat)
+    def begins(self, request: web.BaseRequest) -> None:
+        """From when its body is whole until `finish_response` this request is being answered; until then it waits."""
+        self._answered = request
+        self._seats.waits(self._seat)
+        request.content.on_eof(partial(self._is_whole, request))
+
+    def _is_whole(self, request: web.BaseRequest) -> None:
+        if self._answered is request:  # some bodies end after the answer, which did not wait for them
+            self._seats.works(self._seat)
 
     def handle_error(
         self,
@@ -125,6 +132,7 @@ class _Connection(web.RequestHandler):
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
+            self._answered = None
             self._seats.waits(self._seat)
 
     def _refusal(self, request: web.BaseRequest, error: InvalidRequest, *, instance: str) -> web.Response:
