@@ -1,6 +1,7 @@
 """Connections that are of no use to anybody, over real sockets: they are hung up on, and keep nobody else out."""
 
 import asyncio
+import gc
 import logging
 import resource
 import socket
@@ -17,6 +18,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from cs_archiver.server.heads import BoundedHeads
 from cs_archiver.server.keys import PUBLIC_URL
 from cs_archiver.server.listening import Runner
 from cs_archiver.server.site import Site
@@ -143,6 +145,74 @@ async def test_who_sends_no_whole_head_is_hung_up_on(begun: bytes) -> None:
         connection.writer.write(begun)
         assert await connection.rest() == b""
         await place.until(lambda: len(place.runner.seats) == 0)
+
+
+@pytest.mark.parametrize("lines", [5, 31], ids=["short", "as long as it may be"])
+async def test_what_is_kept_of_a_head_that_is_not_whole_is_bounded(lines: int) -> None:
+    line = b"X-Long: " + b"x" * 1000 + b"\r\n"
+    async with serving() as place, connected(place) as sound, connected(place) as endless:
+        for _ in range(2):  # one is no longer for the one before it
+            for piece in (GET, *[line] * lines):
+                sound.writer.write(piece)
+                await sound.writer.drain()
+                await asyncio.sleep(0)
+            sound.writer.write(b"\r\n")
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await sound.reader.readuntil(b"here")
+        endless.writer.write(GET + line * 40)
+        assert (await endless.rest()).startswith(b"HTTP/1.0 400 ")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        GET + b"\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n\r\n\r\nbody!",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbody!\r\n0\r\n\r\n",
+    ],
+    ids=["no body", "a body", "chunks"],
+)
+async def test_what_comes_with_the_end_of_one_request_counts_for_the_next(before: bytes) -> None:
+    line = b"X-Long: " + b"x" * 1000 + b"\r\n"
+    async with serving() as place, connected(place) as endless, connected(place) as sound:
+        endless.writer.write(before + GET + line * 40)
+        assert (await endless.rest()).startswith(b"HTTP/1.0 400 ")
+        sound.writer.write(before + GET + line * 31)
+        await sound.writer.drain()
+        await asyncio.sleep(0)
+        sound.writer.write(b"\r\n" + before)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            for _ in range(3):
+                await sound.reader.readuntil(b"here")
+
+
+async def test_nothing_is_kept_of_who_was_refused() -> None:
+    """Not until somebody looks for rings of objects: they would be few, and large."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with serving() as place:
+            for _ in range(3):
+                async with connected(place) as endless:
+                    endless.writer.write(GET + (b"X-Long: " + b"x" * 1000 + b"\r\n") * 200)
+                    await endless.rest()
+            await place.until(lambda: not any(isinstance(one, BoundedHeads) for one in gc.get_objects()))
+    finally:
+        gc.enable()
+
+
+async def test_a_body_is_no_head() -> None:
+    body = b"x" * 60_000
+    async with serving() as place, connected(place) as connection:
+        connection.writer.write(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body))
+        await place.asked.get()
+        for start in range(0, len(body), 10_000):
+            connection.writer.write(body[start : start + 10_000])
+            await connection.writer.drain()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await connection.reader.readuntil(b"\r\n\r\n")
+            assert await connection.reader.readexactly(len(body)) == body
+        assert b"here" in await connection.ask()
 
 
 async def test_a_head_that_comes_byte_by_byte_gains_no_time() -> None:

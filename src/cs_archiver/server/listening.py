@@ -12,6 +12,7 @@ from cs_archiver.errors import InvalidRequest
 from cs_archiver.logs.context import about
 from cs_archiver.server.address import address_of
 from cs_archiver.server.headers import add_headers
+from cs_archiver.server.heads import BoundedHeads
 from cs_archiver.server.keys import PUBLIC_URL, REQUEST_ID
 from cs_archiver.server.middleware import new_request_id
 from cs_archiver.server.problems import MEDIA_TYPE, NotUnderstood, OurFault, Problem, Refused, title_of
@@ -72,6 +73,7 @@ class _Connection(web.RequestHandler):
     ) -> None:
         # It counts from the beginning of the connection as well, and half a head is none.
         super().__init__(manager, loop=asyncio.get_running_loop(), keepalive_timeout=head_seconds, **_OPTIONS)
+        self._parser: Any = BoundedHeads(self._parser)
         self._public_url = app[PUBLIC_URL]
         self._seats = seats
         self._seat = seat or seats.take(self.force_close)
@@ -80,6 +82,12 @@ class _Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._seat.hang_up = cast("asyncio.Transport", transport).abort
         super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        error = getattr(self._messages[-1][0], "exc", None) if self._messages else None
+        if error is not None:
+            error.__traceback__ = None  # it would keep this connection, and all that was received
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._seats.leave(self._seat)
