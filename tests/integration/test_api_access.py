@@ -1,5 +1,6 @@
 """Who may call what, and what every answer has: generated from the URL table, so that no route is forgotten."""
 
+import asyncio
 import json
 import logging
 import re
@@ -8,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import jwt
 import pytest
@@ -15,10 +17,14 @@ import pytest_asyncio
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
+from cs_archiver.db.accounts import Accounts
 from cs_archiver.domain.access import Scope
 from cs_archiver.logs.lines import OneLine
+from cs_archiver.server.parsing import FORM_TYPE
 from cs_archiver.server.route import Route, Who
 from cs_archiver.server.routes import ROUTES
+from cs_archiver.services.folders import FolderService
+from cs_archiver.services.preview import Previews
 from tests.support.api import FOR_MONITORS, SECRET, Api, address_of, refusal_of, running_api
 
 API_ROUTES = [route for route in ROUTES if route.path.startswith(("/api/", "/ws/", "/metrics"))]
@@ -305,6 +311,72 @@ async def test_body_that_says_nothing_is_let_pass(api: Api, route: Route, body: 
 async def test_pages_for_people_look_at_no_body(api: Api) -> None:
     response = await api.call("GET", "/login", token="", data={"colour": "red"})
     assert response.status == 200
+
+
+async def _ended_meanwhile(api: Api, jti: str, whole: bytes) -> AsyncIterator[bytes]:
+    """A body of which the rest comes once its sender was admitted, and has signed out elsewhere."""
+    yield whole[:1]
+    async with asyncio.timeout(10):
+        while jti not in api.accounts.use._used:  # what is done last when somebody is admitted
+            await asyncio.sleep(0.005)
+    user = await Accounts(api.database).by_name("root")
+    assert user is not None
+    await api.accounts.end_session(user, jti)
+    yield whole[1:]
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in API_ROUTES if route in CLOSED_ROUTES and not route.takes_token_in_query], ids=_name
+)
+async def test_who_is_signed_out_before_the_body_is_whole_does_nothing(api: Api, route: Route) -> None:
+    token = await api.token_of("root")
+    jti = (await api.accounts.authenticate(token)).credential
+    extra: Any = {} if route.body is None else route.body.model_config["json_schema_extra"]
+    example = extra.get("examples", [{}])[0]
+    data = _ended_meanwhile(api, jti, json.dumps(example).encode())
+    response = await api.call(
+        route.method, address_of(route), token=token, data=data, headers={"Content-Type": "application/json"}
+    )
+    await refusal_of(response, 401, "not-authenticated")
+
+
+async def test_a_form_does_nothing_either_for_who_is_signed_out_before_it_is_whole(api: Api) -> None:
+    token = await api.token_of("root")
+    jti = (await api.accounts.authenticate(token)).credential
+    wish = {"username": (name := _somebody()), "password": "a few words that keep apart", "is_admin": "1"}
+    data = _ended_meanwhile(api, jti, urlencode(wish).encode())
+    response = await api.call("POST", "/admin/users", token=token, data=data, headers={"Content-Type": FORM_TYPE})
+    await refusal_of(response, 401, "not-authenticated")
+    assert await Accounts(api.database).by_name(name) is None
+
+
+@pytest.mark.parametrize(
+    ("what_lasts", "call"),
+    [
+        ((FolderService, "scan"), ("GET", "/api/folders?refresh=true", None)),
+        ((Previews, "of"), ("POST", "/api/jobs/preview", "Alpha")),
+    ],
+    ids=["scan", "preview"],
+)
+async def test_who_is_signed_out_while_an_answer_is_made_is_not_given_it(
+    api: Api,
+    monkeypatch: pytest.MonkeyPatch,
+    what_lasts: tuple[type, str],
+    call: tuple[str, str, str | None],
+) -> None:
+    token = await api.token_of("ann")
+    caller = await api.accounts.authenticate(token)
+    lasting = getattr(*what_lasts)
+
+    async def lasts_longer_than_the_session(*arguments: Any, **options: Any) -> Any:
+        done = await lasting(*arguments, **options)
+        await api.accounts.logout(caller)
+        return done
+
+    monkeypatch.setattr(*what_lasts, lasts_longer_than_the_session)
+    method, path, folder = call
+    options: dict[str, Any] = {} if folder is None else {"json": {"folder_path": api.folder(folder)}}
+    await refusal_of(await api.call(method, path, token=token, **options), 401, "not-authenticated")
 
 
 @pytest.mark.parametrize("route", API_ROUTES, ids=_name)

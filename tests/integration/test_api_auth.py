@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 import jwt
 import pytest
+from argon2 import Parameters, extract_parameters
 
 from cs_archiver.clock import to_text
 from cs_archiver.db import tables
 from cs_archiver.db.accounts import Accounts, Begun
 from cs_archiver.services.accounts import AccountService, Origin
-from cs_archiver.services.passwords import HashCost, Passwords
+from cs_archiver.services.passwords import HashCost, Passwords, matches
 from cs_archiver.services.signing import Signer
 from tests.support.api import LIFETIME, PASSWORD, SECRET, Api, refusal_of, running_api
 
@@ -63,6 +65,41 @@ async def test_unknown_name_costs_a_whole_hash(api: Api) -> None:
     assert passwords._hasher.check_needs_rehash(passwords._nobodys_hash) is False
     assert await passwords.fits(None, "") is False
     passwords.close()
+
+
+async def test_a_hash_of_one_cost_is_compared_for_names_there_are_and_names_there_are_not(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[Parameters] = []
+
+    def noted(password_hash: str, password: str) -> bool:
+        compared.append(extract_parameters(password_hash))
+        return matches(password_hash, password)
+
+    monkeypatch.setattr("cs_archiver.services.passwords.matches", noted)
+    for name in ("ann", "nobody"):
+        await refusal_of(await _login(api, name, "not the password"), 401, "login-failed")
+    assert len(compared) == 2
+    assert compared[0] == compared[1]
+
+
+async def test_two_hashes_at_most_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes its memory, and the processors that the archive tools need."""
+    running, most = threading.Semaphore(2), threading.Event()
+
+    def noted(_password_hash: str, _password: str) -> bool:
+        if not running.acquire(blocking=False):
+            most.set()
+            return True
+        most.wait(0.1)  # a third would come meanwhile
+        running.release()
+        return True
+
+    monkeypatch.setattr("cs_archiver.services.passwords.matches", noted)
+    passwords = Passwords(HashCost(1, 8, 1))
+    assert all(await asyncio.gather(*(passwords.fits("", "") for _ in range(6))))
+    passwords.close()
+    assert not most.is_set()
 
 
 async def test_me_answers_with_exactly_these_keys(api: Api) -> None:

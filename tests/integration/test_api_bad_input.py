@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cs_archiver.logs.lines import OneLine
 from cs_archiver.server import keys
-from tests.support.api import Api, refusal_of, running_api
+from tests.support.api import PASSWORD, Api, refusal_of, running_api
 
 BODY_LIMIT = 64 * 1024
 JSON_TYPE = {"Content-Type": "application/json"}
@@ -266,6 +266,32 @@ async def test_no_headers_or_broken_bodies_make_a_500(api: Api, rest: bytes, cap
         answer = await _raw(api, head + rest, hang_up=rest.endswith((b"{", b"ab")))
     assert not answer or answer.split(b" ", 2)[1][:1] == b"4", answer
     assert [record for record in caplog.records if record.name.startswith("cs_archiver")] == []
+
+
+_FORM = b"Content-Type: application/x-www-form-urlencoded\r\nAccept: text/html\r\n"
+_CREDENTIALS = json.dumps({"username": "ann", "password": PASSWORD}).encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "headers", "body", "status"),
+    [
+        (b"GET /api/health", b"Expect: \xff\r\n", b"", 417),
+        (b"GET /nothing", b"Expect: \xff\r\n", b"", 417),
+        (b"GET /ws/jobs", b"Upgrade: \xff\r\n", b"", 426),
+        (b"POST /login", b"Origin: http://\xff\r\n" + _FORM, b"username=ann&password=no", 403),
+        (b"POST /login", b"Sec-Fetch-Site: \xff\r\n" + _FORM, b"username=ann&password=no", 403),
+        (b"POST /api/auth/login", b"User-Agent: \xff\r\nContent-Type: application/json\r\n", _CREDENTIALS, 200),
+    ],
+)
+async def test_headers_that_are_no_text_trouble_nobody(
+    api: Api, line: bytes, headers: bytes, body: bytes, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = (await api.token_of("ann")).encode()
+    head = line + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer " + token + b"\r\n"
+    answer = await _raw(api, head + headers + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    assert int(answer.split(b" ", 2)[1]) == status, answer
+    assert b"udcff" not in answer
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
 
 
 @pytest.mark.parametrize(

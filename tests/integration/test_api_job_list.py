@@ -47,6 +47,14 @@ async def _names(api: Api, **params: Any) -> list[str]:
     return names
 
 
+async def test_a_state_that_is_asked_for_again_and_again_is_asked_for_once(api: Api) -> None:
+    await _plant(api, "Alpha")
+    await _plant(api, "Beta", JobStatus.CANCELLED)
+    assert await _names(api, status=["queued", "cancelled", "queued"]) == ["Beta", "Alpha"]
+    assert await _names(api, status=["queued"] * 200, sort="size", q="alpha") == ["Alpha"]
+    assert await _names(api, status=["queued"] * 501) == ["Alpha"], "SQLite puts no more than 500 queries together"
+
+
 async def test_words_are_looked_for_in_the_name_the_path_and_the_error(api: Api) -> None:
     await _plant(api, "Alpha")
     await _plant(api, "Beta", JobStatus.FAILED, error_message="7z ended with 100 % of nothing")

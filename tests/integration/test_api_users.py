@@ -11,8 +11,10 @@ from sqlalchemy import select
 
 from cs_archiver.clock import from_text, to_text
 from cs_archiver.db import tables
+from cs_archiver.db.accounts import Accounts
 from cs_archiver.domain.access import Scope
 from cs_archiver.domain.events import UserEnded
+from cs_archiver.services.passwords import Passwords
 from tests.support.api import PASSWORD, Api, refusal_of, running_api
 
 NEW_PASSWORD = "seven lamps in the harbour"
@@ -183,6 +185,32 @@ async def test_the_last_administrator_stays(api: Api) -> None:
     with pytest.raises(Exception, match="last administrator"):
         await users.remove(await users.named("ROOT"), by=await users.named("ann"))
     assert (await _login(api, "root", PASSWORD)).status == 200
+
+
+@pytest.mark.parametrize("what_comes_between", ["another reset", "a deletion"])
+async def test_reset_that_was_overtaken_changes_nothing(
+    api: Api, monkeypatch: pytest.MonkeyPatch, what_comes_between: str
+) -> None:
+    ann = await Accounts(api.database).by_name("ann")
+    root = await Accounts(api.database).by_name("root")
+    assert ann is not None
+    assert root is not None
+    make = Passwords.hash
+
+    async def is_overtaken(self: Passwords, password: str) -> str:
+        made = await make(self, password)
+        monkeypatch.setattr(Passwords, "hash", make)
+        if what_comes_between == "a deletion":
+            await api.user_service.remove(ann, by=root)
+        else:
+            await api.user_service.reset_password(ann, "two boats beside a bakery", by=root)
+        return made
+
+    monkeypatch.setattr(Passwords, "hash", is_overtaken)
+    wish = {"new_password": "four owls above the quarry"}
+    response = await api.call("POST", f"/api/users/{ann.id}/password", username="root", json=wish)
+    await refusal_of(response, 409, "changed-meanwhile")
+    assert (await _login(api, "ann", wish["new_password"])).status == 401
 
 
 async def test_reset_password_must_be_changed_and_ends_what_was_signed_in(api: Api) -> None:

@@ -1,6 +1,7 @@
 """Connections that are of no use to anybody, over real sockets: they are hung up on, and keep nobody else out."""
 
 import asyncio
+import gc
 import logging
 import resource
 import socket
@@ -8,7 +9,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,11 +18,13 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from cs_archiver.server.heads import BoundedHeads
 from cs_archiver.server.keys import PUBLIC_URL
 from cs_archiver.server.listening import Runner
 from cs_archiver.server.site import Site
 from cs_archiver.tools.descriptors import FOR_THE_WORK, MOST_CONNECTIONS, connections_within
 from tests.support.certificates import planted
+from tests.support.service import running_service
 
 PATIENCE_SECONDS = 20
 AT_ONCE = 0.3
@@ -73,7 +76,13 @@ async def serving(
             await live.send_str(message.data)
         return live
 
+    async def what_is_sent(request: web.Request) -> web.Response:
+        place.asked.put_nowait(None)
+        return web.Response(body=await request.read())
+
     app.router.add_get("/", at_once)
+    app.router.add_post("/", at_once)
+    app.router.add_post("/read", what_is_sent)
     app.router.add_get("/later", later)
     app.router.add_get("/much", much)
     app.router.add_get("/echo", echo)
@@ -138,6 +147,74 @@ async def test_who_sends_no_whole_head_is_hung_up_on(begun: bytes) -> None:
         await place.until(lambda: len(place.runner.seats) == 0)
 
 
+@pytest.mark.parametrize("lines", [5, 31], ids=["short", "as long as it may be"])
+async def test_what_is_kept_of_a_head_that_is_not_whole_is_bounded(lines: int) -> None:
+    line = b"X-Long: " + b"x" * 1000 + b"\r\n"
+    async with serving() as place, connected(place) as sound, connected(place) as endless:
+        for _ in range(2):  # one is no longer for the one before it
+            for piece in (GET, *[line] * lines):
+                sound.writer.write(piece)
+                await sound.writer.drain()
+                await asyncio.sleep(0)
+            sound.writer.write(b"\r\n")
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await sound.reader.readuntil(b"here")
+        endless.writer.write(GET + line * 40)
+        assert (await endless.rest()).startswith(b"HTTP/1.0 400 ")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        GET + b"\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n\r\n\r\nbody!",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbody!\r\n0\r\n\r\n",
+    ],
+    ids=["no body", "a body", "chunks"],
+)
+async def test_what_comes_with_the_end_of_one_request_counts_for_the_next(before: bytes) -> None:
+    line = b"X-Long: " + b"x" * 1000 + b"\r\n"
+    async with serving() as place, connected(place) as endless, connected(place) as sound:
+        endless.writer.write(before + GET + line * 40)
+        assert (await endless.rest()).startswith(b"HTTP/1.0 400 ")
+        sound.writer.write(before + GET + line * 31)
+        await sound.writer.drain()
+        await asyncio.sleep(0)
+        sound.writer.write(b"\r\n" + before)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            for _ in range(3):
+                await sound.reader.readuntil(b"here")
+
+
+async def test_nothing_is_kept_of_who_was_refused() -> None:
+    """Not until somebody looks for rings of objects: they would be few, and large."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with serving() as place:
+            for _ in range(3):
+                async with connected(place) as endless:
+                    endless.writer.write(GET + (b"X-Long: " + b"x" * 1000 + b"\r\n") * 200)
+                    await endless.rest()
+            await place.until(lambda: not any(isinstance(one, BoundedHeads) for one in gc.get_objects()))
+    finally:
+        gc.enable()
+
+
+async def test_a_body_is_no_head() -> None:
+    body = b"x" * 60_000
+    async with serving() as place, connected(place) as connection:
+        connection.writer.write(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body))
+        await place.asked.get()
+        for start in range(0, len(body), 10_000):
+            connection.writer.write(body[start : start + 10_000])
+            await connection.writer.drain()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await connection.reader.readuntil(b"\r\n\r\n")
+            assert await connection.reader.readexactly(len(body)) == body
+        assert b"here" in await connection.ask()
+
+
 async def test_a_head_that_comes_byte_by_byte_gains_no_time() -> None:
     async with serving(head_seconds=AT_ONCE) as place, connected(place) as connection:
         connection.writer.write(GET + b"X-Slow: ")
@@ -188,6 +265,53 @@ async def test_who_waits_longest_for_a_request_makes_room_for_whoever_comes() ->
         assert await second.rest() == b""
         assert await first.ask() == b"here"
         assert await third.ask() == b"here"
+
+
+async def test_who_sends_no_whole_body_makes_room_too() -> None:
+    half = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nbo"
+    async with serving(most=2) as place, AsyncExitStack() as stack:
+        first, second = await _several(stack, place, 2)
+        for connection in (first, second):
+            connection.writer.write(half)
+            await place.asked.get()
+        async with connected(place) as third:
+            assert await third.ask() == b"here"
+            assert await first.rest() == b""
+            second.writer.write(b"dy!")
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                assert (await second.reader.readuntil(b"body!")).startswith(b"HTTP/1.1 200")
+
+
+async def test_body_that_ends_after_the_answer_keeps_no_seat() -> None:
+    async with serving(most=1) as place, AsyncExitStack() as stack:
+        (first,) = await _several(stack, place, 1)
+        first.writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nbo")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await first.reader.readuntil(b"here")
+        first.writer.write(b"dy!")
+        await first.writer.drain()
+        async with connected(place) as second:
+            assert await second.ask() == b"here"
+
+
+async def test_half_bodies_that_make_room_are_no_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("cs_archiver.app.room_for_connections", lambda: 20)
+    half = b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+    async with running_service(tmp_path) as service:
+        url = URL(service.address)
+
+        def begin_many() -> None:
+            with ExitStack() as begun:
+                for _ in range(300):
+                    connection = begun.enter_context(socket.create_connection((url.host, url.port)))
+                    connection.sendall(half)
+
+        for _ in range(3):
+            await asyncio.to_thread(begin_many)
+            await service.call("GET", "/api/health")
+    assert [record for record in caplog.records if record.levelno > logging.WARNING] == []
 
 
 async def test_where_all_are_answered_nobody_else_is_let_in_until_one_is_done(

@@ -153,6 +153,21 @@ async def test_a_client_that_vanishes_leaves_its_place(api: Api) -> None:
         await _until_count(api, 0)
 
 
+async def test_a_client_that_vanishes_while_its_pings_are_answered_is_no_defect(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, writer = await _raw_connection(api)
+    writer.write((b"\x89\xfd\0\0\0\0" + bytes(125)) * 100_000)
+    left = [-1]
+    while left[-1] not in left[:-1]:  # nobody reads the answers: the server comes to a stop, and so does this
+        await asyncio.sleep(0.1)
+        left.append(writer.transport.get_write_buffer_size())
+    assert left[-1] > 0
+    writer.transport.abort()
+    await _until_count(api, 0)
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+
 async def test_clients_that_vanish_at_any_moment_leave_nothing_behind(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -85,6 +85,14 @@ async def test_figures_are_in_both_formats_and_keep_the_conventions(api: Api) ->
         assert not any("id" in sample.labels or "job" in sample.labels for sample in family.samples)
 
 
+@pytest.mark.parametrize("kind", ["application/openmetrics-text", "text/plain"])
+@pytest.mark.parametrize("version", ["abc", "1..0", "2.x", "-"])
+async def test_version_of_the_format_that_is_none_asks_for_nothing(api: Api, kind: str, version: str) -> None:
+    response = await api.call("GET", "/metrics", headers={"Accept": f"{kind};version={version}"})
+    assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert "csarchiver_jobs" in await response.text()
+
+
 async def test_states_are_counted_and_age_is_that_of_the_first_in_line(api: Api) -> None:
     assert (await figures(api))["csarchiver_queue_oldest_age_seconds[copy_compress]"] == 0
     ids = [(await api.submit(name))["job_id"] for name in ("Alpha", "Beta", "Gamma")]

@@ -330,6 +330,16 @@ async def test_files_are_kept_for_ever_under_the_name_of_them_all_and_packed_for
             assert (await api.call("GET", imported, token="")).status == 200, line
 
 
+@pytest.mark.parametrize(
+    ("accepted", "is_packed"),
+    [("gzip", True), ("br;q=1, GZIP;q=0.5", True), ("gzip;q=0", False), ("br, gzip; q=0.000, *", False), ("", False)],
+)
+async def test_files_are_packed_for_who_takes_them_so(api: Api, accepted: str, is_packed: bool) -> None:
+    response = await api.call("GET", "/api/openapi.json", token="", headers={"Accept-Encoding": accepted})
+    assert response.headers.get("Content-Encoding") == ("gzip" if is_packed else None)
+    assert response.headers["Vary"] == "Accept-Encoding"
+
+
 @pytest.mark.parametrize("is_stripped", [True, False], ids=["stripped", "passed on"])
 async def test_all_of_it_works_below_a_path(tmp_path: Path, is_stripped: bool) -> None:
     async with running_api(tmp_path, public_url="https://tools.test/media/archiver") as api:
@@ -343,6 +353,7 @@ async def test_all_of_it_works_below_a_path(tmp_path: Path, is_stripped: bool) -
         led = await get("/folders?sort=-size")
         assert led.headers["Location"] == f"{base}/login?next=%2Fmedia%2Farchiver%2Ffolders%3Fsort%3D-size"
         assert (await get("/")).headers["Location"] == f"{base}/folders"
+        assert (await api.call("GET", base, token="", headers=HTML)).headers["Location"] == f"{base}/folders"
         form = {"username": "root", "password": PASSWORD, "next": f"{base}/folders?sort=-size"}
         headers = {**HTML, "Origin": "https://tools.test"}
         signed_in = await api.call("POST", f"{before}/login", token="", data=form, headers=headers)

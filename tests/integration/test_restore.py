@@ -143,6 +143,13 @@ def test_without_room_nothing_is_changed(database: Path, backup: Path, monkeypat
     assert tables_of(database) == before
 
 
+def test_nobody_is_signed_in_after_a_restore(database: Path, backup: Path) -> None:
+    """A session that was ended since the backup was made must not count again."""
+    assert rows_of(backup, "sessions")
+    restore(database, backup, Work(), by="ann")
+    assert rows_of(database, "sessions") == []
+
+
 @pytest.mark.parametrize("present", ["paused", "older", "damaged", "missing"])
 def test_whatever_was_there_everything_is_paused_after_a_restore(database: Path, backup: Path, present: str) -> None:
     upgrade_copy(backup, schema.MIGRATIONS)

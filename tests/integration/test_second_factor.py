@@ -16,6 +16,9 @@ from aiohttp import ClientResponse
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
 from cs_archiver.domain.access import Scope
+from cs_archiver.errors import NotAuthenticated
+from cs_archiver.services.accounts import CodeNeeded, Origin
+from cs_archiver.services.passwords import Passwords
 from tests.integration.test_live_sessions import SESSION_ENDED
 from tests.support.api import PASSWORD, Api, refusal_of, running_api
 from tests.support.live import listening
@@ -150,6 +153,42 @@ async def test_of_two_sign_ins_with_one_code_at_once_one_wins(api: Api, clock: C
     for code in (clock.next_code_of(secret), codes[0]):
         answers = await asyncio.gather(*(login(api, code=code) for _ in range(2)))
         assert sorted(answer.status for answer in answers) == [200, 401]
+
+
+async def test_sign_in_under_way_when_it_is_switched_on_does_not_do_without(
+    api: Api, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await api.token_of("ann")
+    compare = Passwords.fits
+
+    async def lasts_until_it_is_on(self: Passwords, password_hash: str | None, password: str) -> bool:
+        fits = await compare(self, password_hash, password)
+        await enrolled(api, clock, token)
+        return fits
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Passwords, "fits", lasts_until_it_is_on)
+        await refusal_of(await login(api), 401, "login-failed")
+    assert len(await api.get("/api/auth/sessions", token=token)) == 1
+
+
+async def test_code_of_a_factor_that_was_replaced_finishes_no_sign_in(api: Api, clock: Clock) -> None:
+    token = await api.token_of("ann")
+    lost, _ = await enrolled(api, clock, token)
+    with pytest.raises(CodeNeeded) as half_done:
+        await api.accounts.login("ann", PASSWORD, Origin())
+    assert (await api.call("DELETE", "/api/auth/second-factor", token=token)).status == 204
+    await enrolled(api, clock, token)
+    with pytest.raises(NotAuthenticated):
+        await api.accounts.finish_login(half_done.value.ticket, clock.next_code_of(lost), Origin())
+
+
+async def test_what_was_begun_in_one_session_is_not_shown_in_another(api: Api, clock: Clock) -> None:
+    """Who was signed in with a password that was guessed has seen it, and must not know what its owner switches on."""
+    thief, owner = await api.token_of("ann"), await api.token_of("ann")
+    seen = (await (await api.call("POST", "/api/auth/second-factor", token=thief)).json())["secret"]
+    secret, _ = await enrolled(api, clock, owner)
+    assert secret != seen
 
 
 async def test_codes_are_guessed_no_faster_than_passwords(api: Api, clock: Clock) -> None:

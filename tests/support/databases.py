@@ -73,8 +73,8 @@ def paused_in(path: Path) -> set[str]:
 
 
 def but_for_the_restore(found: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:
-    """Tables without what a restore adds: the pauses, and a line of the audit trail with its number."""
-    kept = {name: rows for name, rows in found.items() if name != "switches"}
+    """Tables without what a restore changes: pauses, sessions, and a line of the audit trail with its number."""
+    kept = {name: rows for name, rows in found.items() if name not in {"switches", "sessions"}}
     kept["audit"] = [line for line in kept["audit"] if "database_restore" not in line]
     kept["sqlite_sequence"] = [row for row in kept["sqlite_sequence"] if row[0] != "audit"]
     return kept

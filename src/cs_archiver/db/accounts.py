@@ -105,8 +105,8 @@ class Accounts:
         """Begin a session, and replace the hash of the same password by `new_hash` if one is given.
 
         Gives back the sessions that this one ended: the one it takes the place of, and the oldest beyond the most there
-        may be. None, and nothing is changed, when the password was changed since `user` was read. Raises as `spend`
-        does.
+        may be. None, and nothing is changed, when the password or the second factor was changed since `user` was read.
+        Raises as `spend` does.
         """
         async with self._database.write() as connection:
             values = {"last_login": now_text(), "password_hash": new_hash or user.password_hash}
@@ -159,7 +159,7 @@ class Accounts:
     async def change_password(self, user: User, new_hash: str, begun: Begun) -> bool:
         """Set the password, end every session of the user and begin one new one, all in one transaction.
 
-        False, and nothing is changed, when the password was changed since `user` was read.
+        False, and nothing is changed, when the password or the second factor was changed since `user` was read.
         """
         async with self._database.write() as connection:
             values = {"password_hash": new_hash, "must_change_password": 0, "password_expires_at": None}
@@ -200,8 +200,12 @@ async def end_sessions(connection: Connection, user_id: int) -> None:
 
 
 async def update_as_read(connection: Connection, user: User, values: Mapping[str, Any]) -> bool:
-    """False, and nothing is changed, when the user is gone or its password was changed since it was read."""
-    as_read = (_USERS.c.id == user.id) & (_USERS.c.password_hash == user.password_hash)
+    """False, and nothing is changed, when the user is gone, or its password or second factor was changed since."""
+    as_read = (
+        (_USERS.c.id == user.id)
+        & (_USERS.c.password_hash == user.password_hash)
+        & _USERS.c.totp_secret.is_not_distinct_from(user.totp_secret)
+    )
     return (await connection.execute(_USERS.update().where(as_read).values(values))).rowcount == 1
 
 

@@ -1,7 +1,8 @@
 """Puts a backup in the place of the database, so that a crash at any moment leaves the one or the other whole.
 
 The backup knows nothing of a pause that was set since. So what takes the place of the database has everything paused
-before it is complete, whatever became of the one before it, and only a person ends that.
+before it is complete, whatever became of the one before it, and only a person ends that. Nor does it know which
+sessions were ended since: everybody signs in again.
 """
 
 import os
@@ -58,6 +59,7 @@ def _amend(backup: Path, by: str, copied: Path) -> None:
     upgrade_copy(copied, schema.MIGRATIONS)
     with closing(sqlite3.connect(copied)) as connection, connection:
         pause_everything(connection, by=by)
+        connection.execute("DELETE FROM sessions")  # some were ended since the backup was made, and it knows not which
         connection.execute(
             "INSERT INTO audit (at, action, target, detail, result) VALUES (?, 'database_restore', ?, ?, 'ok')",
             (now_text(), shown(os.fsencode(backup)), f"by {by}"),

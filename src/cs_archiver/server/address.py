@@ -7,6 +7,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp_remotes import XForwardedFiltered
 
+from cs_archiver.domain.text import printable
 from cs_archiver.server.keys import IS_FORWARDED, IS_FORWARDED_HTTPS, MONITORS, PUBLIC_URL
 from cs_archiver.services.accounts import Origin
 
@@ -74,4 +75,4 @@ def _is_from(networks: Sequence[IPv4Network | IPv6Network], request: web.Request
 
 def origin_of(request: web.Request) -> Origin:
     """What a session that is begun by this request remembers of it."""
-    return Origin(address_of(request), request.headers.get(hdrs.USER_AGENT, ""))
+    return Origin(address_of(request), printable(request.headers.get(hdrs.USER_AGENT, "")))

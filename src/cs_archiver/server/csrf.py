@@ -5,6 +5,7 @@ import hmac
 from aiohttp import hdrs, web
 from yarl import URL
 
+from cs_archiver.domain.text import printable
 from cs_archiver.errors import Forbidden
 from cs_archiver.server.keys import PUBLIC_URL
 
@@ -33,11 +34,12 @@ def refuse_other_sites(request: web.Request) -> None:
     if site == "same-origin":
         return
     if site is not None:
-        raise Forbidden("cross-site-request", f"Sec-Fetch-Site: expected same-origin, got {site}.")
+        raise Forbidden("cross-site-request", f"Sec-Fetch-Site: expected same-origin, got {printable(site)}.")
     own = own_origins(request)
     if origin is not None and origin.lower() not in own:
         expected = " or ".join(sorted(own))
-        detail = f"Origin: expected {expected}, got {origin}: behind a proxy, PUBLIC_URL must be what browsers call."
+        got = printable(origin)
+        detail = f"Origin: expected {expected}, got {got}: behind a proxy, PUBLIC_URL must be what browsers call."
         raise Forbidden("cross-site-request", detail)
 
 

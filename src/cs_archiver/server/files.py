@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from aiohttp import hdrs, web
 
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE)  # but not where it weighs nothing
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -75,7 +77,7 @@ def sent_unless_known(request: web.Request, file: File, headers: Mapping[str, st
 
 def sent(request: web.Request, file: File, *, is_lasting: bool = False) -> web.Response:
     """The file, or 304 when the client has it; kept by browsers, but asked for each time unless `is_lasting`."""
-    is_packed = "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower() and file.packed is not None
+    is_packed = _GZIP.search(request.headers.get(hdrs.ACCEPT_ENCODING, "")) is not None and file.packed is not None
     etag = f"{file.etag}-gzip" if is_packed else file.etag
     response = web.Response(status=304) if _is_known(request, etag) else _whole(file, is_packed=is_packed)
     response.headers[hdrs.CACHE_CONTROL] = _FOR_EVER if is_lasting else "no-cache"

@@ -7,8 +7,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import TypeAdapter
 
+from cs_archiver.server.admitted_still import require_admitted_still
 from cs_archiver.server.auth import admit
-from cs_archiver.server.contract.base import Body
+from cs_archiver.server.contract.base import Body, Query
 from cs_archiver.server.contract.forms import Form
 from cs_archiver.server.negotiation import prefers_text
 from cs_archiver.server.parsing import body_of, form_of, query_of, require_no_body
@@ -21,20 +22,22 @@ def handler_of(route: Route) -> Handler:
     adapter = _adapter_of(route.answer)
     shared: Shared[web.StreamResponse | Rendered] = Shared()
 
-    async def called(request: web.Request) -> web.StreamResponse | Rendered:
-        query = None if route.query is None else query_of(request, route.query)
-        body = await _body_of(request, route)
+    async def called(
+        request: web.Request, query: Query | None, body: Body | Form | None
+    ) -> web.StreamResponse | Rendered:
         reply = await route.handler(Call(request, query, body))
         return Rendered(reply, adapter) if isinstance(reply, Reply) else reply
 
     async def handle(request: web.Request) -> web.StreamResponse:
         await admit(request, route)
-        if route.takes_no_body:
-            await require_no_body(request)
+        query = None if route.query is None else query_of(request, route.query)
+        body = await _body_of(request, route)
+        if request.body_exists:
+            await require_admitted_still(request, route.who)  # it may have come slowly
         if route.is_for_all and not (len(route.media) > 1 and prefers_text(request)):
-            answer = await shared.answer(str(request.rel_url), partial(called, request))
+            answer = await shared.answer(str(request.rel_url), partial(called, request, query, body))
         else:
-            answer = await called(request)
+            answer = await called(request, query, body)
         return answer.response(route.status) if isinstance(answer, Rendered) else answer
 
     return handle
@@ -61,6 +64,8 @@ class Rendered:
 
 
 async def _body_of(request: web.Request, route: Route) -> Body | Form | None:
+    if route.takes_no_body:
+        await require_no_body(request)
     if route.body is None:
         return None
     return await (form_of(request, route.body) if issubclass(route.body, Form) else body_of(request, route.body))

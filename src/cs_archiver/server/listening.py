@@ -5,13 +5,14 @@ import logging
 from functools import partial
 from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from cs_archiver.errors import InvalidRequest
 from cs_archiver.logs.context import about
 from cs_archiver.server.address import address_of
 from cs_archiver.server.headers import add_headers
+from cs_archiver.server.heads import BoundedHeads
 from cs_archiver.server.keys import PUBLIC_URL, REQUEST_ID
 from cs_archiver.server.middleware import new_request_id
 from cs_archiver.server.problems import MEDIA_TYPE, NotUnderstood, OurFault, Problem, Refused, title_of
@@ -47,7 +48,9 @@ class Runner(web.AppRunner):
 
 
 async def _seen_to_work(handler: Handler, request: web.BaseRequest) -> web.StreamResponse:
-    cast("_Connection", request.protocol).works()
+    cast("_Connection", request.protocol).begins(request)
+    if not request.headers.get(hdrs.EXPECT, "").isascii():  # aiohttp would repeat it, which is no text
+        raise web.HTTPExpectationFailed
     return await handler(request)  # type: ignore[arg-type]  # whatever the server was made with
 
 
@@ -70,21 +73,35 @@ class _Connection(web.RequestHandler):
     ) -> None:
         # It counts from the beginning of the connection as well, and half a head is none.
         super().__init__(manager, loop=asyncio.get_running_loop(), keepalive_timeout=head_seconds, **_OPTIONS)
+        self._parser: Any = BoundedHeads(self._parser)
         self._public_url = app[PUBLIC_URL]
         self._seats = seats
         self._seat = seat or seats.take(self.force_close)
+        self._answered: web.BaseRequest | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._seat.hang_up = cast("asyncio.Transport", transport).abort
         super().connection_made(transport)
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        error = getattr(self._messages[-1][0], "exc", None) if self._messages else None
+        if error is not None:
+            error.__traceback__ = None  # it would keep this connection, and all that was received
+
     def connection_lost(self, exc: BaseException | None) -> None:
         self._seats.leave(self._seat)
         super().connection_lost(exc)
 
-    def works(self) -> None:
-        """From now until `finish_response` a request is being answered."""
-        self._seats.works(self._seat)
+    def begins(self, request: web.BaseRequest) -> None:
+        """From when its body is whole until `finish_response` this request is being answered; until then it waits."""
+        self._answered = request
+        self._seats.waits(self._seat)
+        request.content.on_eof(partial(self._is_whole, request))
+
+    def _is_whole(self, request: web.BaseRequest) -> None:
+        if self._answered is request:  # some bodies end after the answer, which did not wait for them
+            self._seats.works(self._seat)
 
     def handle_error(
         self,
@@ -123,6 +140,7 @@ class _Connection(web.RequestHandler):
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
+            self._answered = None
             self._seats.waits(self._seat)
 
     def _refusal(self, request: web.BaseRequest, error: InvalidRequest, *, instance: str) -> web.Response:

@@ -8,13 +8,13 @@ from aiohttp import WSMsgType, hdrs, web
 
 from cs_archiver.clock import elapsed, now_text
 from cs_archiver.errors import InvalidRequest, JobError
-from cs_archiver.server.admitted_still import require_session
+from cs_archiver.server.admitted_still import require_admitted_still
 from cs_archiver.server.contract.live import LiveQuery
 from cs_archiver.server.keys import LIVE
 from cs_archiver.server.live_client import DEFECT, LEFT, NOT_UNDERSTOOD, TRY_AGAIN, Client, Closing
 from cs_archiver.server.live_hub import Live
 from cs_archiver.server.problems import problem
-from cs_archiver.server.route import Call
+from cs_archiver.server.route import Call, Who
 
 _PING_SECONDS = 20.0
 _CLOSE_SECONDS = 3.0
@@ -42,13 +42,17 @@ async def jobs(call: LiveCall) -> web.StreamResponse:
         headers: dict[str, str] = {hdrs.UPGRADE: "websocket", hdrs.SEC_WEBSOCKET_VERSION: "13"}
         return problem(request, UpgradeRequired("upgrade-required", detail), headers=headers)
     with call.service(LIVE).seat(call.user.id, call.caller.credential) as client:
-        await require_session(call)  # it may have ended before there was a seat to tell that to
+        await require_admitted_still(call.request, Who.USER)  # it may have ended before there was a seat
         return await _serve(call, client)
 
 
 def _asks_for_websocket(request: web.Request) -> bool:
-    # A subprotocol may be somebody's way to send a token: aiohttp would write it to the log.
-    return hdrs.SEC_WEBSOCKET_PROTOCOL not in request.headers and web.WebSocketResponse().can_prepare(request).ok
+    if hdrs.SEC_WEBSOCKET_PROTOCOL in request.headers:
+        return False  # it may be somebody's way to send a token: aiohttp would write it to the log
+    try:
+        return web.WebSocketResponse().can_prepare(request).ok
+    except UnicodeEncodeError:  # a header is no text, and aiohttp repeats it when it says what is wrong
+        return False
 
 
 async def _serve(call: LiveCall, client: Client) -> web.StreamResponse:
@@ -91,7 +95,10 @@ async def _send(live: Live, client: Client, socket: web.WebSocketResponse) -> Cl
 
 
 async def _hear(socket: web.WebSocketResponse) -> Closing:
-    message = await socket.receive()  # answers pings, and what breaks the protocol or is too long
+    try:
+        message = await socket.receive()  # answers pings, and what breaks the protocol or is too long
+    except ConnectionError:  # in the middle of an answer
+        return LEFT
     return NOT_UNDERSTOOD if message.type in {WSMsgType.TEXT, WSMsgType.BINARY} else LEFT
 
 
@@ -103,7 +110,7 @@ async def _watch(call: LiveCall, client: Client) -> Closing:
                 async with asyncio.timeout(_seconds_to_look(call.caller.expires_at)):
                     await client.doubted.wait()
             client.doubted.clear()
-            await require_session(call)
+            await require_admitted_still(call.request, Who.USER)
     except InvalidRequest as error:
         return Closing(_SESSION_ENDED, error.problem)
     except JobError:

@@ -86,7 +86,9 @@ async def _read(request: web.Request) -> bytes:
             return await request.read()
     except TimeoutError as error:  # also after a chunk that is none: aiohttp gives up reading, and tells nobody
         raise NotUnderstood("malformed-body", f"The body is not whole after {_BODY_SECONDS:g} s.") from error
-    except ConnectionError as error:
+    except (ConnectionError, RuntimeError) as error:  # the latter where it had left before we began to read
+        if isinstance(error, RuntimeError) and request.transport is not None:
+            raise
         raise NotUnderstood("malformed-body", "The client left before its body was whole.") from error
 
 

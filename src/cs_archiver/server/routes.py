@@ -194,3 +194,5 @@ def install(app: web.Application) -> None:
                 app.router.add_get(base + route.path, handler_of(route))  # answers HEAD too
             else:
                 app.router.add_route(route.method, base + route.path, handler_of(route))
+            if base and route.path == "/":
+                app.router.add_get(base, handler_of(route))  # as the address is configured, and typed

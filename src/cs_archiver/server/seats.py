@@ -1,4 +1,4 @@
-"""Which connections are open, and which of them wait for a request: whoever asks for nothing has to go first."""
+"""Which connections are open, and which of them wait for a whole request: whoever asks for nothing has to go first."""
 
 from collections.abc import Callable
 
@@ -28,11 +28,12 @@ class Seats:
         return seat
 
     def works(self, seat: Seat) -> None:
-        """A request has come whole, but perhaps for its body, and is being answered."""
+        """A request has come whole and is being answered."""
         self._waiting.pop(seat, None)
 
     def waits(self, seat: Seat) -> None:
-        """It is answered: the next may come."""
+        """It is answered, and the next may come; or its head has come, and its body may."""
+        self._waiting.pop(seat, None)
         if seat in self._taken:
             self._waiting[seat] = None
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from cs_archiver.services.status import DiskSpace
 from cs_archiver.tools.globus_threads import Tally
 
 _LAG_SECONDS = 1.0
+_NO_VERSION = re.compile(r"version=(?![0-9]+(\.[0-9]+)*\s*([;,]|$))")  # choose_encoder fails at it
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Metrics:
 
         Raises NeedsOperator when the database cannot be read: no figures are better than old ones.
         """
-        encode, media_type = choose_encoder(accept)
+        encode, media_type = choose_encoder("" if _NO_VERSION.search(accept) else accept)
         async with self._turn:
             await self._count_moves()
             await self._count_refused_sign_ins()

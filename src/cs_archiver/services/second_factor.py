@@ -46,7 +46,7 @@ class SecondFactorService:
         self._bus = bus
         self._admins_need_one = admins_need_one
         self._clock = clock
-        self._enrolments: Kept[int, Enrolment] = Kept(_ENROLMENT_SECONDS)
+        self._enrolments: Kept[str, Enrolment] = Kept(_ENROLMENT_SECONDS)
 
     def is_missing(self, user: User) -> bool:
         """Whether this user may do nothing else before switching one on."""
@@ -56,20 +56,21 @@ class SecondFactorService:
         left = await self._factors.codes_left(user.id) if user.has_second_factor else 0
         return Status(user.has_second_factor, left)
 
-    def begin(self, user: User) -> Enrolment:
-        """The same again for ten minutes, until it is confirmed. Raises Conflict "second-factor-on"."""
+    def begin(self, caller: Caller) -> Enrolment:
+        """The same again in this session, for ten minutes or until confirmed. Raises Conflict "second-factor-on"."""
+        user = caller.user
         if user.has_second_factor:
             raise _is_on()
-        begun = self.begun(user)
+        begun = self.begun(caller)
         if begun is None:
             secret = totp.new_secret()
             begun = Enrolment(secret, totp.address_of(secret, username=user.username, service=SERVICE_NAME))
-            self._enrolments.put(user.id, begun)
+            self._enrolments.put(caller.credential, begun)
         return begun
 
-    def begun(self, user: User) -> Enrolment | None:
-        """What is to be confirmed, if anything is."""
-        return self._enrolments.get(user.id)
+    def begun(self, caller: Caller) -> Enrolment | None:
+        """What is to be confirmed, if anything is: who has seen a secret in another session must not know this one."""
+        return self._enrolments.get(caller.credential)
 
     async def confirm(self, caller: Caller, code: str) -> list[str]:
         """Switch it on: from now on each sign-in needs it, and every other session ends. Gives back recovery codes.
@@ -79,7 +80,7 @@ class SecondFactorService:
         user = caller.user
         if user.has_second_factor:
             raise _is_on()
-        begun = self.begun(user)
+        begun = self.begun(caller)
         if begun is None:
             raise Conflict("second-factor-not-begun", "Begin anew: what was begun counts for ten minutes.")
         step = totp.step_of(begun.secret, code.replace(" ", ""), now=self._clock())
@@ -91,7 +92,7 @@ class SecondFactorService:
         ended = await self._factors.switch_on(user.id, begun.secret, step=step, codes=hashes, but=caller.credential)
         if ended is None:
             raise _is_on()
-        self._enrolments.drop(user.id)
+        self._enrolments.drop(caller.credential)
         self._tell(ended)
         return list(codes)
 

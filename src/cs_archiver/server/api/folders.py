@@ -8,11 +8,12 @@ from aiohttp import web
 from pydantic import TypeAdapter
 
 from cs_archiver.domain import folders
+from cs_archiver.server.admitted_still import require_admitted_still
 from cs_archiver.server.contract.folders import Folder, FoldersQuery, LeftOutFolder, Scan
 from cs_archiver.server.files import File, file_of, sent_unless_known
 from cs_archiver.server.keys import FOLDER_LISTS, FOLDERS
 from cs_archiver.server.paging import TOTAL_COUNT
-from cs_archiver.server.route import JSON, Bare, Call, Reply
+from cs_archiver.server.route import JSON, Bare, Call, Reply, Who
 from cs_archiver.server.turns import made_of
 
 _Read = Callable[[], Awaitable[Sequence[folders.Folder]]]
@@ -21,6 +22,7 @@ _Read = Callable[[], Awaitable[Sequence[folders.Folder]]]
 async def listed(call: Call[FoldersQuery, None]) -> web.Response:
     service, refresh = call.service(FOLDERS), call.query.refresh
     await service.scan(refresh=bool(refresh), in_full=refresh == "full")
+    await require_admitted_still(call.request, Who.USER)  # a scan may last longer than a session
     return await _list(call, service.listed, Folder)
 
 

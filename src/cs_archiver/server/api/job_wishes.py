@@ -6,6 +6,7 @@ from aiohttp import web
 
 from cs_archiver.domain.job import Job
 from cs_archiver.errors import InvalidRequest, JobError
+from cs_archiver.server.admitted_still import require_admitted_still
 from cs_archiver.server.contract.base import Query
 from cs_archiver.server.contract.job_bulk import FolderOutcome, NewJobs
 from cs_archiver.server.contract.job_preview import Plan
@@ -13,7 +14,7 @@ from cs_archiver.server.contract.jobs import NewJob, SubmittedJob
 from cs_archiver.server.keys import JOBS, PREVIEWS
 from cs_archiver.server.paging import whole
 from cs_archiver.server.problems import NotReady, Problem, document_of
-from cs_archiver.server.route import Call, Reply
+from cs_archiver.server.route import Call, Reply, Who
 
 
 async def bulk(call: Call[Query, NewJobs]) -> Reply:
@@ -29,7 +30,9 @@ async def bulk(call: Call[Query, NewJobs]) -> Reply:
 async def preview(call: Call[Query, NewJob]) -> Reply:
     wish = call.body
     call.concerns(wish.folder_path)
-    return Reply(Plan.of(await call.service(PREVIEWS).of(wish.folder_path, wish.on_existing)))
+    plan = await call.service(PREVIEWS).of(wish.folder_path, wish.on_existing)
+    await require_admitted_still(call.request, Who.USER)  # it may have ended meanwhile
+    return Reply(Plan.of(plan))
 
 
 def results_of(paths: Sequence[str], outcomes: Sequence[Job | InvalidRequest | JobError]) -> list[tuple[str, str]]:

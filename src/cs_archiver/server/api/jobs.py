@@ -2,7 +2,7 @@
 
 from aiohttp import hdrs
 
-from cs_archiver.server.admitted_still import require_session
+from cs_archiver.server.admitted_still import require_admitted_still
 from cs_archiver.server.contract.base import Query
 from cs_archiver.server.contract.job_bulk import ClearedJobs
 from cs_archiver.server.contract.job_search import JobsQuery, WaitQuery
@@ -18,7 +18,7 @@ from cs_archiver.server.contract.jobs import (
 from cs_archiver.server.keys import JOB_WAITS, JOBS
 from cs_archiver.server.links import link
 from cs_archiver.server.paging import one_page, whole
-from cs_archiver.server.route import Bare, Call, Reply
+from cs_archiver.server.route import Bare, Call, Reply, Who
 from cs_archiver.server.turns import made_together
 
 
@@ -40,7 +40,7 @@ async def one(call: Call[WaitQuery, None]) -> Reply:
     job_id, wait = call.in_path("job_id"), call.query.wait
     if wait:
         view = await call.service(JOB_WAITS).until_changed(job_id, seconds=wait, username=call.user.username)
-        await require_session(call)  # it may have ended meanwhile
+        await require_admitted_still(call.request, Who.USER)  # it may have ended meanwhile
         return Reply(JobInFull.of(view))
     return Reply(JobInFull.of(await call.service(JOBS).get(job_id)))
 

@@ -11,7 +11,7 @@ async def show(call: Bare) -> Reply:
 
 
 async def begin(call: Bare) -> Reply:
-    return Reply(Enrolment.of(call.service(SECOND_FACTORS).begin(call.user)))
+    return Reply(Enrolment.of(call.service(SECOND_FACTORS).begin(call.caller)))
 
 
 async def confirm(call: Call[Query, Confirmation]) -> Reply:

@@ -34,7 +34,7 @@ class JobsQuery(Query):
     @property
     def search(self) -> JobSearch:
         return JobSearch(
-            statuses=self.status,
+            statuses=tuple(dict.fromkeys(self.status)),  # each once, whoever repeats it
             created_by=self.created_by,
             words=self.q,
             ended_from=self.ended_from,

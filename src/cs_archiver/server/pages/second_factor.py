@@ -37,7 +37,7 @@ async def show(call: Call[PageQuery, None]) -> web.Response:
 
 async def begin(call: Call[None, Form]) -> web.Response:
     try:
-        call.service(SECOND_FACTORS).begin(call.user)
+        call.service(SECOND_FACTORS).begin(call.caller)
     except (InvalidRequest, JobError) as error:
         return await refused(call, error, _SHOW, await _context(call))
     return go_on(call, _PAGE)
@@ -83,7 +83,7 @@ async def _shown_once(call: Call[Any, Any], making: Awaitable[list[str]]) -> web
 
 async def _context(call: Call[Any, Any]) -> dict[str, Any]:
     service = call.service(SECOND_FACTORS)
-    begun = service.begun(call.user)
+    begun = service.begun(call.caller)
     return {
         "status": await service.status(call.user),
         "is_needed": service.is_missing(call.user),
