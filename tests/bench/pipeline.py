@@ -28,7 +28,7 @@ _PIECE = 4096
 _LOOK_SECONDS = 0.02
 _MOST_SECONDS = 7200
 _MOST_FAST, _MOST_AUTO, _MOST_SIZE = 1.10, 0.15, 1.01
-_BOUND_FAST = "the cost of each job and of each file beside 7-Zip's, see below"
+_BOUND_FAST = "what each job, file and byte costs beside 7-Zip's, see below"
 _BOUND_AUTO = "the product's reading, hashing and Globus, see below: 7-Zip is the least of it"
 # The commands of the requirements, nothing else: no proof of the copy, no look at the source before it is deleted.
 _SCRIPT = """
@@ -222,7 +222,7 @@ class Line:
 
 
 def _row(line: Line) -> list[str]:
-    cells = [line.case.name, f"{line.case.megabytes:.2g} MB", f"{line.seconds('script'):.2f} s"]
+    cells = [line.case.name, f"{line.case.megabytes:.3g} MB", f"{line.seconds('script'):.2f} s"]
     for mode in MODES:
         beyond = "" if line.case is _ONE_SMALL else f"{line.beyond_a_job(mode):.2f}"
         cells += [f"{line.seconds(mode):.2f} s", str(line.ratio(mode)), beyond, f"{line.busy(mode).middle:.2f}"]
