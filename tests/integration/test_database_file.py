@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,7 @@ from cs_archiver.db import database as module
 from cs_archiver.db.backups import Backups
 from cs_archiver.db.copies import CopyFailed, copy
 from cs_archiver.db.database import Database, DatabaseFull
-from cs_archiver.db.soundness import Soundness
+from cs_archiver.db.soundness import Soundness, begun_early
 from cs_archiver.db.troubles import DatabaseUnusable, advice_on
 from cs_archiver.tools.threads import Work
 from tests.support.databases import of_today, of_version_1
@@ -117,6 +118,28 @@ async def test_a_look_at_what_the_file_was_before_does_not_count(tmp_path: Path,
     finally:
         await database.close()
         await early.close()
+
+
+async def test_no_look_is_begun_at_what_a_crash_left_half_written(tmp_path: Path) -> None:
+    path = of_today(tmp_path / "cs.db")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")  # as long as a new database is made
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO audit (at, action, result) VALUES ('', ?, 'ok')", [("x" * 500,)] * 200)
+        crashed = tmp_path / "crashed.db"
+        for end in ("", "-journal"):
+            shutil.copyfile(f"{path}{end}", f"{crashed}{end}")
+    too_early = Soundness(crashed)
+    with pytest.raises(DatabaseUnusable, match="readonly"):
+        await too_early.require()
+    await too_early.close()
+
+    early = begun_early(crashed)
+    database = await Database.open(crashed, read_connections=1, soundness=early)
+    await submit(database)
+    await database.close()
+    assert early is None
 
 
 async def test_a_look_that_nobody_waits_for_is_ended(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from cs_archiver.commands.common import config_option, run, usable_settings
-from cs_archiver.db.soundness import Soundness
+from cs_archiver.db.soundness import begun_early
 
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # mallopt(3)
 
@@ -19,9 +19,8 @@ def serve(config_file: Path | None) -> None:
     """Run the server and both workers until SIGTERM."""
     settings = usable_settings(config_file)
     _share_memory_among_threads()
-    path = settings.database.path
     # SQLite reads the whole file on another processor while this one imports the rest: each takes half a second.
-    soundness = Soundness(path) if path.exists() else None
+    soundness = begun_early(settings.database.path)
     from cs_archiver import app
 
     gc.freeze()  # what was imported stays, so no collection need look at it

@@ -49,6 +49,12 @@ class Soundness:
             raise DatabaseUnusable(f"the database is damaged ({answer}): {RESTORE}")
 
 
+def begun_early(path: Path) -> Soundness | None:
+    """A look at a file that is there; none where a crash left a journal, which only whoever writes brings in order."""
+    journal = path.with_name(f"{path.name}-journal")
+    return Soundness(path) if path.exists() and not journal.exists() else None
+
+
 def _state_of(path: Path) -> list[tuple[int, ...]]:
     """Changes with everything that is written to the database, or put in its place."""
     files = (path, path.with_name(f"{path.name}-wal"))
