@@ -440,7 +440,7 @@ STORIES: dict[Callable[[World, Service], Awaitable[None]], int] = {  # with how 
     archived: 28,
     archived_at_the_second_upload: 32,
     archived_after_a_bad_upload: 38,
-    failed_then_retried: 44,
+    failed_then_retried: 43,
     cancelled_then_archived: 49,
     archived_then_filled: 28,
     archived_twice: 55,
