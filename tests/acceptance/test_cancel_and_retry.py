@@ -312,7 +312,7 @@ async def test_a_waiting_job_whose_task_still_runs_is_cancelled_with_its_task(tm
         assert os.listdir(folder) == ["clip.mov"]
 
 
-@pytest.mark.parametrize("heir", ["nobody", "a failed job", "a file that came later"])
+@pytest.mark.parametrize("heir", ["nobody", "a failed job", "a file that came later", "a folder elsewhere"])
 async def test_what_a_cancel_left_behind_goes_at_the_next_start_unless_it_may_be_of_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heir: str
 ) -> None:
@@ -336,6 +336,9 @@ async def test_what_a_cancel_left_behind_goes_at_the_next_start_unless_it_may_be
         assert archive.is_file()
         if heir == "a file that came later":
             os.utime(archive, (2**32, 2**32))
+        if heir == "a folder elsewhere":  # an archive is only found through what else its job left
+            (place.storage / "temp" / jobs[1]).mkdir(exist_ok=True)
+            archive.parent.symlink_to(archive.parent.rename(tmp_path / "elsewhere"))
         if heir == "a failed job":
             with closing(sqlite3.connect(place.database)) as connection, connection:
                 moved = "UPDATE jobs SET status = 'failed', archive_path = ? WHERE id = ?"

@@ -8,8 +8,8 @@ import pytest
 from cs_archiver.sandbox import Operation
 from cs_archiver.sandbox.answers import PERMISSION_DENIED
 from cs_archiver.sandbox.faults import Fail, Outcome, Overlay
-from tests.support.service import Service, running_service
-from tests.support.tampering import Kept, Wrapper, files_in, held_at_globus, plant
+from tests.support.service import Service, query, running_service
+from tests.support.tampering import Kept, Wrapper, files_in, held_at_globus, held_at_the_verification, plant
 
 FOREIGN = b"an archive that somebody else put there"
 NEW_VERSION = {"on_existing": "new_version"}
@@ -86,6 +86,28 @@ async def test_new_versions_take_the_first_free_name(service: Service, tmp_path:
     assert foreign.read_bytes() == FOREIGN
     assert first.losses_in(service.place.archive_of(folder, ".v2"), tmp_path / "v2") == []
     assert later.losses_in(service.place.archive_of(folder, ".v3"), tmp_path / "v3") == []
+
+
+async def test_what_was_sent_to_a_name_that_somebody_took_since_does_not_count_for_the_next_version(
+    service: Service, tmp_path: Path
+) -> None:
+    """Packed anew, the archive is the very same: only the destination tells the two apart."""
+    folder = plant(service.place.folder())
+    kept = Kept(folder, tmp_path / "copies")
+    async with held_at_the_verification(service, folder, **NEW_VERSION) as job_id:
+        (service.place.storage / "archives" / "Production" / "2024" / "Project_Alpha.tar.7z").unlink()
+        foreign = put_at_destination(service, folder)
+    assert "is gone before the upload was verified" in (await service.until(job_id, "failed"))["error_message"]
+
+    assert (await service.call("POST", f"/api/jobs/{job_id}/retry"))[0] == 200
+    job = await service.until(job_id)
+
+    assert (job["status"], job["globus_destination_path"]) == ("completed", "/Production/2024/Project_Alpha.v2.tar.7z")
+    assert query(service, "SELECT count(DISTINCT archive_sha256), count(*) FROM uploads WHERE compares IS NULL") == [
+        (1, 2)
+    ]
+    assert foreign.read_bytes() == FOREIGN
+    assert kept.losses_in(service.place.archive_of(folder, ".v2"), tmp_path / "scratch") == []
 
 
 async def test_a_verified_archive_keeps_its_name_even_when_its_file_was_moved_away(

@@ -146,18 +146,24 @@ async def test_the_only_copy_is_kept_for_good_although_an_older_database_knows_o
     assert kept.losses_in(only_copy, tmp_path / "scratch") == []
 
 
+async def sending_when_the_mark_was_lost(place: Place, sandbox: Sandbox, folder: Path) -> str:
+    """A job that was sending its archive when the service ended; its task stands still, and is in doubt now."""
+    async with service_in(place, sandbox) as service:
+        sandbox.faults.add(Operation.RUN, Hold("STUCK"))
+        await service.discover()
+        job_id = await service.submit(folder)
+        await until_told(service, job_id, "Starting Globus upload")
+        await until_at_work(sandbox)
+    (place.storage / ".cs-archiver.sent").unlink()
+    return job_id
+
+
 async def test_a_cancelled_upload_has_ended_at_globus_although_the_mark_was_lost_meanwhile(tmp_path: Path) -> None:
     place = Place(tmp_path).make()
     folder = plant(place.folder())
     kept = Kept(folder, tmp_path / "copies")
     async with Sandbox(sandbox_settings(place)) as sandbox:
-        async with service_in(place, sandbox) as service:
-            sandbox.faults.add(Operation.RUN, Hold("STUCK"))
-            await service.discover()
-            job_id = await service.submit(folder)
-            await until_told(service, job_id, "Starting Globus upload")
-            await until_at_work(sandbox)
-        (place.storage / ".cs-archiver.sent").unlink()
+        job_id = await sending_when_the_mark_was_lost(place, sandbox, folder)
         async with service_in(place, sandbox) as service:
             assert (await service.call("DELETE", f"/api/jobs/{job_id}"))[0] == 204
             await service.until(job_id, "cancelled")
@@ -166,6 +172,18 @@ async def test_a_cancelled_upload_has_ended_at_globus_although_the_mark_was_lost
             assert not any(task.is_unfinished for task in sandbox.tasks.values())
             assert sandbox.tasks
     assert kept.losses() == []
+
+
+async def test_an_upload_that_is_in_doubt_is_ended_and_another_takes_its_place(tmp_path: Path) -> None:
+    place = Place(tmp_path).make()
+    folder = plant(place.folder())
+    kept = Kept(folder, tmp_path / "copies")
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        job_id = await sending_when_the_mark_was_lost(place, sandbox, folder)
+        async with service_in(place, sandbox) as service:
+            assert (await service.until(job_id))["status"] == "completed"
+        assert [task.status for task in uploads(sandbox)] == ["FAILED", "SUCCEEDED"]
+    assert kept.losses_in(place.archive_of(folder), tmp_path / "scratch") == []
 
 
 async def test_a_comparison_under_way_is_ended_when_comparing_again_is_switched_off(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cs_archiver.sandbox import Sandbox
+from tests.faults.mounts import Boundary
 from tests.support.service import (
     Place,
     Service,
@@ -226,3 +227,29 @@ async def test_a_deletion_does_not_go_on_in_another_file_system_where_the_inode_
                     await until_told(service, job_id, "another file system is mounted over it")
                     assert os.listdir(folder) == []
         assert files_in(folder / "sub") == ["three.mov", "two.mov"]
+
+
+@OF_ROOT_ALONE
+async def test_a_deletion_looks_again_when_the_nas_came_back_as_another_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a remount: the very same folder, by its inode and content, whose approval names the old device."""
+    boundary = Boundary(monkeypatch, "deleting_source")
+    (tmp_path / "nas").mkdir()
+    (tmp_path / "again").mkdir()
+    with mounted_over(tmp_path / "nas"), mounted_over(tmp_path / "again"):
+        place = Place(tmp_path).make()
+        folder = plant(place.folder())
+        same = plant(tmp_path / "again" / folder.relative_to(tmp_path / "nas"))
+        assert same.stat().st_ino == folder.stat().st_ino
+        async with Sandbox(sandbox_settings(place)) as sandbox, service_in(place, sandbox) as service:
+            await service.discover()
+            job_id = await service.submit(folder)
+            await boundary.reached()
+            with mounted_over(tmp_path / "nas", bind=tmp_path / "again"):
+                boundary.release()
+                assert (await service.until(job_id))["status"] == "completed"
+                log = await service.log_of(job_id)
+        assert not [line for line in log if "Held" in line], log
+        assert files_in(same) == ["Project_Alpha-ARCHIVED-TO-GLOBUS.txt"]
+        assert files_in(folder) == ["one.mov", "sub/three.mov", "sub/two.mov"]

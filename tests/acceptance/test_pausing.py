@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -18,7 +19,6 @@ from click.testing import CliRunner
 from cs_archiver.cli import main
 from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.faults import Hold
-from cs_archiver.stages.delete_source import DeleteSource
 from tests.faults.oracle import Oracle
 from tests.support.service import (
     FINAL,
@@ -216,22 +216,30 @@ async def test_a_pause_right_after_the_move_leaves_the_source_whole_and_has_ever
     assert oracle.is_archived_and_gone(service.place.remote)
 
 
-async def test_a_pause_after_the_last_file_of_the_source_is_gone_keeps_the_local_archive(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("step", "left"),
+    [
+        ("require_still_there", ["one.mov", "sub/three.mov", "sub/two.mov"]),
+        ("DeleteSource._require_all_gone", [MARKER]),
+    ],
+    ids=["before the marker", "before the local archive goes"],
+)
+async def test_a_pause_right_after_a_step_of_the_deletion_keeps_all_that_is_left(
+    service: Service, monkeypatch: pytest.MonkeyPatch, step: str, left: list[str]
 ) -> None:
     folder = plant(service.place.folder())
     archive = service.place.storage / "archives" / "Production" / "2024" / "Project_Alpha.tar.7z"
-    require_all_gone = DeleteSource._require_all_gone
+    really = resolve_name(f"cs_archiver.stages.delete_source:{step}")
 
     async def then_pause(*args: Any) -> None:
-        await require_all_gone(*args)
+        await really(*args)
         await switch(service, "deletions", paused=True)
 
-    monkeypatch.setattr(DeleteSource, "_require_all_gone", then_pause)
+    monkeypatch.setattr(f"cs_archiver.stages.delete_source.{step}", then_pause)
     await service.discover()
     job_id = await service.submit(folder)
     await until_said(service, job_id, "the deletion of this source is not finished")
-    assert files_in(folder) == [MARKER]
+    assert files_in(folder) == left
     assert archive.is_file()
     monkeypatch.undo()
     await switch(service, "deletions", paused=False)

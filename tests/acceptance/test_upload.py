@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cs_archiver.sandbox import Operation, Sandbox
-from cs_archiver.sandbox.faults import Answer, Hold, LoseReply
+from cs_archiver.sandbox.faults import Answer, Hold, LoseReply, Overlay
 from cs_archiver.tools.mark import SentMark
 from tests.support.service import (
     Place,
@@ -190,6 +190,15 @@ async def test_a_collection_that_does_not_show_our_disk_holds_the_job_before_it_
         job = await until_operation(service, await service.submit(folder), "Held: a file written to")
         assert "GLOBUS_SOURCE_BASE_PATH" in job["current_operation"]
         assert os.listdir(service.place.storage / "temp") == []
+        assert os.listdir(service.place.storage / "archives") == [], "the probe is gone"
+
+
+async def test_a_collection_that_shows_another_file_in_our_place_holds_the_job_before_it_copies(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service:
+        service.sandbox.faults.add(Operation.STAT, Overlay({"size": 32}), times=None, match=".cs-archiver-probe-")
+        folder = fill(service.place.folder())
+        await service.discover()
+        await until_operation(service, await service.submit(folder), "Held: a file written to")
         assert os.listdir(service.place.storage / "archives") == [], "the probe is gone"
 
 

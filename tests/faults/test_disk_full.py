@@ -18,7 +18,8 @@ import pytest
 
 from cs_archiver.domain.sizes import human_size
 from cs_archiver.errors import ArchiverError
-from cs_archiver.sandbox import Sandbox
+from cs_archiver.sandbox import Operation, Sandbox
+from cs_archiver.sandbox.faults import Fail
 from tests.faults.mounts import BOUNDARIES, Boundary, SmallDisk, need_mounts, small_disk, some
 from tests.faults.oracle import Oracle
 from tests.faults.scale import FULL, pick
@@ -205,6 +206,22 @@ async def test_a_storage_with_too_few_files_left_is_waited_for_before_anything_i
             await world.require_completes(service, job_id)
             told = [line for line in await service.log_of(job_id) if "aiting for disk space" in line]
             assert len(told) == 1
+    count("full-disk runs")
+
+
+async def test_a_retry_that_has_its_archive_goes_on_although_not_a_byte_is_free(world: World, count: Count) -> None:
+    world.plant(MIB)
+    world.overrides["MAX_UPLOAD_RETRIES"] = "0"
+    with small_disk(world.place.storage, ROOMY) as disk:
+        async with world.service() as service:
+            service.sandbox.faults.add(Operation.RUN, Fail())
+            job_id = (await service.archive(world.folder))["job_id"]
+            disk.fill()
+            assert disk.free == 0
+            assert (await service.call("POST", f"/api/jobs/{job_id}/retry"))[0] == 200
+            await world.require_completes(service, job_id)
+            assert history_of(service, job_id).count("copying") == 1
+            assert not [line for line in await service.log_of(job_id) if "disk space" in line]
     count("full-disk runs")
 
 

@@ -321,7 +321,9 @@ async def test_page_has_every_operation_and_nothing_that_runs_or_comes_from_else
 
 
 # What a sound request can be refused for when the values of its example are not those of this server.
-_OF_EXAMPLES = {"login-failed", "wrong-password", "second-factor-off", "second-factor-not-begun", "invalid-value"}
+_OF_EXAMPLES = {
+    "login-failed", "wrong-password", "weak-password", "second-factor-off", "second-factor-not-begun", "invalid-value",
+}  # fmt: skip
 
 
 async def test_every_curl_line_on_the_page_is_understood_by_the_server(api: Api) -> None:

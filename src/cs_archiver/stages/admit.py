@@ -14,10 +14,10 @@ from cs_archiver.errors import NeedsOperator, NotYet, Permanent
 from cs_archiver.stages.destination import Destination
 from cs_archiver.stages.nas import Nas, require_writable
 from cs_archiver.stages.places import Places
-from cs_archiver.stages.set_aside import brought_back
+from cs_archiver.stages.set_aside import brought_back, finished_archives
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import removal
-from cs_archiver.tools.disk import local_error, room_on, source_error
+from cs_archiver.tools.disk import file_size, local_error, room_on, source_error
 from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.threads import in_thread
 
@@ -164,23 +164,34 @@ class Admit:
                 )
 
     async def _require_mapping(self, job: Job) -> None:
-        """The source collection really shows our archives: a file written here is seen there, with its size."""
+        """The source collection really shows our archives: a file made here is seen there, with its size."""
         probe = self._places.probe(job)
-        content = os.urandom(_PROBE_BYTES)
         try:
-            await in_thread(lambda _work: _write(probe, content))
+            size = await in_thread(lambda _work: self._make_probe(job))
             path = self._places.as_collection_path(os.fsdecode(probe))
             seen = await self._globus.stat(self._settings.source_collection, path)
         except OSError as error:
             raise local_error(probe, error) from error
         finally:
             await in_thread(lambda _work: _remove(probe))
-        if seen is None or seen.get("size") != len(content):
+        if seen is None or seen.get("size") != size:
             raise NeedsOperator(
                 f"a file written to {self._places.archives} is not seen at {path} through the source collection: check "
                 "GLOBUS_SOURCE_BASE_PATH, and which folders the collection shares",
                 problem="collection-mapping",
             )
+
+    def _make_probe(self, job: Job) -> int:
+        """Its size in bytes. An archive there is already only gets a second name: a full disk has room for that."""
+        probe = self._places.probe(job)
+        removal.remove_file(probe)  # what a kill left of an earlier attempt
+        archives = finished_archives(job, self._places) if _has_finished_archive(job) else []
+        if archives:
+            os.link(archives[0], probe, follow_symlinks=False)
+        else:
+            with open(probe, "xb") as file:
+                file.write(os.urandom(_PROBE_BYTES))
+        return file_size(probe)
 
     async def _require_no_archive_yet(self, job: Job) -> None:
         path = await self._catalogue.archive_of(job.id)
@@ -227,9 +238,3 @@ def _remove(path: bytes) -> None:
         removal.remove_file(path)
     except OSError as error:
         raise local_error(path, error) from error
-
-
-def _write(path: bytes, content: bytes) -> None:
-    removal.remove_file(path)  # what a kill left of an earlier attempt
-    with open(path, "xb") as file:
-        file.write(content)

@@ -24,20 +24,26 @@ class LocalFiles:
     archive_paths: frozenset[str]
 
 
+def finished_archives(job: Job, places: Places) -> list[bytes]:
+    """Where the archive of an earlier attempt lies: under its own name, set aside, both or neither. Raises OSError."""
+    archive = places.archive(job)
+    kept = os.path.join(places.failed_folder(job), os.path.basename(archive))
+    return [path for path in (archive, kept) if _is_regular(path)]
+
+
 def brought_back(job: Job, places: Places, work: Work) -> bool:
     """Whether the job's verified archive is whole, hashed anew; if it was set aside, it is then under its own name.
 
     Raises Temporary and the like when the local disk fails.
     """
     archive = places.archive(job)
-    kept = os.path.join(places.failed_folder(job), os.path.basename(archive))
     try:
-        for path in (archive, kept):
-            if not _is_regular(path) or digest_of_file(path, work.add).sha256.hex() != job.archive_sha256:
+        for path in finished_archives(job, places):
+            if digest_of_file(path, work.add).sha256.hex() != job.archive_sha256:
                 continue
-            if path is kept:
+            if path != archive:
                 make_folders(os.path.dirname(archive))
-                removal.move_without_overwriting(kept, archive)
+                removal.move_without_overwriting(path, archive)
             return True
     except FileExistsError:
         return False  # something else lies under the archive's name: begin anew, which sets it aside

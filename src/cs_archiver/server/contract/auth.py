@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from cs_archiver.db.accounts import SessionLine, User
 from cs_archiver.server.contract.base import Answer, Body, Moment
 from cs_archiver.services import accounts
+from cs_archiver.services.password_rules import EXAMPLE_PASSWORD
 
 NewPassword = Annotated[
     str, Field(description="At least 12 characters, in no list of stolen passwords, and not easy to guess.")
@@ -28,9 +29,7 @@ class Credentials(Body):
 
 class PasswordChange(Body):
     model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"current_password": "changeme", "new_password": "a few words that do not belong together"}]
-        }
+        json_schema_extra={"examples": [{"current_password": "changeme", "new_password": EXAMPLE_PASSWORD}]}
     )
 
     current_password: str

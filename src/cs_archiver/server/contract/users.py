@@ -8,13 +8,12 @@ from cs_archiver.db.accounts import User
 from cs_archiver.domain.access import USERNAME_PATTERN
 from cs_archiver.server.contract.auth import NewPassword
 from cs_archiver.server.contract.base import Answer, Body, Moment
+from cs_archiver.services.password_rules import EXAMPLE_PASSWORD
 
 
 class NewUser(Body):
     model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"username": "kim", "password": "a few words that do not belong together", "is_admin": False}]
-        }
+        json_schema_extra={"examples": [{"username": "kim", "password": EXAMPLE_PASSWORD, "is_admin": False}]}
     )
 
     username: Annotated[
@@ -25,9 +24,7 @@ class NewUser(Body):
 
 
 class PasswordReset(Body):
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"new_password": "a few words that do not belong together"}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"new_password": EXAMPLE_PASSWORD}]})
 
     new_password: NewPassword
 
