@@ -20,7 +20,7 @@ from tests.faults.sabotages import SABOTAGES, Sabotage
 from tests.faults.scale import pick
 from tests.support.tally import Count
 
-pytestmark = [pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
 
 _REPOSITORY = Path(__file__).parents[2]
 _BESIDE_THE_SOURCE = ("web", "schema.sql", "config.toml")
