@@ -131,7 +131,7 @@ async def test_no_look_is_begun_at_what_a_crash_left_half_written(tmp_path: Path
         for end in ("", "-journal"):
             shutil.copyfile(f"{path}{end}", f"{crashed}{end}")
     too_early = Soundness(crashed)
-    with pytest.raises(DatabaseUnusable, match="readonly"):
+    with pytest.raises(DatabaseUnusable, match="start the service once"):
         await too_early.require()
     await too_early.close()
 

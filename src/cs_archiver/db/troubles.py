@@ -27,6 +27,7 @@ _OF_SQLITE = {
     sqlite3.SQLITE_FULL: _MAKE_ROOM,
     sqlite3.SQLITE_IOERR: _LOOK_AT_DISK,
     sqlite3.SQLITE_NOMEM: "the machine has no memory left: end what takes it, or give it more",
+    sqlite3.SQLITE_READONLY_ROLLBACK: "a kill left it half written: start the service once, which puts it right",
     sqlite3.SQLITE_READONLY: "let this user write it and its folder, and look whether its disk is mounted read-only",
 }
 _OF_THE_SYSTEM = {
@@ -49,8 +50,9 @@ def advice_on(error: BaseException | None) -> str:
     """What to do about an error of SQLite or of a file: a backup is only restored where the file is damaged."""
     if isinstance(error, OSError):
         return _OF_THE_SYSTEM.get(error.errno or 0, _OTHERWISE)
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest of it tells more than is needed
-    return _OF_SQLITE.get(code, _OTHERWISE)
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    kind = code & 0xFF  # the rest of it tells more than is mostly needed
+    return _OF_SQLITE.get(code) or _OF_SQLITE.get(kind, _OTHERWISE)
 
 
 def require_readable(path: Path) -> None:
