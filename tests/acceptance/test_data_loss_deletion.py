@@ -429,6 +429,13 @@ def replace_marker(folder: Path) -> None:
     (folder / MARKER).write_text("notes of a person\n")
 
 
+async def left_half_deleted(place: Place, sandbox: Sandbox, folder: Path) -> str:
+    """A job whose deletion goes on when the service is started again, which ended in the middle of it."""
+    with ExitStack() as closed:
+        async with service_in(place, sandbox) as service:
+            return await until_half_deleted(service, folder, closed)
+
+
 @pytest.mark.parametrize(
     "change", [edit_what_is_left, add_beside_what_is_left, bring_back_what_was_deleted, replace_marker]
 )
@@ -438,9 +445,7 @@ async def test_what_is_left_is_proven_again_before_a_deletion_goes_on(
     place = Place(tmp_path).make()
     folder = plant(place.folder())
     async with Sandbox(sandbox_settings(place)) as sandbox:
-        with ExitStack() as closed:
-            async with service_in(place, sandbox) as service:
-                job_id = await until_half_deleted(service, folder, closed)
+        job_id = await left_half_deleted(place, sandbox, folder)
         change(folder)
         kept = Kept(folder, tmp_path / "copies")
 
@@ -460,9 +465,7 @@ async def test_a_deletion_goes_on_at_the_collection_where_the_archive_was_verifi
     (tmp_path / "elsewhere").mkdir()
     collections = {**sandbox_settings(place).collections, other: tmp_path / "elsewhere"}
     async with Sandbox(replace(sandbox_settings(place), collections=collections)) as sandbox:
-        with ExitStack() as closed:
-            async with service_in(place, sandbox) as service:
-                job_id = await until_half_deleted(service, folder, closed)
+        job_id = await left_half_deleted(place, sandbox, folder)
         async with service_in(place, sandbox, GLOBUS_DESTINATION_ENDPOINT=other) as service:
             assert (await service.until(job_id))["status"] == "completed"
     assert f"Globus collection: {DESTINATION}\n" in (folder / MARKER).read_text()
@@ -475,9 +478,7 @@ async def test_a_folder_put_in_the_place_of_one_half_deleted_is_kept_and_the_job
     place = Place(tmp_path).make()
     folder = plant(place.folder())
     async with Sandbox(sandbox_settings(place)) as sandbox:
-        with ExitStack() as closed:
-            async with service_in(place, sandbox) as service:
-                job_id = await until_half_deleted(service, folder, closed)
+        job_id = await left_half_deleted(place, sandbox, folder)
         folder.rename(tmp_path / "the one copied")
         shutil.copytree(tmp_path / "the one copied", folder)
         kept = Kept(folder, tmp_path / "copies")
@@ -509,9 +510,7 @@ async def test_a_deletion_does_not_go_on_when_the_archive_is_no_longer_at_the_de
     place = Place(tmp_path).make()
     folder = plant(place.folder())
     async with Sandbox(sandbox_settings(place)) as sandbox:
-        with ExitStack() as closed:
-            async with service_in(place, sandbox) as service:
-                job_id = await until_half_deleted(service, folder, closed)
+        job_id = await left_half_deleted(place, sandbox, folder)
         place.archive_of(folder).unlink()
         written_at = (folder / MARKER).stat().st_mtime_ns
 

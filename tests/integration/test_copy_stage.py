@@ -20,12 +20,12 @@ from cs_archiver.db.database import Database
 from cs_archiver.demo.compare import compare, extract
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import Entry, EntryKind
+from cs_archiver.domain.manifest import Entry, EntryKind, Seen
 from cs_archiver.domain.packing import Mode
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.compress import Compress
-from cs_archiver.stages.copy import Copy, CopySettings
+from cs_archiver.stages.copy import Copy, CopySettings, _require_times_that_can_be_sealed
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.set_aside import SetAside
@@ -332,6 +332,15 @@ async def test_a_time_that_no_manifest_can_hold_is_refused_before_anything_is_co
         await world.copier().run(world.job(), Heard())
     assert caught.value.problem == "unsupported-entries"
     assert os.listdir(world.copy) == []
+
+
+@pytest.mark.parametrize(("last_ns", "beyond_ns"), [(2**63 - 1, 2**63), (-(2**63), -(2**63) - 1)])
+def test_times_count_as_far_as_the_database_has_digits(last_ns: int, beyond_ns: int) -> None:
+    """Whatever this file system holds."""
+    last, beyond = (Seen(b"film.mov", EntryKind.FILE, 1, at, 0, 1, 0o644, 1, None) for at in (last_ns, beyond_ns))
+    _require_times_that_can_be_sealed([last])
+    with pytest.raises(Permanent, match=r"'film\.mov' has a modification time outside"):
+        _require_times_that_can_be_sealed([last, beyond])
 
 
 async def test_a_copy_is_repeated_from_nothing(world: World) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select, text
 
@@ -54,6 +54,13 @@ class Upload:
 
 
 _UPLOAD_COLUMNS = [_UPLOADS.c[name] for name in Upload.__dataclass_fields__]
+
+
+class AtGlobus(NamedTuple):
+    """Where an archive lies at Globus."""
+
+    collection: str
+    path: str
 
 
 class Catalogue:
@@ -173,18 +180,11 @@ class Catalogue:
             return str(row.job_id)
         return None
 
-    async def archive_of(self, job_id: str) -> str | None:
+    async def archive_of(self, job_id: str) -> AtGlobus | None:
         """Where the verified archive of this job lies, if it has one."""
-        query = select(_ARCHIVES.c.globus_path).where(_ARCHIVES.c.job_id == job_id)
+        query = select(_ARCHIVES.c.globus_collection, _ARCHIVES.c.globus_path).where(_ARCHIVES.c.job_id == job_id)
         for row in await self._database.rows(query):
-            return str(row.globus_path)
-        return None
-
-    async def collection_of(self, job_id: str) -> str | None:
-        """The collection in which the verified archive of this job lies, if it has one."""
-        query = select(_ARCHIVES.c.globus_collection).where(_ARCHIVES.c.job_id == job_id)
-        for row in await self._database.rows(query):
-            return str(row.globus_collection)
+            return AtGlobus(*row)
         return None
 
     async def last_number(self) -> int:

@@ -20,7 +20,7 @@ from cs_archiver.domain.space import Need, Room, required_bytes, why_never
 from cs_archiver.errors import Conflict, InvalidRequest, JobError
 from cs_archiver.services.folders import FolderService, refused
 from cs_archiver.services.jobs import destination_of
-from cs_archiver.tools.disk import local_error, room_on
+from cs_archiver.tools.disk import room_on
 from cs_archiver.tools.threads import Work, in_thread
 from cs_archiver.tools.tree import scan_tree
 
@@ -182,7 +182,7 @@ class Previews:
         return required_bytes(size_bytes, ratio=settings.size_estimate_ratio, min_free_gb=settings.min_free_gb)
 
     async def _room(self) -> Room:
-        return await in_thread(lambda _work: _room_on(self._settings.storage))
+        return await in_thread(lambda _work: room_on(os.fspath(self._settings.storage)))
 
     async def _destination(self, folder: Folder) -> Destination:
         path = destination_of(folder, self._settings.destination_base_path)
@@ -245,10 +245,3 @@ def _closed(root: bytes, files: Iterable[Seen], work: Work) -> Iterable[str]:
         work.add(0)  # where a stop is noticed
         if not os.access(os.path.join(root, entry.path), os.R_OK, effective_ids=True):
             yield f"'{shown(entry.path)}': Permission denied"
-
-
-def _room_on(storage: Path) -> Room:
-    try:
-        return room_on(os.fspath(storage))
-    except OSError as error:
-        raise local_error(os.fsencode(storage), error) from error

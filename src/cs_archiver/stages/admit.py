@@ -8,7 +8,7 @@ from cs_archiver.clock import now_text
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.domain.job import Job, OnExisting, later_versions
 from cs_archiver.domain.manifest import shown
-from cs_archiver.domain.space import Need, Room, needed_again, required_bytes, why_never, why_not_now
+from cs_archiver.domain.space import Need, needed_again, required_bytes, why_never, why_not_now
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import NeedsOperator, NotYet, Permanent
 from cs_archiver.stages.destination import Destination
@@ -116,7 +116,7 @@ class Admit:
         required = required_bytes(
             size, ratio=self._settings.size_estimate_ratio, min_free_gb=self._settings.min_free_gb
         )
-        room, need = self._room(), Need(required, job.folder_file_count or 0)
+        room, need = room_on(os.fspath(self._places.storage)), Need(required, job.folder_file_count or 0)
         if job.disk_was_full:  # the estimate was too low so many times already
             folder = Need(size, need.entries)
             again = needed_again(folder, times_full=job.disk_was_full, block_bytes=room.block_bytes)
@@ -127,13 +127,6 @@ class Admit:
             raise Permanent(f"'{job.folder_name}': {never}{before}, then retry", problem="disk-too-small")
         if not_now is not None:
             raise NotYet(f"Waiting for disk space: {not_now}", problem="waiting-for-disk-space")
-
-    def _room(self) -> Room:
-        storage = os.fspath(self._places.storage)
-        try:
-            return room_on(storage)
-        except OSError as error:
-            raise local_error(os.fsencode(storage), error) from error
 
     def _require_source(self, job: Job) -> int:
         base, source = os.fsencode(self._places.nas), self._places.source(job)
@@ -194,11 +187,11 @@ class Admit:
         return file_size(probe)
 
     async def _require_no_archive_yet(self, job: Job) -> None:
-        path = await self._catalogue.archive_of(job.id)
-        if path is not None:
+        archive = await self._catalogue.archive_of(job.id)
+        if archive is not None:
             raise Permanent(
-                f"this job's archive is verified at {path}, and its local copy is gone: to archive the folder as it is "
-                "now, submit it again with on_existing=new_version",
+                f"this job's archive is verified at {archive.path}, and its local copy is gone: to archive the folder "
+                "as it is now, submit it again with on_existing=new_version",
                 problem="destination-exists",
             )
 

@@ -103,10 +103,7 @@ class Copy:
         """The folder may have grown since it was discovered: better told now than after hours of copying."""
         folders = sum(1 for _ in scan.entries.of_kind(EntryKind.DIR))
         need = Need(scan.total.bytes, scan.total.files + folders)
-        try:
-            room = room_on(os.fspath(self._places.temp))
-        except OSError as error:
-            raise local_error(os.fsencode(self._places.temp), error) from error
+        room = room_on(os.fspath(self._places.temp))
         never, not_now = why_never(need, room), why_not_now(need, room)
         if never is not None:
             raise Permanent(f"as the source is now, {never}, then retry", problem="disk-too-small")

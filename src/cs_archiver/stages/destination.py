@@ -59,11 +59,11 @@ class Destination:
 
     async def require_no_archive_elsewhere(self, job: Job) -> None:
         """The catalogue says once where a job's archive lies. Raises Permanent when that is in another collection."""
-        collection = await self._catalogue.collection_of(job.id)
-        if collection not in (None, self._collection):
+        archive = await self._catalogue.archive_of(job.id)
+        if archive is not None and archive.collection != self._collection:
             raise Permanent(
-                f"this job's archive is verified in the Globus collection {collection}, and another is set since as "
-                "GLOBUS_DESTINATION_ENDPOINT: set that one again and retry, or submit the folder again",
+                f"this job's archive is verified in the Globus collection {archive.collection}, and another is set "
+                "since as GLOBUS_DESTINATION_ENDPOINT: set that one again and retry, or submit the folder again",
                 problem="destination-changed",
             )
 

@@ -163,21 +163,19 @@ class Approvals:
     """Hands what the gate approved to the deletion; after a restart there is nothing, and it looks again."""
 
     def __init__(self) -> None:
-        self._approved: dict[str, ApprovedDeletion] = {}
-        self._given_at: dict[str, float] = {}
+        self._given: dict[str, tuple[ApprovedDeletion, float]] = {}
 
     def give(self, job: Job, approved: ApprovedDeletion) -> None:
-        self._approved[job.id] = approved
-        self._given_at[job.id] = seconds_since_boot()
+        self._given[job.id] = approved, seconds_since_boot()
 
     def is_fresh(self, job: Job) -> bool:
         """False also of one that nobody gave. The database may have been out of order since, or the host asleep."""
-        given_at = self._given_at.get(job.id)
-        return given_at is not None and seconds_since_boot() - given_at < _FRESH_SECONDS
+        given = self._given.get(job.id)
+        return given is not None and seconds_since_boot() - given[1] < _FRESH_SECONDS
 
     def take(self, job: Job) -> ApprovedDeletion | None:
-        self._given_at.pop(job.id, None)
-        return self._approved.pop(job.id, None)
+        given = self._given.pop(job.id, None)
+        return None if given is None else given[0]
 
 
 def seconds_since_boot() -> float:

@@ -54,8 +54,11 @@ def free_bytes(path: str | bytes) -> int:
 
 
 def room_on(path: str | bytes) -> Room:
-    """What the file system of `path` has for an ordinary user."""
-    found = os.statvfs(path)
+    """What the file system of `path` has for an ordinary user. Raises as `local_error` tells."""
+    try:
+        found = os.statvfs(path)
+    except OSError as error:
+        raise local_error(os.fsencode(path), error) from error
     in_use = found.f_blocks - found.f_bfree
     free_files = found.f_favail if found.f_files else None  # 0 in all: btrfs, CIFS and others make them as needed
     free, total = found.f_bavail * found.f_frsize, (in_use + found.f_bavail) * found.f_frsize

@@ -6,11 +6,10 @@ from datetime import timedelta
 
 from cs_archiver.bus import Bus
 from cs_archiver.clock import now_text
-from cs_archiver.db.connection import Connection
 from cs_archiver.db.database import DatabaseFull
-from cs_archiver.db.jobs import Jobs, log
+from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
-from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, QueueUpdate, Retried, StepProgress
+from cs_archiver.domain.events import JobUpdate, LogLevel, QueueUpdate, Retried, StepProgress
 from cs_archiver.domain.job import HELD, Job
 from cs_archiver.domain.retry import Again, Operation, RetryPolicy, after_failure, operation_of
 from cs_archiver.domain.states import FINAL, JobStatus, WorkerName, restart_of, step_name, worker_of, worker_serving
@@ -27,7 +26,7 @@ from cs_archiver.errors import (
     Temporary,
 )
 from cs_archiver.stages.set_aside import SetAside
-from cs_archiver.workers.report import log_line, tell
+from cs_archiver.workers.report import log_line, moved_and_told
 
 _FIGURES = re.compile(r"\(request [^)]*\)|[\d.]+( [kMGTP]?B\b)?")  # a wait is not told again when only these changed
 
@@ -198,7 +197,6 @@ class Aftermath:
         await self._fail(job, Permanent(f"{after}{error}", problem=error.problem))
 
     async def _fail(self, job: Job, error: JobError) -> None:
-        text, level, written = f"Job failed: {error}", LogLevel.ERROR, list[LogAdded]()
         await self._keep_going(job, self._set_aside.keep(job, str(error)))
         changes = {
             "progress_percent": job.progress_percent,
@@ -206,17 +204,12 @@ class Aftermath:
             "error_problem": error.problem,
             "current_operation": step_name(JobStatus.FAILED),
         }
-
-        async def also(connection: Connection, _failed: Job) -> None:
-            written.append(LogAdded(job.id, await log(connection, job.id, level, text), level, text))
-
+        said = [(LogLevel.ERROR, f"Job failed: {error}")]
         try:
-            failed = await self._queue.move(job, JobStatus.FAILED, changes, also=also)
+            failed = await moved_and_told(self._queue, self._bus, job, JobStatus.FAILED, changes, said)
         except JobMovedMeanwhile:
             await self._discard_if_cancelled(job)
             raise
-        for line in written:
-            tell(self._bus, line)
         self.publish(failed)
 
     async def _discard_if_cancelled(self, job: Job) -> None:

@@ -4,16 +4,19 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from cs_archiver.bus import Bus
-from cs_archiver.db.jobs import Jobs
-from cs_archiver.db.queue import Queue
+from cs_archiver.db.connection import Connection
+from cs_archiver.db.jobs import Jobs, log
+from cs_archiver.db.queue import AlsoWrite, Queue
 from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, StepProgress
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.progress import StepMeter, job_percent
+from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import JobMovedMeanwhile, NeedsOperator
 from cs_archiver.logs.context import about
 
@@ -52,7 +55,7 @@ class JobReport:
     async def log_all(self, lines: Sequence[tuple[LogLevel, str]]) -> None:
         timestamp = await self._jobs.log_all(self._job.id, lines)
         for level, message in lines:
-            tell(self._bus, LogAdded(self._job.id, timestamp, level, message))
+            _tell(self._bus, LogAdded(self._job.id, timestamp, level, message))
 
     async def recovered(self) -> None:
         if self._connection_retries:
@@ -120,10 +123,37 @@ class JobReport:
 
 async def log_line(jobs: Jobs, bus: Bus, job_id: str, message: str, level: LogLevel) -> None:
     """Append to the job's log, to the service's own log, and tell whoever listens."""
-    tell(bus, LogAdded(job_id, await jobs.log(job_id, level, message), level, message))
+    _tell(bus, LogAdded(job_id, await jobs.log(job_id, level, message), level, message))
 
 
-def tell(bus: Bus, line: LogAdded) -> None:
+async def moved_and_told(
+    queue: Queue,
+    bus: Bus,
+    job: Job,
+    to: JobStatus,
+    changes: Mapping[str, Any],
+    said: Sequence[tuple[LogLevel, str]],
+    also: AlsoWrite | None = None,
+) -> Job:
+    """Move the job, with these lines of its log and whatever else in one transaction; the lines are told after it.
+
+    Raises as `Queue.move` does.
+    """
+    written: list[LogAdded] = []
+
+    async def with_its_lines(connection: Connection, moved: Job) -> None:
+        if also is not None:
+            await also(connection, moved)
+        for level, message in said:
+            written.append(LogAdded(job.id, await log(connection, job.id, level, message), level, message))
+
+    moved = await queue.move(job, to, changes, also=with_its_lines)
+    for line in written:
+        _tell(bus, line)
+    return moved
+
+
+def _tell(bus: Bus, line: LogAdded) -> None:
     """What `log_line` does once the line is in the job's log."""
     with about(job=line.job_id):
         _log.log(logging.getLevelName(line.level.value), "%s", line.message)

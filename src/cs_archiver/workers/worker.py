@@ -7,10 +7,9 @@ from typing import Any
 
 from cs_archiver.bus import Bus, QueueBell
 from cs_archiver.clock import elapsed, now_text
-from cs_archiver.db.connection import Connection
-from cs_archiver.db.jobs import Jobs, log
+from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
-from cs_archiver.domain.events import LogAdded, LogLevel
+from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.progress import job_percent
 from cs_archiver.domain.states import JobStatus, WorkerName, step_name
@@ -26,7 +25,7 @@ from cs_archiver.logs.context import about
 from cs_archiver.stages.stage import Advance, Stage
 from cs_archiver.workers.aftermath import Aftermath
 from cs_archiver.workers.leave import Leave
-from cs_archiver.workers.report import JobReport, tell
+from cs_archiver.workers.report import JobReport, moved_and_told
 
 _LOOK_SECONDS = 5.0  # the bell is news, and news may be lost: look at the queue this often in any case
 
@@ -157,25 +156,10 @@ class Worker:
         if advance.to is JobStatus.AWAITING_UPLOAD:  # another kind of operation, with retries of its own
             changes |= {"retry_count": 0, "disk_was_full": 0}
         changes.update(advance.changes)
-        moved = await self._move(job, advance, changes)
+        said = [(LogLevel.INFO, line) for line in advance.said]
+        moved = await moved_and_told(self._queue, self._bus, job, advance.to, changes, said, advance.also)
         self._aftermath.done(job.status)
         self._aftermath.publish(moved)
-
-    async def _move(self, job: Job, advance: Advance, changes: Mapping[str, Any]) -> Job:
-        """All of it in one transaction; its lines of the log are told once they are written."""
-        written: list[LogAdded] = []
-
-        async def also(connection: Connection, moved: Job) -> None:
-            if advance.also is not None:
-                await advance.also(connection, moved)
-            for line in advance.said:
-                timestamp = await log(connection, job.id, LogLevel.INFO, line)
-                written.append(LogAdded(job.id, timestamp, LogLevel.INFO, line))
-
-        moved = await self._queue.move(job, advance.to, changes, also=also)
-        for line in written:
-            tell(self._bus, line)
-        return moved
 
 
 def _unforeseen(job: Job, error: OSError) -> JobError:
