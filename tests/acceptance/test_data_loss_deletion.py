@@ -1,8 +1,10 @@
 """Decisions, data loss 6: the marker comes before the first unlink, and a deletion goes on safely."""
 
 import asyncio
+import errno
 import os
 import shutil
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack
@@ -340,6 +342,30 @@ async def test_a_deletion_after_which_a_file_is_still_there_is_not_complete(
 
     assert (await service.until(job_id))["status"] == "completed"
     assert files_in(folder) == [MARKER]
+
+
+@pytest.mark.parametrize(("call", "caller"), [("lstat", "scan_tree"), ("scandir", "_names_in")])
+async def test_a_deletion_whose_end_cannot_be_looked_at_is_held_until_it_can(
+    service: Service, monkeypatch: pytest.MonkeyPatch, call: str, caller: str
+) -> None:
+    folder = plant(service.place.folder())
+    real = getattr(os, call)
+
+    def refused(what: Any, **options: Any) -> Any:
+        if sys._getframe(1).f_code.co_name == caller and files_in(folder) == [MARKER]:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(what, **options)
+
+    await service.discover()
+    job_id = await service.submit(folder)
+    monkeypatch.setattr(os, call, refused)
+    assert "Permission denied" in await until_told(service, job_id, "Held: cannot ")
+    assert query(service, "SELECT source_deleted_at FROM archives WHERE job_id = ?", job_id) == [(None,)]
+
+    monkeypatch.setattr(os, call, real)
+
+    assert (await service.until(job_id))["status"] == "completed"
+    assert (folder / MARKER).read_text().endswith("Source deletion: complete\n")
 
 
 async def test_a_file_that_came_back_under_its_old_name_during_the_deletion_is_kept_and_told(

@@ -57,6 +57,12 @@ CASES = [(way, share) for way, shares in SHARES.items() for share in range(share
 ONLY = os.environ.get("CS_ARCHIVER_IO_FAULT")
 COUNTED = "injected I/O faults"
 
+# Each of these once made a job fail whose deletion was over.
+KEPT = (
+    Fault("EACCES", "once", "lstat nas tree.scan_tree 5"),
+    Fault("ENOTEMPTY", "once", "fsync nas removal.delete_verified_source 1"),
+)
+
 PLACES = ("nas", "storage", "tool")
 TRIES = 4
 SECONDS = 30.0
@@ -80,6 +86,15 @@ async def test_an_io_error_of_any_call_loses_nothing_and_the_job_is_finished(
             failures += await until_one_fails(bench, faults, count)
     if failures:
         raise ExceptionGroup("these were not survived", failures)
+
+
+async def test_an_error_after_the_last_file_was_deleted_holds_the_job_and_does_not_fail_it(
+    root: Path, count: Count
+) -> None:
+    async with a_bench(root, "file-by-file") as bench:
+        for fault in KEPT:
+            await bench.survive(fault)
+            count(COUNTED)
 
 
 async def until_one_fails(bench: "Bench", faults: list[Fault], count: Count) -> list[AssertionError]:

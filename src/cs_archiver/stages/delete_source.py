@@ -217,6 +217,7 @@ def _told(removed: removal.Removed) -> str:
 
 
 def _scan_of_the_very_folder(approved: ApprovedDeletion, work: Work) -> Scan:
+    """Raises no Permanent: a job whose deletion has begun is not given up because a look was refused."""
     try:
         status = os.lstat(approved.folder)
     except OSError as error:
@@ -226,14 +227,20 @@ def _scan_of_the_very_folder(approved: ApprovedDeletion, work: Work) -> Scan:
         ) from error
     if (status.st_dev, status.st_ino) != (approved.device, approved.inode):
         raise NeedsOperator(_not_the_folder(approved.folder), problem="nas-unreachable")
-    return scan_tree(approved.folder, threads=1, work=work)
+    try:
+        scan = scan_tree(approved.folder, threads=1, work=work)
+    except Permanent as error:
+        raise NeedsOperator(str(error), problem=error.problem) from error
+    if scan.unreadable:
+        raise NeedsOperator(
+            f"cannot look at all of '{shown(approved.folder)}' ({scan.unreadable[0]}): check the NAS mount",
+            problem="source-unreadable",
+        )
+    return scan
 
 
 def _is_as_approved(approved: ApprovedDeletion, own: Collection[bytes], work: Work) -> bool:
-    scan = _scan_of_the_very_folder(approved, work)
-    if scan.unreadable:
-        return False
-    for there, before in paired(scan.entries, approved.entries):
+    for there, before in paired(_scan_of_the_very_folder(approved, work).entries, approved.entries):
         if there is None or there.path in own:
             continue
         if before is None or _fixed(there) != _fixed(before):

@@ -39,6 +39,7 @@ class Verify:
         digest = await self._proven(job, partial, report)
         await report.log("Archive integrity verified: 7z test passed, every entry equals the manifest")
         await in_thread(lambda _work: _name(partial, self._places.archive(job)))
+        report.operation("Removing the temporary copy")  # of very many files, this takes minutes
         await in_thread(lambda _work: _remove_copy(self._places.working_folder(job)))
         return Advance(
             JobStatus.AWAITING_UPLOAD,

@@ -69,8 +69,10 @@ def delete_verified_source(approved: ApprovedDeletion, work: Work, is_halted: Ca
         if is_halted():
             raise DeletionHalted(Removed(files, size))
         _remove_folders(way, folders)
-        with _mended_by_operator(b"."):
+        try:
             os.fsync(root)
+        except OSError as error:  # says nothing of what was verified, whatever its number
+            raise _refused(b".", error) from error
     return Removed(files, size)
 
 
@@ -160,6 +162,10 @@ def _not_deletable(path: bytes, error: OSError) -> JobError:
             f"'{shown(path)}' changed after it was verified ({error.strerror}): it is kept",
             problem="source-changed",
         )
+    return _refused(path, error)
+
+
+def _refused(path: bytes, error: OSError) -> NeedsOperator:
     return NeedsOperator(
         f"cannot delete '{shown(path)}': {error.strerror}: check the NAS mount and its permissions",
         problem="source-not-deletable",
