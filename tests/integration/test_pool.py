@@ -4,16 +4,16 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Executable, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from cs_archiver.db import pool
-from cs_archiver.db.connection import Connection
+from cs_archiver.db.connection import AnyRow, Connection
 from cs_archiver.db.database import Database, DatabaseUnhealthy
 from tests.support.databases import turns_of
 
@@ -137,7 +137,18 @@ async def test_what_is_asked_at_once_shares_one_turn_and_each_gets_its_own_rows(
     assert sorted(turns[1:]) == [5, 10, 10]
 
 
-async def test_what_is_asked_at_once_is_answered_from_one_snapshot(database: Database, tmp_path: Path) -> None:
+async def asked_at_once(database: Database, queries: Sequence[Executable]) -> list[Sequence[AnyRow]]:
+    return await asyncio.gather(*map(database.rows, queries))
+
+
+async def asked_in_turn(database: Database, queries: Sequence[Executable]) -> list[Sequence[AnyRow]]:
+    return await database.answer(lambda ask: [ask(query, {}) for query in queries])
+
+
+@pytest.mark.parametrize("asked", [asked_at_once, asked_in_turn])
+async def test_what_is_asked_together_is_answered_from_one_snapshot(
+    database: Database, tmp_path: Path, asked: Callable[..., Awaitable[list[Sequence[AnyRow]]]]
+) -> None:
     over = threading.Event()
 
     def write() -> None:
@@ -151,12 +162,23 @@ async def test_what_is_asked_at_once_is_answered_from_one_snapshot(database: Dat
     try:
         before = (await database.rows(queries[0]))[0][0]
         for _ in range(5):
-            first, _, again = await asyncio.gather(*map(database.rows, queries))
+            first, _, again = await asked(database, queries)
             assert first[0][0] == again[0][0]
         assert (await database.rows(queries[0]))[0][0] > before
     finally:
         over.set()
         await writing
+
+
+async def test_an_answer_whose_query_fails_fails_whole_and_leaves_the_connections_as_they_were(
+    database: Database,
+) -> None:
+    await add_scan(database)
+    for query in ("SELECT * FROM nowhere", "DELETE FROM scans RETURNING id"):
+        with pytest.raises(DatabaseUnhealthy):
+            await asked_in_turn(database, [text("SELECT 1"), text(query)])
+    async with asyncio.timeout(5), database.read() as one, database.read() as other:
+        assert (await count(one), await count(other)) == (1, 1)
 
 
 async def test_what_fails_among_what_is_asked_at_once_fails_alone(database: Database) -> None:

@@ -14,6 +14,8 @@ _T = TypeVar("_T")
 AnyRow = Row[*tuple[Any, ...]]
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 Asked = tuple[Executable, Parameters]
+Ask = Callable[[Executable, Mapping[str, Any]], Sequence[AnyRow]]
+"""Gives all rows of one query, with its parameters; in the thread that has the connection."""
 DriverParameters = Mapping[str, Any] | tuple[Any, ...] | list[tuple[Any, ...]] | None
 
 _ROWS_AT_ONCE = 64  # of cursors of the thread's own, which nobody asks for
@@ -63,6 +65,10 @@ class Connection:
         """All rows of each query, or what it raised, of one snapshot."""
         return await self._turn(partial(self._rows_of_each, asked=asked))
 
+    async def answer(self, work: Callable[[Ask], _T]) -> _T:
+        """What `work` makes of what it asks for, one query after the other, of one snapshot; it runs in the thread."""
+        return await self._turn(partial(self._answered, work=work))
+
     async def commit(self) -> None:
         await self._turn(SyncConnection.commit)
 
@@ -102,6 +108,13 @@ class Connection:
             if len(asked) > 1:  # one is a snapshot by itself, which needs no transaction
                 self._begun(connection)
             return [_rows(connection, query, parameters) for query, parameters in asked]
+        finally:
+            connection.rollback()
+
+    def _answered(self, connection: SyncConnection, work: Callable[[Ask], _T]) -> _T:
+        try:
+            self._begun(connection)
+            return work(lambda query, parameters: connection.execute(query, parameters).all())
         finally:
             connection.rollback()
 

@@ -2,12 +2,12 @@
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine, Executable, NullPool, create_engine
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, NotSupportedError, ProgrammingError
@@ -15,7 +15,7 @@ from sqlalchemy.util import LRUCache
 
 from cs_archiver.db import driver, restore, schema, word_index
 from cs_archiver.db.backups import Backups
-from cs_archiver.db.connection import AnyRow, Connection
+from cs_archiver.db.connection import AnyRow, Ask, Connection
 from cs_archiver.db.pool import NoneFree, Pool
 from cs_archiver.db.soundness import Soundness
 from cs_archiver.db.together import Together
@@ -23,6 +23,8 @@ from cs_archiver.db.troubles import DatabaseUnusable, advice_on
 from cs_archiver.db.upgrade import upgrade
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.tools.threads import in_thread
+
+_T = TypeVar("_T")
 
 # FULL: a commit that a power cut forgets could forget an authorised deletion (architecture.md, SQLite).
 _COMMON_PRAGMAS = ("busy_timeout = 5000", "foreign_keys = ON", "trusted_schema = OFF")
@@ -128,6 +130,11 @@ class Database:
         """
         with _told_apart():
             return await self._together.rows(query, parameters)
+
+    async def answer(self, work: Callable[[Ask], _T]) -> _T:
+        """As `rows`, where one query depends on the rows of another: what `work` makes of them, in a thread."""
+        async with self.read() as connection:
+            return await connection.answer(work)
 
     async def optimize(self) -> None:
         """Let SQLite look again at which way to its rows is short, and index words. Raises as `write` does."""

@@ -1,6 +1,6 @@
 """The jobs that have ended: what they add up to, who asked for them, and every one of them in order."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import func, select, tuple_
 
 from cs_archiver.db import job_words, tables
+from cs_archiver.db.connection import AnyRow, Ask
 from cs_archiver.db.database import Database
 from cs_archiver.db.job_search import JobSearch, Way, is_summed, status_by, summed, wanted
 from cs_archiver.db.queue import job_of, select_jobs
@@ -34,14 +35,19 @@ class Sum:
 
 async def sums_of(database: Database, search: JobSearch) -> dict[JobStatus, Sum]:
     """For each state in which jobs end, whichever the search asks for: what fulfils the rest of it."""
-    if search.words is None:
+    words = search.words
+    if words is None:
         rows = await database.rows(sums_query(search, Way.WALK))
     else:
-        seqs = await job_words.few_with(database, search.words)
-        way, given = (Way.SIFT, {}) if seqs is None else (Way.AMONG, {"seqs": seqs})
-        rows = await database.rows(sums_query(search, way), given)
+        rows = await database.answer(lambda ask: _sums_by_words(ask, search, words))
     found = {JobStatus(status): Sum(count, folders or 0, archives or 0) for status, count, folders, archives in rows}
     return {status: found.get(status, Sum()) for status in _ENDED}
+
+
+def _sums_by_words(ask: Ask, search: JobSearch, words: str) -> Sequence[AnyRow]:
+    seqs = job_words.few_with(ask, words)
+    way, given = (Way.SIFT, {}) if seqs is None else (Way.AMONG, {"seqs": seqs})
+    return ask(sums_query(search, way), given)
 
 
 @lru_cache(maxsize=64)  # to build a query takes longer than to run it

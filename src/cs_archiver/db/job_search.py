@@ -1,7 +1,6 @@
 """Finds jobs in the list: by state, person, end and words; sorted, a page at a time, quick with 100,000 of them."""
 
-import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum, auto
 from functools import lru_cache
@@ -10,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Integer, Text, bindparam, func, literal_column, null, select, union_all
 
 from cs_archiver.db import job_words, tables
-from cs_archiver.db.connection import AnyRow, Connection
+from cs_archiver.db.connection import AnyRow, Ask
 from cs_archiver.db.database import Database
 from cs_archiver.db.queue import job_of, select_jobs
 from cs_archiver.domain.job import Job
@@ -67,36 +66,36 @@ class Way(Enum):
 
 async def find_jobs(database: Database, search: JobSearch, *, limit: int, offset: int) -> tuple[list[Job], int]:
     """The jobs from `offset` on, and how many there are in all."""
-    if search.words is not None:
-        return await _find_by_words(database, search, limit=limit, offset=offset)
+    page = {"limit": limit, "offset": offset}
+    words = search.words
+    if words is not None:
+        return await database.answer(lambda ask: _found_by_words(ask, search, words, page))
     if offset > _DEEP:
-        async with database.read() as connection:
-            return await _find_far_on(connection, search, limit=limit, offset=offset)
-    rows = await database.rows(page_of(search, _way_of(search)), {"limit": limit, "offset": offset})
+        return await database.answer(lambda ask: _found_far_on(ask, search, limit=limit, offset=offset))
+    rows = await database.rows(page_of(search, _way_of(search)), page)
     if rows:
         return _jobs_of(rows), rows[0].total
     return [], (await database.rows(_count_of(search)))[0][0] if offset else 0
 
 
-async def _find_by_words(database: Database, search: JobSearch, *, limit: int, offset: int) -> tuple[list[Job], int]:
-    seqs = await job_words.few_with(database, search.words or "")
-    way, given = (Way.SIFT, {}) if seqs is None else (Way.AMONG, {"seqs": seqs})
-    page = page_of(search, Way.WALK if seqs is None else way)
-    ((total,),), rows = await asyncio.gather(
-        database.rows(_count_of(search, way), given), database.rows(page, {"limit": limit, "offset": offset, **given})
-    )
+def _found_by_words(ask: Ask, search: JobSearch, words: str, page: Mapping[str, int]) -> tuple[list[Job], int]:
+    seqs = job_words.few_with(ask, words)
+    if seqs is None:
+        ((total,),), rows = ask(_count_of(search, Way.SIFT), {}), ask(page_of(search, Way.WALK), page)
+    else:
+        given = {"seqs": seqs}
+        ((total,),), rows = ask(_count_of(search, Way.AMONG), given), ask(page_of(search, Way.AMONG), {**page, **given})
     return _jobs_of(rows), total
 
 
-async def _find_far_on(connection: Connection, search: JobSearch, *, limit: int, offset: int) -> tuple[list[Job], int]:
+def _found_far_on(ask: Ask, search: JobSearch, *, limit: int, offset: int) -> tuple[list[Job], int]:
     """From whichever end is nearer: what is passed over is gone through one by one."""
-    total = await connection.scalar(_count_of(search)) or 0
+    ((total,),) = ask(_count_of(search), {})
     behind = max(total - offset - limit, 0)
     if is_nearer_to_end := behind < offset:
         search = replace(search, descending=not search.descending)
         limit, offset = max(total - offset, 0) - behind, behind
-    rows = await connection.execute(page_of(search, _way_of(search)), {"limit": limit, "offset": offset})
-    jobs = _jobs_of(rows.all())
+    jobs = _jobs_of(ask(page_of(search, _way_of(search)), {"limit": limit, "offset": offset}))
     return jobs[::-1] if is_nearer_to_end else jobs, total
 
 

@@ -1,6 +1,5 @@
 """Which jobs hold words in their path or their error, as long as they are few."""
 
-import asyncio
 import json
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,8 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, or_, select, text
 
 from cs_archiver.db import tables
-from cs_archiver.db.connection import AnyRow
-from cs_archiver.db.database import Database
+from cs_archiver.db.connection import AnyRow, Ask
 from cs_archiver.db.words import holds
 
 _JOBS = tables.jobs
@@ -25,18 +23,19 @@ AMONG: ColumnElement[bool] = _JOBS.c.seq.in_(text("SELECT value FROM json_each(:
 """Only jobs whose `seq` is in the array of JSON that is given as `seqs`."""
 
 
-async def few_with(database: Database, words: str) -> str | None:
+def few_with(ask: Ask, words: str) -> str | None:
     """The `seq` of each job that holds the words, as JSON; None where more than a tenth of all jobs do, or may.
 
     A few are looked at one by one then. Among many, those that a page shows are soon found in its own order.
     """
+    ((few,),) = ask(_FEW, {})
     if len(words) < _LETTERS:
-        found, ((few,),) = await asyncio.gather(database.rows(_with(words)), database.rows(_FEW))
+        found = ask(_with(words), {})
         return None if len(found) > few else _as_json(found)
-    may, ((few,),) = await asyncio.gather(database.rows(_MAY_HOLD, {"threes": threes_of(words)}), database.rows(_FEW))
+    may = ask(_MAY_HOLD, {"threes": threes_of(words)})
     if len(may) > few:
         return None
-    return _as_json(await database.rows(_of_those_with(words), {"seqs": _as_json(may)}))
+    return _as_json(ask(_of_those_with(words), {"seqs": _as_json(may)}))
 
 
 def hold(words: str) -> ColumnElement[bool]:

@@ -7,7 +7,7 @@ from typing import TypeVar
 _Row = TypeVar("_Row")
 _Line = TypeVar("_Line")
 
-_A_TURN = 200
+_A_TURN = 500  # takes a few milliseconds
 
 
 async def made_of(rows: Sequence[_Row], make: Callable[[_Row], _Line]) -> list[_Line]:
