@@ -63,6 +63,8 @@ KEPT = (
     Fault("ENOTEMPTY", "once", "fsync nas removal.delete_verified_source 1"),
 )
 
+TOLD_AS_GONE = ("was renamed or removed by hand", "somebody's own file stands in")
+
 PLACES = ("nas", "storage", "tool")
 TRIES = 4
 SECONDS = 30.0
@@ -278,4 +280,6 @@ def _is_over(folder: Path, job: dict[str, Any], fault: Fault) -> bool:
 
     Nobody can tell that from a folder that somebody removed: the job fails, and says so.
     """
-    return fault.error == "ENOENT" and job["status"] == "failed" and os.listdir(folder) == [marker_of(folder)]
+    if fault.error != "ENOENT" or job["status"] != "failed":
+        return False
+    return any(text in job["error_message"] for text in TOLD_AS_GONE) and os.listdir(folder) == [marker_of(folder)]

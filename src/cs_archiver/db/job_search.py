@@ -80,11 +80,9 @@ async def find_jobs(database: Database, search: JobSearch, *, limit: int, offset
 
 def _found_by_words(ask: Ask, search: JobSearch, words: str, page: Mapping[str, int]) -> tuple[list[Job], int]:
     seqs = job_words.few_with(ask, words)
-    if seqs is None:
-        ((total,),), rows = ask(_count_of(search, Way.SIFT), {}), ask(page_of(search, Way.WALK), page)
-    else:
-        given = {"seqs": seqs}
-        ((total,),), rows = ask(_count_of(search, Way.AMONG), given), ask(page_of(search, Way.AMONG), {**page, **given})
+    way, given = (Way.SIFT, {}) if seqs is None else (Way.AMONG, {"seqs": seqs})
+    ((total,),) = ask(_count_of(search, way), given)
+    rows = ask(page_of(search, Way.WALK if seqs is None else way), {**page, **given})
     return _jobs_of(rows), total
 
 
