@@ -350,9 +350,11 @@ async def test_a_deletion_whose_end_cannot_be_looked_at_is_held_until_it_can(
 ) -> None:
     folder = plant(service.place.folder())
     real = getattr(os, call)
+    refusals: list[Any] = []
 
     def refused(what: Any, **options: Any) -> Any:
         if sys._getframe(1).f_code.co_name == caller and files_in(folder) == [MARKER]:
+            refusals.append(what)
             raise PermissionError(errno.EACCES, "Permission denied")
         return real(what, **options)
 
@@ -360,6 +362,10 @@ async def test_a_deletion_whose_end_cannot_be_looked_at_is_held_until_it_can(
     job_id = await service.submit(folder)
     monkeypatch.setattr(os, call, refused)
     assert "Permission denied" in await until_told(service, job_id, "Held: cannot ")
+    async with asyncio.timeout(30):
+        while len(refusals) < 5:  # it is also looked at anew, from the manifest on
+            await asyncio.sleep(0.02)
+    assert (await service.job(job_id))["current_operation"].startswith("Held: cannot ")
     assert query(service, "SELECT source_deleted_at FROM archives WHERE job_id = ?", job_id) == [(None,)]
 
     monkeypatch.setattr(os, call, real)

@@ -1,7 +1,7 @@
 """deleting_source -> completed: the marker, then what the manifest names, then the local archive."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -125,6 +125,7 @@ class DeleteSource:
             raise NeedsOperator(str(error), problem=error.problem) from error
         if look.inode != job.source_inode:
             raise NeedsOperator(_not_the_folder(self._places.source(job)), problem="nas-unreachable")
+        _require_readable(self._places.source(job), look.unreadable)
         checks = await self._catalogue.passed_checks(job.id)
         reasons = await self._source.reasons_to_keep(job, manifest, checks, look)
         if reasons:
@@ -231,12 +232,16 @@ def _scan_of_the_very_folder(approved: ApprovedDeletion, work: Work) -> Scan:
         scan = scan_tree(approved.folder, threads=1, work=work)
     except Permanent as error:
         raise NeedsOperator(str(error), problem=error.problem) from error
-    if scan.unreadable:
+    _require_readable(approved.folder, scan.unreadable)
+    return scan
+
+
+def _require_readable(folder: bytes, unreadable: Sequence[str]) -> None:
+    if unreadable:
         raise NeedsOperator(
-            f"cannot look at all of '{shown(approved.folder)}' ({scan.unreadable[0]}): check the NAS mount",
+            f"cannot look at all of '{shown(folder)}' ({unreadable[0]}): check the NAS mount and its permissions",
             problem="source-unreadable",
         )
-    return scan
 
 
 def _is_as_approved(approved: ApprovedDeletion, own: Collection[bytes], work: Work) -> bool:
