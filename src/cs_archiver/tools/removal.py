@@ -191,12 +191,16 @@ def remove_working_copy(path: bytes) -> None:
 
 
 def _is_there(path: bytes) -> bool:
-    """Unlike os.path.lexists, an error is not taken for absence. Raises OSError."""
-    try:
+    """Unlike os.path.lexists, an error is not taken for absence. Raises OSError.
+
+    What is said not to be there is looked for among the names of its folder too: what is missed here stays for ever.
+    """
+    with suppress(FileNotFoundError):
         os.lstat(path)
-    except FileNotFoundError:
-        return False
-    return True
+        return True
+    with suppress(FileNotFoundError):
+        return os.path.basename(path) in os.listdir(os.path.dirname(path))
+    return False
 
 
 def _make_changeable(path: bytes) -> None:
