@@ -620,7 +620,8 @@ async def test_auto_stores_what_would_not_shrink_and_says_so(world: World, verif
     (said,) = advance.said
     assert re.fullmatch(
         r"Compression complete \(.* MiB, 6\d\.\d% of the folder, in \d+\.\d s; \d+ files, .* MiB compressed; "
-        r"\d+ files, .* MiB stored, as they would not shrink\)",
+        r"\d+ files, .* MiB stored, as they would not shrink; "
+        r"6 files, 926 B stored as well, as no list can hold their names\)",
         said,
     )
     assert size < 3_000_000 + 2_500_000 * 2 + 100_000
@@ -630,6 +631,21 @@ async def test_auto_stores_what_would_not_shrink_and_says_so(world: World, verif
     assert os.listdir(world.places.temp) == []
     extract(archive_of(world), world.root / "unpacked")
     assert compare(world.source, world.root / "unpacked" / world.source.name) == []
+
+
+async def test_auto_says_why_it_compresses_what_would_not_shrink(world: World) -> None:
+    write(world.source, b"take.mov", os.urandom(3_000_000))
+    write(world.source, b"notes\\of the day.xml", b"<note>said again and again</note>" * 30_000)
+    job = await copied(world)
+    heard = Heard()
+
+    advance = await Compress(SevenZip(Processes()), world.places, Mode.AUTO, threads=2).run(job, heard)
+
+    (said,) = advance.said
+    assert re.fullmatch(r"Compression complete \(.* MiB, .* of the folder, in \d+\.\d s\)", said)
+    (warning,) = [line for line in heard.lines if line.startswith(LogLevel.WARNING)]
+    assert "Compressing everything, although 2.86 MiB of it would not shrink: " in warning
+    assert "the names of 1 file, 967 KiB, that shrink" in warning
 
 
 async def test_auto_begins_anew_after_a_crash_between_its_two_runs(world: World) -> None:

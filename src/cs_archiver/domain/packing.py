@@ -1,6 +1,7 @@
 """What of a folder is worth compressing: decided by kind and by samples, never by name alone."""
 
 import posixpath
+import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum, StrEnum, auto
@@ -43,13 +44,15 @@ class Family(NamedTuple):
 class Plan(NamedTuple):
     """How to pack. `listed` are the files to compress before all the rest is stored, in AUTO; else it is empty.
 
-    It is to be walked through once.
+    It is to be walked through once. `unlisted` are files that would shrink and that no list can name: they are stored
+    as well, or the reason why all that is `stored` is compressed, in FAST.
     """
 
     mode: Mode
     listed: Iterable[bytes]
     compressed: Totals
     stored: Totals
+    unlisted: Totals = Totals(0, 0)
 
 
 def family_of(entry: Seen) -> bytes | None:
@@ -61,32 +64,34 @@ def family_of(entry: Seen) -> bytes | None:
 
 def families(entries: Iterable[Seen]) -> Iterator[Family]:
     """Every family among the entries, that of a large file at once, the others when all entries are known."""
-    small: dict[bytes, _Spread] = {}
+    small: dict[bytes, _Drawn] = {}
     for entry in entries:
         name = family_of(entry)
         if name is not None and entry.size >= _LARGE_BYTES:
             yield Family(name, [entry])
         elif name is not None:
-            small.setdefault(name, _Spread()).take(entry)
-    for name, spread in small.items():
-        yield Family(name, spread.probes)
+            small.setdefault(name, _Drawn()).take(entry)
+    for name, drawn in small.items():
+        yield Family(name, drawn.probes)
 
 
-class _Spread:
-    """A few of many files, evenly spread, however many come: every other one is given up when there are too many."""
+class _Drawn:
+    """A few of many files, each as likely as the others, however many come; the same ones each time.
+
+    Drawn, since what lies evenly spread may all be of one kind, as where every other file is a sidecar.
+    """
 
     def __init__(self) -> None:
         self.probes: list[Seen] = []
-        self._step = 1
-        self._taken = 0
+        self._seen = 0
+        self._random = random.Random(0)  # noqa: S311  nobody gains by foretelling what is sampled
 
     def take(self, entry: Seen) -> None:
-        if self._taken % self._step == 0:
+        if len(self.probes) < _FILES_OF_A_TYPE:
             self.probes.append(entry)
-            if len(self.probes) > _FILES_OF_A_TYPE:
-                self.probes = self.probes[::2]
-                self._step *= 2
-        self._taken += 1
+        elif (place := self._random.randrange(self._seen + 1)) < _FILES_OF_A_TYPE:
+            self.probes[place] = entry
+        self._seen += 1
 
 
 def block_offsets(size: int) -> list[int]:
@@ -118,12 +123,15 @@ def plan(folder_name: bytes, entries: Iterable[Seen], gains: Mapping[bytes, bool
         files[sort] += 1
         size[sort] += entry.size
     everything = Totals(files.total(), size.total())
-    if not files[_Sort.STORED] or size[_Sort.UNLISTED] > everything.bytes * (1 - _SHRINKS_BELOW):
-        return Plan(Mode.FAST, [], everything, Totals(0, 0))
-    first = Totals(files[_Sort.LISTED], size[_Sort.LISTED])
-    rest = Totals(everything.files - first.files, everything.bytes - first.bytes)
+    compressed, unlisted, stored = (Totals(files[sort], size[sort]) for sort in _Sort)
+    if not stored.files:
+        return Plan(Mode.FAST, [], everything, stored)
+    if unlisted.bytes > everything.bytes * (1 - _SHRINKS_BELOW):
+        return Plan(Mode.FAST, [], compressed, stored, unlisted)
+    if not compressed.files:
+        return Plan(Mode.STORE, [], compressed, stored, unlisted)
     listed = (entry.path for entry, sort in _sorted_out(folder_name, entries, gains) if sort is _Sort.LISTED)
-    return Plan(Mode.AUTO, listed, first, rest) if first.files else Plan(Mode.STORE, [], first, rest)
+    return Plan(Mode.AUTO, listed, compressed, stored, unlisted)
 
 
 def _sorted_out(

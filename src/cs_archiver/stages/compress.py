@@ -2,6 +2,7 @@
 
 import time
 
+from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import Totals
 from cs_archiver.domain.packing import Mode, Plan, families, first_share, plan
@@ -34,6 +35,8 @@ class Compress:
         await report.log("Starting compression")
         began = time.monotonic()
         planned = await self._plan(job, report)
+        if _is_forced(planned):
+            await report.log(_why_forced(planned), LogLevel.WARNING)
         report.operation(f"Compressing {human_size(job.folder_size_bytes or 0)}")
         await self._pack(job, planned, partial, report)
         report.operation("Making the archive durable")
@@ -75,10 +78,28 @@ def _gain(size: int, of: int, seconds: float) -> str:
 
 
 def _sorts(planned: Plan) -> str:
-    """Which files shrink and which do not, where that was looked at."""
-    sorts = {"compressed": planned.compressed, "stored, as they would not shrink": planned.stored}
+    """Which files shrink and which do not, where that was looked at and used."""
+    sorts = {
+        "compressed": planned.compressed,
+        "stored, as they would not shrink": planned.stored,
+        "stored as well, as no list can hold their names": planned.unlisted,
+    }
     said = [f"{counted(files, 'file')}, {human_size(size)} {what}" for what, (files, size) in sorts.items() if files]
-    return "; " + "; ".join(said) if said else ""
+    return "; " + "; ".join(said) if said and not _is_forced(planned) else ""
+
+
+def _is_forced(planned: Plan) -> bool:
+    """Whether all is compressed, although some of it would not shrink."""
+    return planned.mode is Mode.FAST and planned.stored.files > 0
+
+
+def _why_forced(planned: Plan) -> str:
+    files, size = planned.unlisted
+    return (
+        f"Compressing everything, although {human_size(planned.stored.bytes)} of it would not shrink: 7-Zip can leave "
+        f"that out only where a list names the rest, and no list can hold the names of {counted(files, 'file')}, "
+        f"{human_size(size)}, that shrink (control characters, backslashes, or no UTF-8)"
+    )
 
 
 def _make_room(partial: bytes) -> None:
