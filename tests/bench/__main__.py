@@ -20,7 +20,7 @@ async def run(benchmark: Benchmark, order: Order, *, write: bool) -> None:
     """Measure, show the figures, and put them into the document if that is wished."""
     command, load = benchmark.command(full=order.full), os.getloadavg()[0]
     found = await benchmark.measure(order)
-    text = f"`{command}` writes this section. {circumstances(order, benchmark.versions, load)}\n\n{found.body}"
+    text = f"`{command}` writes this section. {circumstances(benchmark, order, load)}\n\n{found.body}"
     order.tell(f"\n## {benchmark.heading}\n\n{text}\n\n{claims_table(found.claims, command)}\n")
     if write:
         document = with_section(_DOCUMENT.read_text("utf-8"), benchmark, text, _NAMES)

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import shutil
 import sqlite3
 import tempfile
@@ -19,12 +18,11 @@ from cs_archiver.clock import from_text
 from tests.bench.frame.benchmark import Benchmark, Claim, Findings, Order
 from tests.bench.frame.document import table
 from tests.bench.frame.rounds import Ratio, command, in_turns, ratio, spent
+from tests.bench.planted import ONE_SMALL, Case, cases
 from tests.support.service import FINAL, Place, Service, query, running_service
 
 STAGES = ("queued", "copying", "compressing", "verifying", "uploading", "upload_verifying", "deleting_source")
 MODES = ("fast", "auto")
-_WORDS = [word * 2 for word in ("scene", "take", "lens", "camera", "sound", "light", "colour", "grade", "cut", "reel")]
-_PIECE = 4096
 _LOOK_SECONDS = 0.02
 _MOST_SECONDS = 7200
 _MOST_FAST, _MOST_AUTO, _MOST_SIZE = 1.10, 0.15, 1.01
@@ -41,76 +39,6 @@ cmp "$2/archive.7z" "$2/remote.7z"; done_at "$@"
 rm -r "$1" "$2/archive.7z"; done_at "$@"
 """
 _OF_SCRIPT = STAGES[1:]  # each command does what the product does in this state
-
-
-def media(source: random.Random, size: int) -> bytes:
-    return source.randbytes(size)
-
-
-def text(source: random.Random, size: int) -> bytes:
-    lines = []
-    left = size
-    while left > 0:
-        words = source.choices(_WORDS, k=8)
-        lines.append(f"{source.randrange(10**9)};{' '.join(words)};{source.random():.6f}\n".encode())
-        left -= len(lines[-1])
-    return b"".join(lines)[:size]
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A folder of so many files of that size, in bytes."""
-
-    kind: str
-    files: int
-    size: int
-    is_media: Callable[[int], bool]
-
-    @property
-    def name(self) -> str:
-        each = f"{self.size / 1e6:g} MB" if self.size >= 1e6 else f"{self.size / 1e3:g} kB"
-        return f"{self.kind}, {self.files:,} {'file' if self.files == 1 else 'files'} of {each}"
-
-    @property
-    def megabytes(self) -> float:
-        return self.files * self.size / 1e6
-
-    def plant(self, folder: Path) -> None:
-        source = random.Random(7)
-        sample = text(source, 1 << 20)
-        for number in range(self.files):
-            path = folder / f"{number // 500:03d}" / f"{number:06d}"
-            path.parent.mkdir(exist_ok=True)
-            if self.is_media(number):
-                path.with_suffix(".mxf").write_bytes(media(source, self.size))
-            else:
-                path.with_suffix(".xml").write_bytes(_text(source, sample, self.size))
-
-
-def _text(source: random.Random, sample: bytes, size: int) -> bytes:
-    """Large files are pieces of one sample in an order of their own: to write them all would take longer than all."""
-    if size <= len(sample) // 16:
-        return text(source, size)
-    pieces = [sample[start : start + _PIECE] for start in range(0, len(sample), _PIECE)]
-    return b"".join(source.choices(pieces, k=size // _PIECE))
-
-
-_KINDS: Mapping[str, Callable[[int], bool]] = {
-    "media": lambda _number: True,
-    "text": lambda _number: False,
-    "90 % media, 10 % text": lambda number: number % 10 != 0,
-}
-_ONE_SMALL = Case("media", 1, 10_000, _KINDS["media"])
-
-
-def cases(*, full: bool) -> list[Case]:
-    """The first is what a job costs by itself. The others are of 10 large files, or of very many small ones."""
-    large, small = (25_000_000, 20_000) if full else (4_000_000, 2_000)
-    return [
-        _ONE_SMALL,
-        *(Case(kind, 10, large, is_media) for kind, is_media in _KINDS.items()),
-        *(Case(kind, small, 10_000, is_media) for kind, is_media in _KINDS.items()),
-    ]
 
 
 class Run(NamedTuple):
@@ -244,7 +172,7 @@ def _largest(seconds: Mapping[str, float]) -> str:
 def _row(line: Line) -> list[str]:
     cells = [line.case.name, f"{line.case.megabytes:.3g} MB", f"{line.seconds('script'):.2f} s"]
     for mode in MODES:
-        beyond = "" if line.case is _ONE_SMALL else f"{line.beyond_a_job(mode):.2f}"
+        beyond = "" if line.case is ONE_SMALL else f"{line.beyond_a_job(mode):.2f}"
         cells += [f"{line.seconds(mode):.2f} s", str(line.ratio(mode)), beyond, f"{line.busy(mode).middle:.2f}"]
     return [*cells, f"{line.size:.3f}"]
 
@@ -326,7 +254,7 @@ beyond the script, in `auto`, which is to leave 7-Zip's time out, by what they t
 async def _measure(order: Order) -> Findings:
     lines: list[Line] = []
     for case in cases(full=order.full):
-        if case is _ONE_SMALL or order.only in case.name:
+        if case is ONE_SMALL or order.only in case.name:
             runs = await measured(case, order.rounds)
             here = {side: median(run.seconds for run in of_side) for side, of_side in runs.items()}
             lines.append(Line(case, runs, lines[0].of_a_job if lines else here))

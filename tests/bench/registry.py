@@ -1,6 +1,6 @@
 """The benchmarks, in the order of docs/benchmarks.md. Each is one module, or one package, with its BENCHMARK."""
 
-from tests.bench import copies, many, pages, pipeline, queue, start
+from tests.bench import copies, many, pages, pipeline, queue, reads, start
 from tests.bench.discovery import benchmark as discovery
 from tests.bench.frame.benchmark import Benchmark
 from tests.bench.load import benchmark as load
@@ -8,6 +8,7 @@ from tests.bench.load import benchmark as load
 BENCHMARKS: tuple[Benchmark, ...] = (
     pipeline.BENCHMARK,
     copies.BENCHMARK,
+    reads.BENCHMARK,
     many.BENCHMARK,
     discovery.BENCHMARK,
     queue.BENCHMARK,

@@ -48,7 +48,7 @@ class Findings(NamedTuple):
 class Benchmark:
     """`name` is what `make bench ONLY=` takes; `versions` name programs and packages whose versions matter.
 
-    Unless `by_default`, it runs only when it is asked for by name.
+    Unless `by_default`, it runs only when it is asked for by name; unless `in_rounds`, it measures all once.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Benchmark:
     measure: Callable[[Order], Awaitable[Findings]]
     versions: tuple[str, ...] = ()
     by_default: bool = True
+    in_rounds: bool = True
 
     def command(self, *, full: bool) -> str:
         """What writes its figures anew."""

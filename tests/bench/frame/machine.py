@@ -10,16 +10,17 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench.frame.benchmark import Order
+from tests.bench.frame.benchmark import Benchmark, Order
 
 
-def circumstances(order: Order, versions: tuple[str, ...], load_before: float) -> str:
+def circumstances(benchmark: Benchmark, order: Order, load_before: float) -> str:
     """One paragraph. `load_before` is the load average, over one minute, when it began."""
     scale = "in full" if order.full else "at the quick scale"
+    rounds = f", {order.rounds} rounds in turns, medians" if benchmark.in_rounds else ""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    programs = ", ".join(f"{name} {_version(name)}" for name in ("Python", *versions))
+    programs = ", ".join(f"{name} {_version(name)}" for name in ("Python", *benchmark.versions))
     return (
-        f"Taken on {datetime.now(UTC):%Y-%m-%d} {scale}, {order.rounds} rounds in turns, medians: {_processor()}, "
+        f"Taken on {datetime.now(UTC):%Y-%m-%d} {scale}{rounds}: {_processor()}, "
         f"{os.cpu_count()} processors, {memory:.0f} GB; load average {load_before:.1f} when it began and "
         f"{os.getloadavg()[0]:.1f} at the end, its own included; in `{tempfile.gettempdir()}`, {_file_system()}; "
         f"{programs}."
