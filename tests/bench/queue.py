@@ -6,7 +6,7 @@ import sqlite3
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,7 +27,7 @@ from tests.support.jobs import job_row, submit
 _PRAGMAS = ("busy_timeout = 5000", "foreign_keys = ON", "journal_mode = WAL", "synchronous = FULL")
 _THERE_AND_BACK = (JobStatus.COPYING, JobStatus.QUEUED)
 _LINE = "Copied 1 of 3 files of Project 000001 Interviews, 118.2 MB/s"
-_COLUMNS = ", ".join(field.name for field in fields(Job))
+_COLUMNS = ", ".join(Job._fields)
 
 Operations = Mapping[str, Callable[[], Awaitable[object]]]
 

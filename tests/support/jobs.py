@@ -31,7 +31,7 @@ async def submit(database: Database, name: str = "Project_Alpha", **values: Any)
 
 def a_job(status: JobStatus = JobStatus.QUEUED, **values: Any) -> Job:
     """A job as the queue would hand it out, without a database."""
-    row: dict[str, Any] = dict.fromkeys(Job.__dataclass_fields__)
+    row: dict[str, Any] = dict.fromkeys(Job._fields)
     row |= {"seq": 1, "status": status, "progress_percent": 0, "attempt": 0, "retry_count": 0}
     row |= {
         "connection_retries": 0,

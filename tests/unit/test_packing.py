@@ -33,8 +33,8 @@ def planned(folder_name: bytes, *verdicts: tuple[bytes, int, bool]) -> Planned:
     entries = [a_file(path, size) for path, size, _ in verdicts]
     gains = {family_of(entry) or b"": gain for entry, (_, _, gain) in zip(entries, verdicts, strict=True)}
     assert len(gains) == len(verdicts)
-    mode, listed, *sorts = plan(folder_name, entries, gains)
-    return mode, list(listed), *sorts
+    made = plan(folder_name, entries, gains)
+    return made.mode, list(made.listed), made.compressed, made.stored, made.unlisted
 
 
 def test_large_files_are_judged_one_by_one_and_small_ones_by_their_type() -> None:

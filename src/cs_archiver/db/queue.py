@@ -1,7 +1,6 @@
 """The durable queue: the only code that changes a job's state."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, bindparam, func, or_, select, true
@@ -18,11 +17,10 @@ from cs_archiver.errors import Conflict, JobMovedMeanwhile
 AlsoWrite = Callable[[Connection, Job], Awaitable[None]]
 
 _JOBS = tables.jobs
-_NAMES = [field.name for field in fields(Job)]
-_STATUS, _ON_EXISTING, _INODE = map(_NAMES.index, ("status", "on_existing", "source_inode"))
+_STATUS, _ON_EXISTING, _INODE = map(Job._fields.index, ("status", "on_existing", "source_inode"))
 _STATUSES = {status.value: status for status in JobStatus}  # a third of what it takes to call the enumeration
 _ON_EXISTINGS = {what.value: what for what in OnExisting}
-_SELECT = select(*(_JOBS.c[name] for name in _NAMES))  # built once: that takes longer than most queries
+_SELECT = select(*(_JOBS.c[name] for name in Job._fields))  # built once: that takes longer than most queries
 BY_ID = _SELECT.where(_JOBS.c.id == bindparam("job_id"))
 _NEXT = {
     worker: [
@@ -40,7 +38,7 @@ def job_of(row: Row[Any]) -> Job:
     values[_ON_EXISTING] = _ON_EXISTINGS[values[_ON_EXISTING]]
     if values[_INODE] is not None:
         values[_INODE] %= 2**64
-    return Job(*values)
+    return Job._make(values)
 
 
 def select_jobs() -> Any:

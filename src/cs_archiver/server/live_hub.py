@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -197,9 +197,9 @@ class Live:
         if job is None or job.status is not update.status:
             job = (await self._jobs.get(update.job_id)).job
             if job.status is not update.status:  # it is further already: when this state began is not known any more
-                job = replace(job, status=update.status, step_started_at=None)
+                job = job._replace(status=update.status, step_started_at=None)
             self._known[update.job_id] = job
-        newest = replace(job, progress_percent=update.progress_percent, current_operation=update.current_operation)
+        newest = job._replace(progress_percent=update.progress_percent, current_operation=update.current_operation)
         return JobView(newest, update.step)
 
     def _doubt(self, event: SessionEnded | UserEnded) -> None:

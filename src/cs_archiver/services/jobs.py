@@ -4,7 +4,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from cs_archiver.bus import Bus
@@ -183,7 +183,7 @@ class JobService:
             raise Conflict("deletion-has-begun", _why_not_retried(job))
         message = f"Retried by {username}"
         async with self._database.write() as connection:
-            conflict = await queue.active_conflict(connection, asdict(job))
+            conflict = await queue.active_conflict(connection, job._asdict())
             if conflict is not None:
                 raise conflict
             try:
@@ -293,7 +293,7 @@ class JobService:
             return JobView(job, _NO_NEWS)
         percent = max(job.progress_percent, news.progress_percent)
         operation = news.current_operation or job.current_operation
-        return JobView(replace(job, progress_percent=percent, current_operation=operation), news.step)
+        return JobView(job._replace(progress_percent=percent, current_operation=operation), news.step)
 
 
 def _why_not_retried(job: Job) -> str:

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 from cs_archiver.bus import Bus
@@ -43,7 +42,7 @@ class JobReport:
 
     def newest(self, job: Job) -> Job:
         """The job as it was read, with what became known since."""
-        return replace(job, progress_percent=self._percent, connection_retries=self._connection_retries)
+        return job._replace(progress_percent=self._percent, connection_retries=self._connection_retries)
 
     @property
     def percent(self) -> int:
