@@ -90,6 +90,7 @@ async def test_pages_at_the_public_address_are_own_ones(tmp_path: Path) -> None:
         cookie = f"__Host-csa={await api.token_of('ann')}"
         body = {"name": "report", "scope": "read"}
         for origin, status in (
+            (_own_origin(api), 403),
             ("https://archiver.test", 201),
             ("https://ARCHIVER.test", 201),
             ("http://archiver.test", 403),

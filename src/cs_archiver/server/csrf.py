@@ -45,9 +45,14 @@ def refuse_other_sites(request: web.Request) -> None:
 
 def own_origins(request: web.Request) -> set[str]:
     """What a browser calls the origin of this service's pages."""
-    own = {f"{request.scheme}://{request.host}".lower()}
+    called = f"{request.scheme}://{request.host}".lower()
     public_url = request.app[PUBLIC_URL]
-    return own | {str(URL(public_url).origin()).lower()} if public_url else own
+    if not public_url:
+        return {called}
+    public = str(URL(public_url).origin()).lower()
+    if public.startswith("https:") and not request.secure:
+        return {public}  # what anybody on the way could have made a page say is none of them
+    return {called, public}
 
 
 def _says_where_from(request: web.Request) -> bool:
