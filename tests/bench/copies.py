@@ -22,6 +22,7 @@ from tests.bench.frame.document import table
 from tests.bench.frame.rounds import Ratio, Spent, in_turns, ratio, spent
 
 _THREADS = 4  # of the product, as [copy] threads
+_STEP = 7919  # a prime
 _MOST_WARM, _MOST_COLD = 1.2, 1.05
 _DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 _COPIED = "cp -a"
@@ -50,14 +51,19 @@ class Shape:
         for number in range(self.files):
             path = folder / f"{number // 1000:04d}" / f"frame {number:07d}.dpx"
             path.parent.mkdir(exist_ok=True)
-            left = self.size // 2 + number * 37 % self.size
+            left = self._size_of(number)
             with path.open("wb") as file:
                 while left > 0:
                     left -= file.write(block[number % 4096 :][:left])
 
+    def _size_of(self, number: int) -> int:
+        """From half of `size` to one and a half, one after the other in no order."""
+        return self.size // 2 + number * _STEP % self.files * self.size // (self.files - 1)
+
     @property
     def title(self) -> str:
-        return f"{self.name}: {self.files:,} files, {self.files * self.size / 1e6:,.0f} MB"
+        size = sum(map(self._size_of, range(self.files)))
+        return f"{self.name}: {self.files:,} files, {size / 1e6:,.0f} MB"
 
 
 Way = Callable[[Path, Path], Awaitable[None]]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from cs_archiver.clock import from_ns
 from cs_archiver.domain.folders import Folder, Patterns
 from cs_archiver.errors import NeedsOperator, NotFound, Temporary
 from cs_archiver.tools import crew
+from cs_archiver.tools.crowd import spent_by_thread
 from cs_archiver.tools.discovery import Discovery
 from cs_archiver.tools.folder_count import BATCH_ENTRIES
 from tests.support.nobody import as_nobody
@@ -519,12 +521,31 @@ def test_one_large_directory_is_looked_at_by_several_threads(tmp_path: Path, mon
 
     @contextmanager
     def scandir(path: bytes) -> Iterator[Any]:
+        time.sleep(0.02)  # as a NAS takes its time: one that answers at once is read by one thread
         with real(path) as entries:
             yield (_MeetingEntry(e, together) if path.endswith(b"/C") else e for e in entries)
 
     monkeypatch.setattr(os, "scandir", scandir)
     (folder,) = found_in(tmp_path, threads=3)
     assert folder.file_count == 2 * BATCH_ENTRIES
+
+
+def test_a_directory_that_hangs_does_not_keep_other_threads_from_the_rest() -> None:
+    workers, rest_is_read = crew.Crew(2), threading.Event()
+
+    def hang() -> None:
+        now = spent_by_thread()
+        workers.judge((now._replace(busy=now.busy - 1), 1))  # so far nothing had to be waited for
+        workers.add(rest_is_read.set)
+        assert rest_is_read.wait(20)
+
+    def first() -> None:
+        workers.add(lambda: None)  # has the second thread started
+        time.sleep(0.05)
+        hang()
+
+    workers.run(first)
+    assert rest_is_read.is_set()
 
 
 def test_never_more_threads_than_asked_for_and_none_is_left_behind(tmp_path: Path) -> None:

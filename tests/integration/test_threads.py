@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cs_archiver.tools.threads import Stopped, Turns, Work, for_each, in_thread, started
+from cs_archiver.tools.crowd import Spent, Turns
+from cs_archiver.tools.threads import Stopped, Work, for_each, in_thread, started
 
 
 def threads_of_work() -> list[str]:
@@ -287,7 +288,7 @@ def test_what_waits_in_line_is_not_begun_any_more_after_an_error() -> None:
         return number
 
     def done(_number: int) -> None:
-        threading.Timer(0.2, go_on.set).start()  # number 1 is under way until long after the error
+        threading.Timer(1, go_on.set).start()  # number 1 is under way until long after the error
         raise ValueError("not received")
 
     with pytest.raises(ValueError, match="not received"):
@@ -319,12 +320,13 @@ class Crowd:
         self.most_running = 0
         self._lock = threading.Lock()
         self._own = threading.local()
-        self.turns = Turns(4, clock=lambda: self._seconds(1.0), busy=lambda: self._seconds(self.busy))
+        self.waits = 1
+        self.turns = Turns(4, spent=self._spent)
 
-    def _seconds(self, share: float) -> float:
-        """Called once for each clock when a task begins and ends: 0, then the seconds that it took."""
-        calls = self._own.calls = getattr(self._own, "calls", -1) + 1
-        return share if calls % 4 >= 2 else 0.0
+    def _spent(self) -> Spent:
+        """Called when a task begins and ends."""
+        has_begun = self._own.has_begun = not getattr(self._own, "has_begun", False)
+        return Spent(0.0, 0.0, 0) if has_begun else Spent(1.0, self.busy, self.waits)
 
     def run(self, tasks: int, meet: threading.Barrier | None = None) -> None:
         self.most_running = 0
@@ -356,7 +358,10 @@ def test_tasks_that_keep_the_processor_busy_run_one_at_a_time_until_they_wait_ag
     crowd.busy = 0.7  # neither: as it was
     crowd.run(200)
     assert crowd.most_running == 1
-    crowd.busy = 0.1
+    crowd.busy, crowd.waits = 0.1, 0  # other programs have the processor
+    crowd.run(200)
+    assert crowd.most_running == 1
+    crowd.waits = 1
     crowd.run(1)
     crowd.run(40, threading.Barrier(4, timeout=20))
     assert crowd.most_running == 4

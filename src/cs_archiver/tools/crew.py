@@ -6,16 +6,23 @@ from collections.abc import Callable
 from functools import partial
 
 from cs_archiver.errors import Temporary
+from cs_archiver.tools.crowd import Room, Spent, spent_by_thread
 
 logger = logging.getLogger(__name__)
 
 STOP_GRACE_SECONDS = 5.0
+_PATIENCE_SECONDS = 1.0
 
 Task = Callable[[], None]
+Lap = tuple[Spent, int]
+"""What a thread had spent, and how many were at work."""
 
 
 class Crew:
-    """Works off tasks on a few threads, the newest first: so few are waiting, however large the tree is."""
+    """Works off tasks on a few threads, the newest first: so few are waiting, however large the tree is.
+
+    No more of them work than there is Room for.
+    """
 
     def __init__(self, size: int) -> None:
         self.stopped = False
@@ -24,6 +31,9 @@ class Crew:
         self._waiting: list[Task] = []
         self._unfinished = 0
         self._idle = 0
+        self._at_work = 0
+        self._room = Room(size)
+        self._laps = 0
         self._failure: BaseException | None = None
         lock = threading.Lock()
         self._more = threading.Condition(lock)
@@ -51,6 +61,8 @@ class Crew:
                 return
             self._waiting.append(task)
             self._unfinished += 1
+            if not self._has_room:
+                return  # whoever is at work takes it next
             if len(self._waiting) <= self._idle:
                 self._more.notify()
             elif len(self._threads) < self._size:
@@ -61,8 +73,25 @@ class Crew:
 
     @property
     def wants_more(self) -> bool:
-        """Whether there are threads with nothing to do."""
-        return len(self._waiting) < self._idle + self._size - len(self._threads)
+        """Whether there are threads with nothing to do that may work."""
+        return self._has_room and len(self._waiting) < self._idle + self._size - len(self._threads)
+
+    @property
+    def _has_room(self) -> bool:
+        return self._at_work < self._room.allowed
+
+    def lap(self) -> Lap:
+        """Where a part of a task begins, for `judge`."""
+        return spent_by_thread(), self._at_work
+
+    def judge(self, lap: Lap) -> None:
+        """Judge by what this thread has spent since how many may work."""
+        (before, at_work), allowed = lap, self._room.allowed
+        self._room.judge(before, spent_by_thread(), threads=max(at_work, self._at_work))
+        self._laps += 1
+        if self._room.allowed > allowed:
+            with self._more:
+                self._more.notify_all()
 
     def add_or_run(self, task: Task) -> None:
         """Leave the task to a thread that is free, or do it here: entries must not pile up."""
@@ -97,6 +126,7 @@ class Crew:
                 self._failure = self._failure or error
                 self.stop()
             with self._over:
+                self._at_work -= 1
                 self._unfinished -= 1
                 if not self._unfinished:
                     self._over.notify_all()
@@ -105,9 +135,19 @@ class Crew:
     def _next(self) -> Task | None:
         with self._more:
             self._idle += 1
-            self._more.wait_for(lambda: self._waiting or not self._unfinished or self.stopped)
+            laps = self._laps
+            while not self._more.wait_for(self._may_go_on, _PATIENCE_SECONDS):
+                if laps == self._laps:  # whoever is at work hangs: that must not keep all others from it
+                    self._room.allowed += 1
+                laps = self._laps
             self._idle -= 1
-            return self._waiting.pop() if self._waiting else None
+            if not self._waiting:
+                return None
+            self._at_work += 1
+            return self._waiting.pop()
+
+    def _may_go_on(self) -> bool:
+        return (bool(self._waiting) and self._has_room) or not self._unfinished or self.stopped
 
 
 class Crews:

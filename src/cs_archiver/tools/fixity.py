@@ -12,8 +12,9 @@ from typing import NamedTuple, Protocol
 from isal.isal_zlib import crc32
 
 from cs_archiver.domain.manifest import Seen, file_batches
+from cs_archiver.tools.crowd import Turns
 from cs_archiver.tools.disk import open_regular, will_read
-from cs_archiver.tools.threads import Turns, for_each
+from cs_archiver.tools.threads import for_each
 
 BLOCK_BYTES = 1024 * 1024
 _BLOCKS_AHEAD = 3

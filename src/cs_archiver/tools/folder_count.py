@@ -65,7 +65,9 @@ class Count:
     def _work_off(self, directories: list[_Directory]) -> None:
         """Read these and all below them; what waits is shared with threads that have nothing to do."""
         while directories:
+            lap = self._crew.lap()
             directories.extend(self._read(*directories.pop()))
+            self._crew.judge(lap)
             if len(directories) > 1 and self._crew.wants_more:
                 half = len(directories) // 2
                 self._crew.add(partial(self._work_off, directories[:half]))
@@ -97,10 +99,12 @@ class Count:
 
     def _take_in_part(self, part: list[Entry], below: bytes, in_litter: bool) -> None:
         folders: list[_Directory] = []
+        lap = self._crew.lap()
         try:
             folders = self._measure(part, LONG_AGO_NS, below, in_litter)
         except OSError as error:
             self._hindered(below, error)
+        self._crew.judge(lap)
         self._part_done()
         self._work_off(folders)
 
@@ -215,11 +219,13 @@ class Comparison:
         self._compare(part)
 
     def _compare(self, part: list[tuple[bytes, Stamp]]) -> None:
+        lap = self._crew.lap()
         try:
             if not all(stamp_of(self._look_at(below)) == stamp for below, stamp in part):
                 self._has_changed = True
         except (OSError, LeftOutError):
             self._has_changed = True
+        self._crew.judge(lap)
         with self._lock:
             self._parts_left -= 1
             is_over = not self._parts_left

@@ -6,9 +6,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from queue import SimpleQueue
@@ -21,8 +20,6 @@ STOP_GRACE_SECONDS = 10.0
 _REPORT_SECONDS = 0.2
 _MADE_UP_SECONDS = 1.0
 _AHEAD = 4  # tasks a thread that wait in line: memory stays bounded for a million files
-
-_BUSY, _WAITING = 0.9, 0.5  # processors that the threads of a crowd keep busy
 
 FREE = "free"
 """The name of a thread that has nothing to do: it holds nothing, so that a fork does well without it."""
@@ -223,48 +220,3 @@ def for_each(
         finally:
             for future in pending:
                 future.cancel()
-
-
-class Turns:
-    """For tasks of very many short calls: one at a time while they keep a processor busy, all at once while they wait.
-
-    Each call gives up Python's lock and wants it back at once: threads that do little else spend several times what one
-    of them takes, mostly on waking each other. Where the calls wait, as for a NAS, more threads wait side by side.
-    """
-
-    def __init__(
-        self,
-        threads: int,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        busy: Callable[[], float] = time.thread_time,
-    ) -> None:
-        self._threads = threads
-        self._clock = clock
-        self._busy = busy
-        self._condition = threading.Condition()
-        self._allowed = threads
-        self._running = 0
-
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Wait for a turn, and have it until the block ends."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._running < self._allowed)
-            self._running += 1
-            running = self._running
-        begun, busy = self._clock(), self._busy()
-        try:
-            yield
-        finally:
-            took, busy = self._clock() - begun, self._busy() - busy
-            with self._condition:
-                self._judge(busy * max(running, self._running), took)
-                self._running -= 1
-                self._condition.notify(self._allowed)
-
-    def _judge(self, busy: float, took: float) -> None:
-        if busy > _BUSY * took:
-            self._allowed = 1
-        elif busy < _WAITING * took:
-            self._allowed = self._threads

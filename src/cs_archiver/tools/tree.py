@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from cs_archiver.domain.manifest import Difference, Entry, EntryKind, Seen, Totals, changes, paired, shown, totals
 from cs_archiver.domain.packed import Packed, PackedTree, Part, pack
+from cs_archiver.tools.crowd import Turns
 from cs_archiver.tools.disk import mounts_in, open_regular, source_error
 from cs_archiver.tools.fixity import Digest, Digests, digest_of_seen, digests_of_files
-from cs_archiver.tools.threads import Turns, Work, for_each
+from cs_archiver.tools.threads import Work, for_each
 
 _NAMES_A_TASK = 400  # one huge folder is spread over the threads as many small ones are
 _NAMES_SORTED = 5000  # at once: some milliseconds
