@@ -1,7 +1,6 @@
 """deleting_source -> completed: the marker, then what the manifest names, then the local archive."""
 
 import os
-from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -14,7 +13,7 @@ from cs_archiver.db.switches import Switches
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.folders import archived_by
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import EntryKind, Seen, paired, shown
+from cs_archiver.domain.manifest import shown
 from cs_archiver.domain.marker import Stored, is_marker_of, marker_text
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
@@ -22,6 +21,13 @@ from cs_archiver.domain.switches import DELETIONS_PAUSED, NOBODYS_FAULT
 from cs_archiver.domain.verification import collection_of
 from cs_archiver.errors import Halted, NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.destination import require_still_there
+from cs_archiver.stages.last_look import (
+    held_while_refused,
+    is_as_approved,
+    left_and_still_there,
+    not_the_folder,
+    require_readable,
+)
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.source import Approvals, SourceLook, temporary_marker_name
@@ -30,8 +36,7 @@ from cs_archiver.tools import own_file, removal
 from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.removal import ApprovedDeletion
-from cs_archiver.tools.threads import Work, in_thread
-from cs_archiver.tools.tree import Scan, scan_tree
+from cs_archiver.tools.threads import in_thread
 
 
 class DeleteSource:
@@ -112,20 +117,16 @@ class DeleteSource:
         """Whether what is left is what was approved, by all that the NAS says of it, and nothing has come to it."""
         own = {temporary_marker_name(job), os.fsencode(job.marker_name)}
         async with self._nas.watched(report, "Looking whether the source is as it was approved"):
-            return await in_thread(lambda work: _is_as_approved(approved, own, work))
+            return await in_thread(lambda work: is_as_approved(approved, own, work))
 
     async def _look_again(self, job: Job, report: Report) -> ApprovedDeletion:
         await report.log("Going on with the deletion: the source is looked at and compared again first")
         manifest = await self._catalogue.manifest(job.manifest_id or 0)
-        try:
+        with held_while_refused():
             look = await self._source.look(job, manifest, report, deletion_begun=True)
-        except Permanent as error:
-            if error.problem != "source-unreadable":
-                raise
-            raise NeedsOperator(str(error), problem=error.problem) from error
         if look.inode != job.source_inode:
-            raise NeedsOperator(_not_the_folder(self._places.source(job)), problem="nas-unreachable")
-        _require_readable(self._places.source(job), look.unreadable)
+            raise NeedsOperator(not_the_folder(self._places.source(job)), problem="nas-unreachable")
+        require_readable(self._places.source(job), look.unreadable)
         checks = await self._catalogue.passed_checks(job.id)
         reasons = await self._source.reasons_to_keep(job, manifest, checks, look)
         if reasons:
@@ -172,7 +173,7 @@ class DeleteSource:
         """
         marker = os.fsencode(job.marker_name)
         async with self._nas.watched(report, "Looking whether all of the source is gone"):
-            left, still = await in_thread(lambda work: _left_and_still_there(approved, marker, work))
+            left, still = await in_thread(lambda work: left_and_still_there(approved, marker, work))
         if still:
             raise NeedsOperator(
                 f"'{shown(still[0])}' and {len(still) - 1} more are still there after their deletion: check the NAS",
@@ -206,73 +207,8 @@ class DeleteSource:
         await folder_rows.set_left_out(connection, job.source_path, archived_by(os.fsencode(job.marker_name)))
 
 
-def _not_the_folder(path: bytes) -> str:
-    return (
-        f"'{shown(path)}' is not the folder that was copied: check the NAS mount, or put that folder back; nothing in "
-        "this one is deleted. If that folder is gone for good, give this one another name: then the job ends"
-    )
-
-
 def _told(removed: removal.Removed) -> str:
     return f"{counted(removed.files, 'file')}, {human_size(removed.bytes)} ({removed.bytes} bytes)"
-
-
-def _scan_of_the_very_folder(approved: ApprovedDeletion, work: Work) -> Scan:
-    """Raises no Permanent: a job whose deletion has begun is not given up because a look was refused."""
-    try:
-        status = os.lstat(approved.folder)
-    except OSError as error:
-        raise NeedsOperator(
-            f"cannot look at '{shown(approved.folder)}': {error.strerror}: check the NAS mount",
-            problem="nas-unreachable",
-        ) from error
-    if (status.st_dev, status.st_ino) != (approved.device, approved.inode):
-        raise NeedsOperator(_not_the_folder(approved.folder), problem="nas-unreachable")
-    try:
-        scan = scan_tree(approved.folder, threads=1, work=work)
-    except Permanent as error:
-        raise NeedsOperator(str(error), problem=error.problem) from error
-    _require_readable(approved.folder, scan.unreadable)
-    return scan
-
-
-def _require_readable(folder: bytes, unreadable: Sequence[str]) -> None:
-    if unreadable:
-        raise NeedsOperator(
-            f"cannot look at all of '{shown(folder)}' ({unreadable[0]}): check the NAS mount and its permissions",
-            problem="source-unreadable",
-        )
-
-
-def _is_as_approved(approved: ApprovedDeletion, own: Collection[bytes], work: Work) -> bool:
-    for there, before in paired(_scan_of_the_very_folder(approved, work).entries, approved.entries):
-        if there is None or there.path in own:
-            continue
-        if before is None or _fixed(there) != _fixed(before):
-            return False
-    return True
-
-
-def _fixed(entry: Seen) -> Seen:
-    """Without what a deletion in it changes of a folder."""
-    return entry._replace(mtime_ns=0, ctime_ns=0, links=0) if entry.kind is EntryKind.DIR else entry
-
-
-def _left_and_still_there(approved: ApprovedDeletion, marker: bytes, work: Work) -> tuple[list[bytes], list[bytes]]:
-    """By path: what was not approved, but for the marker, and what was, but for the folders around the former."""
-    left: list[bytes] = []
-    still: list[bytes] = []
-    for there, deleted in paired(_scan_of_the_very_folder(approved, work).entries, approved.entries):
-        if there is not None and there.path != marker:
-            (left if deleted is None else still).append(there.path)
-    around_left = {folder for path in left for folder in _folders_of(path)}
-    return left, [path for path in still if path not in around_left]
-
-
-def _folders_of(path: bytes) -> Iterator[bytes]:
-    while b"/" in path:
-        path = path.rpartition(b"/")[0]
-        yield path
 
 
 def _write_marker(approved: ApprovedDeletion, job: Job, text: bytes) -> bool:
@@ -282,7 +218,7 @@ def _write_marker(approved: ApprovedDeletion, job: Job, text: bytes) -> bool:
         try:
             status = os.fstat(descriptor)
             if (status.st_dev, status.st_ino) != (approved.device, job.source_inode):
-                raise NeedsOperator(_not_the_folder(folder), problem="nas-unreachable")
+                raise NeedsOperator(not_the_folder(folder), problem="nas-unreachable")
             return own_file.write_durably(
                 descriptor,
                 os.fsencode(job.marker_name),
