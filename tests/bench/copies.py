@@ -18,13 +18,13 @@ from cs_archiver.tools.rsync import Rsync
 from cs_archiver.tools.threads import Work
 from cs_archiver.tools.tree import Scan, hash_tree, scan_tree
 from tests.bench.frame.benchmark import Benchmark, Claim, Findings, Order
+from tests.bench.frame.disk import CAN_FORGET, FORGOTTEN, forget
 from tests.bench.frame.document import table
 from tests.bench.frame.rounds import Ratio, Spent, in_turns, ratio, spent
 
 _THREADS = 4  # of the product, as [copy] threads
 _STEP = 7919  # a prime
 _MOST_WARM, _MOST_COLD = 1.2, 1.05
-_DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 _COPIED = "cp -a"
 _READ = "read alone"
 _DIGESTS = "digests alone"
@@ -123,10 +123,10 @@ def _ways(scan: Scan) -> dict[str, Way]:
 
 
 async def _timed(way: Way, source: Path, copy: Path, *, cold: bool) -> Spent:
+    forget()
+    if not cold:
+        await _read_alone(source, copy)
     copy.mkdir()
-    os.sync()
-    if cold:
-        _DROP_CACHES.write_text("3")
     with spent() as found:
         await way(source, copy)
     shutil.rmtree(copy)
@@ -186,7 +186,7 @@ def _shapes(*, full: bool) -> list[Shape]:
 async def _measure(order: Order) -> Findings:
     claims, tables = [], []
     for shape in _shapes(full=order.full):
-        for cold in (False, True) if order.full and os.access(_DROP_CACHES, os.W_OK) else (False,):
+        for cold in (False, True) if order.full and CAN_FORGET else (False,):
             title = f"{shape.title}, {'cold' if cold else 'warm'}"
             if order.only not in title:
                 continue
@@ -196,8 +196,8 @@ async def _measure(order: Order) -> Findings:
             tables.append(table(heads, [_row(found, what) for what in found]))
             order.tell(tables[-1])
     body = "\n\n".join(tables)
-    about = f""""warm": the source is in memory; "cold": nothing is, as after `drop_caches`, which only root can see to.
-{_THREADS} threads, in `{tempfile.gettempdir()}`."""
+    about = f""""warm": the source was read right before; "cold": nothing is in memory, which only root can see to.
+{FORGOTTEN} {_THREADS} threads, in `{tempfile.gettempdir()}`."""
     return Findings(claims, f"{about}\n\n{body}\n{_BOUNDS}")
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from cs_archiver.clock import from_text
 from tests.bench.frame.benchmark import Benchmark, Claim, Findings, Order
+from tests.bench.frame.disk import FORGOTTEN, forget
 from tests.bench.frame.document import table
 from tests.bench.frame.rounds import Ratio, command, in_turns, ratio, spent
 from tests.bench.planted import ONE_SMALL, Case, cases
@@ -94,6 +95,7 @@ async def _ended(service: Service, job_id: str) -> None:
 
 async def _fresh(original: Path, folder: Path) -> Path:
     """A copy to be archived. What is still to be written of it must not slow down what is measured next."""
+    forget()
     folder.parent.mkdir(parents=True, exist_ok=True)
     await command("cp", "-a", "-T", original, folder)
     os.sync()
@@ -235,7 +237,7 @@ manifest, hashes the archive twice, has Globus (the sandbox, in the same process
 compare them in a second task, makes everything durable, and deletes entry by entry. "/ script" is the median of the
 ratios of the rounds, with the least and the most. "Beyond one small file" leaves out, of both sides, what the first
 line takes: it is what the ratio goes towards as folders grow. "processor" counts the seconds that all processes
-together had a processor.
+together had a processor. {FORGOTTEN}
 
 {table(_HEADS, map(_row, lines))}
 
