@@ -58,7 +58,12 @@ async def build_services(parts: Parts, stack: AsyncExitStack, notices: Sequence[
     await stack.enter_async_context(accounts.use.running())
     await accounts.ensure_first_admin(settings.security.admin_initial_password.get_secret_value())
     patterns = Patterns(settings.discovery.marker_patterns, settings.discovery.litter_patterns)
-    discovery = Discovery(bytes(settings.qnap.base_path), patterns, threads=settings.discovery.threads)
+    discovery = Discovery(
+        bytes(settings.qnap.base_path),
+        patterns,
+        threads=settings.discovery.threads,
+        timeout_seconds=settings.qnap.timeout_seconds,
+    )
     folders = FolderService(discovery, Folders(database), parts.bus)
     stack.push_async_callback(folders.close)
     jobs = JobService(

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -533,10 +534,13 @@ def test_one_large_directory_is_looked_at_by_several_threads(tmp_path: Path, mon
 def test_a_directory_that_hangs_does_not_keep_other_threads_from_the_rest() -> None:
     workers, rest_is_read = crew.Crew(2), threading.Event()
 
-    def hang() -> None:
+    def read(left: int) -> None:
         now = spent_by_thread()
-        workers.judge((now._replace(busy=now.busy - 1), 1))  # so far nothing had to be waited for
-        workers.add(rest_is_read.set)
+        workers.judge((now._replace(busy=now.busy - 1), 1))  # nothing had to be waited for
+        workers.add(partial(read, left - 1) if left else rest_is_read.set)
+
+    def hang() -> None:
+        read(100)
         assert rest_is_read.wait(20)
 
     def first() -> None:

@@ -306,13 +306,39 @@ def test_one_run_is_stopped_and_the_next_goes_on_from_what_it_found(tmp_path: Pa
     plant(tmp_path, *(file for number in range(100) for file in two_files(f"A/B/{number}")))
     _age(tmp_path)
     walked = discovery_of(tmp_path, threads=1)
-    crews = Crews()
+    crews, handed_over = Crews(), list[Folder]()
     with pytest.raises(Temporary, match="stopped"):
-        walked.run(lambda number: crews.stop() if number == 50 else None, crews=crews)
+        walked.run(lambda number: crews.stop() if number == 50 else None, hand_over=handed_over.extend, crews=crews)
+    assert len({folder.path for folder in handed_over}) == len(handed_over) == 50
     listed.clear()
     found = walked.run()
     assert len(found.folders) == 100
     assert len(listed) == 3 + 50
+
+
+def test_a_run_ends_by_itself_when_a_part_of_the_nas_hangs_and_hands_over_what_it_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(tmp_path, *(file for number in range(100) for file in two_files(f"A/B/{number}")), *two_files("A/B/hangs"))
+    mended, handed_over, real = threading.Event(), list[Folder](), os.scandir
+
+    def scandir(path: bytes) -> Any:
+        if path.endswith(b"/hangs"):
+            assert mended.wait(timeout=30)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(crew, "STOP_GRACE_SECONDS", 0.05)
+    walked = Discovery(bytes(tmp_path), PATTERNS, threads=4, timeout_seconds=1.5)
+    for look in (
+        lambda: walked.run(hand_over=handed_over.extend),
+        lambda: walked.look_at("A", "B", "hangs"),
+    ):
+        with pytest.raises(NeedsOperator, match=r"has not answered for 1\.5 s"):
+            look()
+    assert sorted(int(folder.name) for folder in handed_over) == list(range(100))
+    assert walked.look_at("A", "B", "7").file_count == 2
+    mended.set()
 
 
 @pytest.mark.parametrize("moment", ["stat", "lstat", "scandir"])

@@ -288,6 +288,37 @@ async def test_folders_are_listed_while_the_scan_goes_on(
     await service.close()
 
 
+def looked_at(service: FolderService) -> int | None:
+    running = service.running_scan
+    return None if running is None else running.looked_at
+
+
+async def test_what_a_stopped_scan_has_found_is_listed(
+    service: FolderService, discovery: CountingDiscovery, nas: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(nas / "Production" / "2024" / "Gamma")
+    real, reached, goes_on = os.lstat, threading.Event(), threading.Event()
+
+    def lstat(path: bytes) -> os.stat_result:
+        if isinstance(path, bytes) and path.endswith(b"/Beta"):
+            reached.set()
+            assert goes_on.wait(30)
+        return real(path)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    service.begin_scan()
+    assert await asyncio.to_thread(reached.wait, 30)
+    async with asyncio.timeout(20):
+        while looked_at(service) != 5:  # all but Beta; Elsewhere, Link and Notes are told of as well
+            await asyncio.sleep(0.01)
+        service.stop_scan()
+        goes_on.set()
+        while looked_at(service) is not None:
+            await asyncio.sleep(0.01)
+    kept = await service.known([f"{nas}/Production/2024/{name}" for name in ("Alpha", "Gamma")])
+    assert sorted(folder.name for folder in kept) == ["Alpha", "Gamma"]
+
+
 async def test_what_is_wished_in_full_does_not_join_a_scan_that_is_not(
     service: FolderService, discovery: CountingDiscovery
 ) -> None:

@@ -18,7 +18,6 @@ from cs_archiver.domain.events import FoldersUpdate
 from cs_archiver.domain.folders import SYMBOLIC_LINK, Folder, is_passed_over
 from cs_archiver.errors import ArchiverError, Conflict, InvalidRequest, NeedsOperator, NotFound, Temporary
 from cs_archiver.services.made_once import MadeOnce
-from cs_archiver.tools.crew import Crews
 from cs_archiver.tools.discovery import HAND_OVER_SECONDS, Discovery, Found
 from cs_archiver.tools.known_folders import OLDEST_SECONDS
 
@@ -57,7 +56,7 @@ class FolderService:
         # Two threads, so that a job can be asked for while a scan of a large share is running.
         self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="folders")
         self._scan: asyncio.Task[None] | None = None
-        self._crews = Crews()
+        self._crews = discovery.crews()
         self._is_in_full = False
         self._started_at: str | None = None
         self._measured_since: str | None = None
@@ -180,7 +179,7 @@ class FolderService:
         before = None if self._scan is None or self._scan.done() else self._scan
         if before is None or (in_full and not self._is_in_full):
             if before is None:
-                self._crews, self._started_at, self._looked_at = Crews(), now_text(), 0
+                self._crews, self._started_at, self._looked_at = self._discovery.crews(), now_text(), 0
             self._is_in_full = in_full
             self._scan = asyncio.create_task(self._scan_after(before, in_full=in_full), name="discovery")
             self._scan.add_done_callback(self._note_end)
@@ -226,13 +225,18 @@ class FolderService:
         running = asyncio.get_running_loop().run_in_executor(self._executor, run)
         try:
             while not (await asyncio.wait([running], timeout=HAND_OVER_SECONDS))[0]:
-                if fresh := [self._fresh.popleft() for _ in range(len(self._fresh))]:
-                    await self._folders.add(fresh)
+                await self._show_what_was_found()
         finally:
             if not running.done():
                 self._crews.stop()
                 await asyncio.wait([running])
+        if running.exception() is not None:
+            await self._show_what_was_found()
         return await running
+
+    async def _show_what_was_found(self) -> None:
+        if fresh := [self._fresh.popleft() for _ in range(len(self._fresh))]:
+            await self._folders.add(fresh)
 
     def _note_looked_at(self, number: int) -> None:
         self._looked_at = number  # on a thread of the walk

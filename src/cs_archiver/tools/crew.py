@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from cs_archiver.errors import Temporary
+from cs_archiver.errors import NeedsOperator, Temporary
 from cs_archiver.tools.crowd import Room, Spent, spent_by_thread
 
 logger = logging.getLogger(__name__)
@@ -21,35 +21,45 @@ Lap = tuple[Spent, int]
 class Crew:
     """Works off tasks on a few threads, the newest first: so few are waiting, however large the tree is.
 
-    No more of them work than there is Room for.
+    No more of them work than there is Room for, and those that hang besides.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, timeout_seconds: float | None = None) -> None:
         self.stopped = False
         self._size = size
+        self._timeout_seconds = timeout_seconds
         self._threads: list[threading.Thread] = []
         self._waiting: list[Task] = []
         self._unfinished = 0
         self._idle = 0
         self._at_work = 0
         self._room = Room(size)
-        self._laps = 0
+        self._steps = 0  # parts of tasks that are done
+        self._hanging = 0
         self._failure: BaseException | None = None
         lock = threading.Lock()
         self._more = threading.Condition(lock)
         self._over = threading.Condition(lock)
 
     def run(self, first: Task) -> None:
-        """Work until no task is left. Raises what a task raised, and Temporary when stopped."""
+        """Work until no task is left. Raises what a task raised, and Temporary when stopped.
+
+        NeedsOperator once nothing has been done for `timeout_seconds`, twice that at most.
+        """
         self.add(first)
         with self._over:
-            self._over.wait_for(lambda: self.stopped or not self._unfinished)
+            steps = -1
+            while not self._over.wait_for(lambda: self.stopped or not self._unfinished, self._timeout_seconds):
+                if steps == self._steps:
+                    self._failure = _hangs(self._timeout_seconds)
+                    self._stop()
+                steps = self._steps
             is_over = self._over.wait_for(lambda: not self._unfinished, STOP_GRACE_SECONDS)
         if is_over:
             for thread in self._threads:
                 thread.join()
         else:
-            logger.warning("discovery stopped, but the NAS does not answer tasks=%d", self._unfinished)
+            logger.warning("discovery ended, but the NAS does not answer tasks=%d", self._unfinished)
         if self._failure is not None:
             raise self._failure
         if self.stopped:
@@ -78,7 +88,7 @@ class Crew:
 
     @property
     def _has_room(self) -> bool:
-        return self._at_work < self._room.allowed
+        return self._at_work < self._room.allowed + self._hanging
 
     def lap(self) -> Lap:
         """Where a part of a task begins, for `judge`."""
@@ -87,10 +97,13 @@ class Crew:
     def judge(self, lap: Lap) -> None:
         """Judge by what this thread has spent since how many may work."""
         (before, at_work), allowed = lap, self._room.allowed
-        self._room.judge(before, spent_by_thread(), threads=max(at_work, self._at_work))
-        self._laps += 1
-        if self._room.allowed > allowed:
-            with self._more:
+        after = spent_by_thread()
+        self._room.judge(before, after, threads=max(at_work, self._at_work) - self._hanging)
+        with self._more:
+            self._steps += 1
+            if self._hanging and after.clock - before.clock > _PATIENCE_SECONDS:
+                self._hanging -= 1
+            if self._room.allowed > allowed:
                 self._more.notify_all()
 
     def add_or_run(self, task: Task) -> None:
@@ -107,11 +120,14 @@ class Crew:
 
     def stop(self) -> None:
         with self._more:
-            self.stopped = True
-            self._unfinished -= len(self._waiting)
-            self._waiting.clear()
-            self._more.notify_all()
-            self._over.notify_all()
+            self._stop()
+
+    def _stop(self) -> None:
+        self.stopped = True
+        self._unfinished -= len(self._waiting)
+        self._waiting.clear()
+        self._more.notify_all()
+        self._over.notify_all()
 
     def _visit_last(self, visit: Callable[[bytes], None], names: list[bytes]) -> None:
         name = names.pop()
@@ -128,6 +144,7 @@ class Crew:
             with self._over:
                 self._at_work -= 1
                 self._unfinished -= 1
+                self._steps += 1
                 if not self._unfinished:
                     self._over.notify_all()
                     self._more.notify_all()
@@ -135,11 +152,11 @@ class Crew:
     def _next(self) -> Task | None:
         with self._more:
             self._idle += 1
-            laps = self._laps
+            steps = self._steps
             while not self._more.wait_for(self._may_go_on, _PATIENCE_SECONDS):
-                if laps == self._laps:  # whoever is at work hangs: that must not keep all others from it
-                    self._room.allowed += 1
-                laps = self._laps
+                if self._waiting and steps == self._steps:  # whoever is at work must not keep all others from it
+                    self._hanging = self._at_work
+                steps = self._steps
             self._idle -= 1
             if not self._waiting:
                 return None
@@ -150,17 +167,24 @@ class Crew:
         return (bool(self._waiting) and self._has_room) or not self._unfinished or self.stopped
 
 
-class Crews:
-    """One crew after the other, all of which `stop` ends."""
+def _hangs(seconds: float | None) -> NeedsOperator:
+    return NeedsOperator(
+        f"the NAS has not answered for {seconds:g} s: check it, and the mount", problem="nas-unreachable"
+    )
 
-    def __init__(self) -> None:
+
+class Crews:
+    """One crew after the other, all of which `stop` ends; `timeout_seconds` as Crew.run has it."""
+
+    def __init__(self, *, timeout_seconds: float | None = None) -> None:
         self.is_stopped = False
+        self._timeout_seconds = timeout_seconds
         self._present: Crew | None = None
         self._lock = threading.Lock()
 
     def run(self, size: int, first: Callable[[Crew], None]) -> None:
         """Have another crew work off what `first` leads to. Raises as Crew.run does."""
-        crew = Crew(size)
+        crew = Crew(size, timeout_seconds=self._timeout_seconds)
         with self._lock:
             self._present = crew
             if self.is_stopped:

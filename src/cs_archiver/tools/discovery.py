@@ -5,6 +5,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,13 +13,14 @@ from cs_archiver.clock import from_ns
 from cs_archiver.domain import folders as rules
 from cs_archiver.domain.folders import Content, Folder, Patterns
 from cs_archiver.domain.manifest import shown
-from cs_archiver.errors import NeedsOperator, NotFound
+from cs_archiver.errors import NeedsOperator, NotFound, Temporary
 from cs_archiver.tools.crew import Crew, Crews
 from cs_archiver.tools.folder_count import Comparison, Count
 from cs_archiver.tools.known_folders import Directories, Known, KnownFolders
 from cs_archiver.tools.share import LeftOutError, Names, Share, is_gone, reason_of
 
 HAND_OVER_SECONDS: Final = 1.0
+_REST_SECONDS: Final = 1.0  # for a look at the base: whoever stopped the run waits
 
 Progress = Callable[[int], None]
 HandOver = Callable[[Sequence[Folder]], None]
@@ -36,12 +38,16 @@ class Found:
 
 
 class Discovery:
-    """Looks at the folders exactly three levels below `base`, each run on at most `threads` threads."""
+    """Looks at the folders exactly three levels below `base`, each run on at most `threads` threads.
 
-    def __init__(self, base: bytes, patterns: Patterns, *, threads: int) -> None:
+    A NAS that tells nothing more for `timeout_seconds` counts as hanging.
+    """
+
+    def __init__(self, base: bytes, patterns: Patterns, *, threads: int, timeout_seconds: float | None = None) -> None:
         self.base = base.decode("utf-8").rstrip("/")
         self._patterns = patterns
         self._threads = threads
+        self._timeout_seconds = timeout_seconds
         self._known = KnownFolders()
         self._running: set[Crews] = set()
         self._is_stopped = False
@@ -59,16 +65,19 @@ class Discovery:
 
         What that means stands at KnownFolders. On the threads of the walk, `on_progress` gets the number of folders
         looked at, one call at a time, and `hand_over` about every second those that were walked since the last time.
-        What vanishes meanwhile is skipped. Raises NeedsOperator when the base cannot be read, or is another directory
-        at the end than at the beginning; Temporary after `stop`, here or of `crews`, within crew.STOP_GRACE_SECONDS
-        even if the NAS hangs.
+        What vanishes meanwhile is skipped. Raises NeedsOperator when the base cannot be read, is another directory
+        at the end than at the beginning, or hangs; Temporary after `stop`, here or of `crews`, within
+        crew.STOP_GRACE_SECONDS even if the NAS hangs. What was found until then is handed over.
         """
         report = _Report(on_progress, hand_over)
         walk = _Walk(self.base, self._patterns, self._known, report, in_full=in_full)
         try:
-            self._follow(walk, _Walk.visit_base, crews or Crews())
-        except NeedsOperator:
-            self._known = KnownFolders()  # who knows what was read of a share that came or went meanwhile
+            self._follow(walk, _Walk.visit_base, crews or self.crews())
+        except (NeedsOperator, Temporary) as error:
+            if error.problem == "source-unavailable":
+                self._known = KnownFolders()  # who knows what was read of a share that came or went meanwhile
+            else:
+                self._hand_over_the_rest(walk, report)
             raise
         self._known.forget_all_but(walk.visited)
         folders = sorted(report.found, key=lambda folder: (folder.level1, folder.level2, folder.name, folder.path))
@@ -85,10 +94,14 @@ class Discovery:
         report = _Report(None, None)
         if is_sound:
             walk = _Walk(self.base, self._patterns, KnownFolders(), report, in_full=True)
-            self._follow(walk, lambda walk: walk.visit_below(names), Crews())
+            self._follow(walk, lambda walk: walk.visit_below(names), self.crews())
         if not report.found:
             raise NotFound("folder-not-found", f"{self.base}/{level1}/{level2}/{name}: there is no such folder.")
         return report.found[0]
+
+    def crews(self) -> Crews:
+        """For one run, which they can stop."""
+        return Crews(timeout_seconds=self._timeout_seconds)
 
     def stop(self) -> None:
         """End all runs, within crew.STOP_GRACE_SECONDS even if the NAS hangs, and allow no more."""
@@ -96,6 +109,12 @@ class Discovery:
             self._is_stopped = True
             for crews in self._running:
                 crews.stop()
+
+    def _hand_over_the_rest(self, walk: "_Walk", report: "_Report") -> None:
+        if rest := report.rest():
+            with suppress(NeedsOperator, Temporary):  # what was read of a share that went away is shown to nobody
+                Crews(timeout_seconds=_REST_SECONDS).run(1, lambda _crew: walk.require_same_base())
+                report.hand_over(rest)
 
     def _follow(self, walk: "_Walk", first: "Callable[[_Walk], None]", crews: Crews) -> None:
         with self._lock:
@@ -134,6 +153,12 @@ class _Report:
             if self._on_progress is not None:
                 self._on_progress(len(self.found))
             return self._due()
+
+    def rest(self) -> list[Folder]:
+        """What is not handed over yet."""
+        with self._lock:
+            fresh, self._fresh = self._fresh, []
+            return fresh
 
     def hand_over(self, folders: list[Folder]) -> None:
         if self._hand_over is not None:
