@@ -536,6 +536,22 @@ async def test_who_retries_a_deletion_whose_archive_is_gone_is_told_where_the_on
     assert os.listdir(service.place.storage / "failed" / job_id / "only-copy") == ["Project_Alpha.tar.7z"]
 
 
+async def test_an_archive_that_is_gone_is_never_called_safe_whatever_came_to_the_source(tmp_path: Path) -> None:
+    place = Place(tmp_path).make()
+    folder = plant(place.folder())
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        job_id = await left_half_deleted(place, sandbox, folder)
+        place.archive_of(folder).unlink()
+        (folder / "new.txt").write_text("new")
+        async with service_in(place, sandbox) as service:
+            said = (await service.until(job_id))["error_message"]
+            status, body = await service.call("POST", f"/api/jobs/{job_id}/retry")
+    assert "is no longer at" in said
+    assert "safe" not in said + body["detail"]
+    assert (status, f"failed/{job_id}/only-copy" in body["detail"]) == (409, True)
+    assert (folder / "new.txt").read_text() == "new"
+
+
 async def test_a_deletion_does_not_go_on_when_the_archive_is_no_longer_at_the_destination(
     tmp_path: Path,
 ) -> None:

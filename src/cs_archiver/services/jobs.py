@@ -304,7 +304,7 @@ def _why_not_retried(job: Job) -> str:
             "be the only copy of it"
         )
     else:
-        where = f"its archive is safe at {path}"
+        where = f"its archive was seen at {path} right before it ended"
     return (
         f"The deletion of the source has begun; {where}. To archive what is left, remove the marker file, if there is "
         'one, refresh the folders, and submit this one again with "on_existing": "new_version".'

@@ -92,11 +92,8 @@ class DeleteSource:
         )
 
     async def _delete_all(self, job: Job, approved: ApprovedDeletion, report: Report) -> None:
-        checks = await self._catalogue.passed_checks(job.id)
-        # Not the one in the settings: another may stand there since.
-        collection = collection_of(checks) or self._collection
         try:
-            await require_still_there(self._globus, collection, job, checks)
+            collection = await self._require_still_there(job)
             await self._switches.require_deletions(has_begun=True)
             # A database from before the verification would take the archive for a leftover: it must know its age.
             number = await self._catalogue.last_number()
@@ -104,7 +101,7 @@ class DeleteSource:
             if await self._write_marker(job, approved, report, collection, deleted=False):
                 await report.log(f"Marker written: {job.marker_name}; deletion of the source begins")
             await self._delete(job, approved, report)
-            await require_still_there(self._globus, collection, job, checks)
+            await self._require_still_there(job)
             await self._require_all_gone(job, approved, report)
             await self._write_marker(job, approved, report, collection, deleted=True)
         except (NeedsOperator, Temporary):
@@ -112,6 +109,14 @@ class DeleteSource:
             self._held.add(job.id)
             raise
         self._held.discard(job.id)
+
+    async def _require_still_there(self, job: Job) -> str:
+        """The archive's collection. Raises as `require_still_there` does."""
+        checks = await self._catalogue.passed_checks(job.id)
+        # Not the one in the settings: another may stand there since.
+        collection = collection_of(checks) or self._collection
+        await require_still_there(self._globus, collection, job, checks)
+        return collection
 
     async def _is_as_approved(self, approved: ApprovedDeletion, job: Job, report: Report) -> bool:
         """Whether what is left is what was approved, by all that the NAS says of it, and nothing has come to it."""
@@ -130,6 +135,7 @@ class DeleteSource:
         checks = await self._catalogue.passed_checks(job.id)
         reasons = await self._source.reasons_to_keep(job, manifest, checks, look)
         if reasons:
+            await self._require_still_there(job)
             raise Permanent(
                 f"What is left of the source is kept: {'; '.join(reasons)}. The archive is safe at "
                 f"{job.globus_destination_path}.",
