@@ -35,6 +35,7 @@ from cs_archiver.stages.upload import StartUpload, UploadArchive
 from cs_archiver.stages.verify import Verify
 from cs_archiver.stages.verify_upload import VerifySettings, VerifyUpload
 from cs_archiver.tools.dd import Dd
+from cs_archiver.tools.disk import mount_point_of
 from cs_archiver.tools.globus import Globus, GlobusAccess
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.nas import NasProbe
@@ -155,6 +156,7 @@ def places_of(settings: Settings) -> Places:
         archives=storage.archives_dir,
         failed=storage.failed_dir,
         collection_base=settings.source_base_path,
+        nas_mount=mount_point_of(settings.qnap.base_path),
     )
 
 

@@ -95,6 +95,28 @@ async def test_a_verified_job_waits_for_the_nas_before_it_deletes(service: Servi
 
 
 @OF_ROOT_ALONE
+@pytest.mark.parametrize("is_queued", [True, False])
+async def test_a_job_waits_for_a_nas_under_whose_mount_the_same_folders_lie(tmp_path: Path, is_queued: bool) -> None:
+    place = Place(tmp_path).make()
+    (tmp_path / "disk").mkdir()
+    plant(place.folder("Another project"))  # on the local disk
+    with ExitStack() as mounted:
+        mounted.enter_context(mounted_over(place.nas, bind=tmp_path / "disk"))
+        folder = plant(place.folder())
+        kept = Kept(folder, tmp_path / "copies")
+        async with running_service(tmp_path) as service:
+            async with (held_in_the_queue if is_queued else held_at_globus)(service, folder) as job_id:
+                mounted.close()
+                assert place.folder("Another project").exists()
+                service.sandbox.faults.release()
+                await until_told(service, job_id, f"nothing is mounted any more at '{place.nas}'")
+            with mounted_over(place.nas, bind=tmp_path / "disk"):
+                assert (await service.until(job_id))["status"] == "completed"
+                assert kept.losses_in(place.archive_of(folder), tmp_path / "scratch") == []
+                assert files_in(folder) == ["Project_Alpha-ARCHIVED-TO-GLOBUS.txt"]
+
+
+@OF_ROOT_ALONE
 async def test_a_file_system_mounted_over_a_queued_folder_is_not_archived(service: Service, tmp_path: Path) -> None:
     folder = plant(service.place.folder())
     kept = Kept(folder, tmp_path / "copies")

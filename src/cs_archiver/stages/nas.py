@@ -13,7 +13,7 @@ from cs_archiver.domain.manifest import Seen, shown
 from cs_archiver.errors import NeedsOperator, Permanent
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Report
-from cs_archiver.tools.disk import source_error
+from cs_archiver.tools.disk import mount_points, source_error
 from cs_archiver.tools.nas import NasProbe
 from cs_archiver.tools.threads import Work, for_each, in_thread
 
@@ -73,28 +73,26 @@ async def _tell_answer(report: Report, doing: str) -> None:
 def require_nas(places: Places, job: Job) -> int:
     """The source is a folder on the NAS's own file system, whose number is given back; it was there before.
 
-    Raises Permanent when it was renamed or removed by hand, and NeedsOperator when the NAS itself is not there. The
-    folder that held the source is there only while the NAS is mounted.
+    Raises Permanent when it was renamed or removed by hand, and NeedsOperator when the NAS itself is not there: it is
+    not mounted where it was, whatever lies under its mount, or the folder that held the source is not there either.
     """
     source = places.source(job)
     try:
         base = os.stat(places.nas)
         status = os.lstat(source)
     except FileNotFoundError as error:
-        if _is_mounted(places.nas, os.path.dirname(source)):
+        why = _why_unmounted(places)
+        if why is None and _is_on(places.nas, os.path.dirname(source)):
             raise Permanent(
                 f"the source '{shown(source)}' was renamed or removed by hand, while the NAS is there",
                 problem="source-missing",
             ) from error
-        why = "nor is the folder it was in"
+        why = why or "nor is the folder it was in"
     except OSError as error:
         why = error.strerror or str(error)
     else:
-        if status.st_dev != base.st_dev:
-            why = "another file system is mounted over it"
-        elif not stat.S_ISDIR(status.st_mode):
-            why = "it is no folder"
-        else:
+        why = _why_unmounted(places) or _why_not_the_source(status, base)
+        if why is None:
             return status.st_dev
     raise NeedsOperator(
         f"the source '{shown(source)}' is not there: check the NAS mount; nothing is deleted ({why})",
@@ -102,7 +100,20 @@ def require_nas(places: Places, job: Job) -> int:
     )
 
 
-def _is_mounted(base: Path, shelf: bytes) -> bool:
+def _why_unmounted(places: Places) -> str | None:
+    """To be asked after a look at it, which mounts again what is mounted on demand."""
+    if places.nas_mount == b"/" or places.nas_mount in mount_points():
+        return None
+    return f"nothing is mounted any more at '{shown(places.nas_mount)}'"
+
+
+def _why_not_the_source(status: os.stat_result, base: os.stat_result) -> str | None:
+    if status.st_dev != base.st_dev:
+        return "another file system is mounted over it"
+    return None if stat.S_ISDIR(status.st_mode) else "it is no folder"
+
+
+def _is_on(base: Path, shelf: bytes) -> bool:
     try:
         return os.stat(shelf).st_dev == os.stat(base).st_dev
     except OSError:  # the NAS is in trouble, which is all that is asked here

@@ -9,7 +9,10 @@ from cs_archiver.domain.job import Job
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The base folders. `collection_base` is the path under which the source collection shows `storage`."""
+    """The base folders. `collection_base` is the path under which the source collection shows `storage`.
+
+    `nas_mount`: where the file system was mounted that `nas` lay on when the service was started.
+    """
 
     nas: Path
     storage: Path
@@ -17,6 +20,7 @@ class Places:
     archives: Path
     failed: Path
     collection_base: str
+    nas_mount: bytes = b"/"
 
     def working_folder(self, job: Job) -> bytes:
         return os.fsencode(self.temp / job.id)

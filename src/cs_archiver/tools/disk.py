@@ -121,21 +121,31 @@ def mounts_in(folder: bytes) -> frozenset[bytes]:
     """
     parent, name = os.path.split(folder)
     root = os.path.join(os.path.realpath(parent), name)
+    below = root.rstrip(b"/") + b"/"
+    return frozenset(mount[len(below) :] for mount in mount_points() if (mount + b"/").startswith(below))
+
+
+def mount_points() -> set[bytes]:
+    """Where anything is mounted, by the kernel's own table. Raises NeedsOperator when that cannot be read."""
     try:
         with open("/proc/self/mountinfo", "rb") as table:
-            mounts = [_OCTAL.sub(_unescaped, line.split(b" ")[4]) for line in table]
+            return {_OCTAL.sub(_unescaped, line.split(b" ")[4]) for line in table}
     except OSError as error:
         raise NeedsOperator(
-            f"cannot see what is mounted in '{shown(folder)}': /proc/self/mountinfo: {error.strerror}: let the service "
-            "read it",
+            f"cannot see what is mounted: /proc/self/mountinfo: {error.strerror}: let the service read it",
             problem="nas-unreachable",
         ) from error
-    below = root.rstrip(b"/") + b"/"
-    return frozenset(mount[len(below) :] for mount in mounts if (mount + b"/").startswith(below))
 
 
 def _unescaped(octal: re.Match[bytes]) -> bytes:
     return bytes([int(octal[1], 8)])
+
+
+def mount_point_of(path: Path) -> bytes:
+    """Where the file system is mounted that `path` lies on; as in `mounts_in`, no mount is asked."""
+    place = place_of(path)
+    around = [point for point in mount_points() if _lies_in(place, os.fsdecode(point))]
+    return max(around, key=len, default=b"/")
 
 
 def mount_of(path: Path) -> Mount:
