@@ -75,7 +75,8 @@ fix: setup-development ## Format, and mend what the linter can
 	@$(BIN)/ruff check --fix $(SOURCES)
 	@$(BIN)/ruff format $(SOURCES)
 
-bench: setup-development ## Measure, beside baselines; ONLY=pipeline for one, FULL=1 in full, WRITE=1 into docs/benchmarks.md
+bench: setup-tests ## Measure, beside baselines; ONLY=pipeline for one, FULL=1 in full, WRITE=1 into docs/benchmarks.md
+	@.ci/tools gcc libc6-dev
 	@$(BIN)/python -m tests.bench $(ONLY) $(if $(FULL),--full) $(if $(WRITE),--write)
 
 screenshots: setup-tests ## Write pictures of every page into docs/screenshots

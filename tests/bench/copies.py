@@ -34,7 +34,9 @@ _BOUNDS = f"""
 the folder as the product does and computes CRC32 and SHA-256, nothing else, while `cp` never sees a byte: the kernel
 moves them. A large file is hashed on a second thread while its next blocks are read and written, so that it takes as
 long as the longer of the two where two processors are free, and as long as both where they are not. `rsync` and `dd`
-know no digests, so that what they copied is read once more.
+know no digests, so that what they copied is read once more. By default folders up to 1 GB are copied by shutil, up to
+100 GB by rsync, up to 1 TB by dd, and only larger ones by parallel threads: `[copy]` sets that. Cold copies of many
+small files take longer than the read of the disk because the files are also to be made: see `cp -a`.
 """
 
 

@@ -200,7 +200,7 @@ def _claims(lines: list[Line]) -> list[Claim]:
     return [
         *claims,
         Claim(
-            "archive size in `auto` / in `fast`, the largest of all cases",
+            "archive size in `auto` / in `fast`, the largest of these folders, whose types are each of one kind",
             f"<= {_MOST_SIZE}",
             f"{largest:.3f}",
             f"{largest:.3f}",
@@ -250,7 +250,9 @@ beyond the script, in `auto`, which is to leave 7-Zip's time out, by what they t
 
 {table(("Folder", "`fast`, beyond the script", "`auto`"), bounds)}
 
-`auto` compresses what shrinks by at least 1 % in samples, so it gains nothing on text and nearly all of it on media."""
+`auto` compresses what shrinks by at least 1 % in samples, so it gains nothing on text and nearly all of it on media.
+Where samples mislead, as with equal files that do not shrink by themselves, or types of which few shrink, its archive
+may be much larger than that of `fast`."""
 
 
 async def _measure(order: Order) -> Findings:

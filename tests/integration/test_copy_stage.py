@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import zlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -620,7 +621,7 @@ async def test_auto_stores_what_would_not_shrink_and_says_so(world: World, verif
     (said,) = advance.said
     assert re.fullmatch(
         r"Compression complete \(.* MiB, 6\d\.\d% of the folder, in \d+\.\d s; \d+ files, .* MiB compressed; "
-        r"\d+ files, .* MiB stored, as they would not shrink; "
+        r"\d+ files, .* MiB stored, as samples did not shrink; "
         r"6 files, 926 B stored as well, as no list can hold their names\)",
         said,
     )
@@ -631,6 +632,36 @@ async def test_auto_stores_what_would_not_shrink_and_says_so(world: World, verif
     assert os.listdir(world.places.temp) == []
     extract(archive_of(world), world.root / "unpacked")
     assert compare(world.source, world.root / "unpacked" / world.source.name) == []
+
+
+def methods_in(archive: bytes) -> Counter[str]:
+    """How 7-Zip says that the files are packed."""
+    listed = subprocess.run(["7z", "l", "-slt", "-ba", archive], capture_output=True, text=True, check=True)
+    return Counter(re.findall(r"^Method = (\w+)", listed.stdout, re.MULTILINE))
+
+
+async def test_auto_packs_in_one_run_what_the_disk_had_no_room_for_before(world: World) -> None:
+    write(world.source, b"take.mov", os.urandom(3_000_000))
+    write(world.source, b"notes.xml", b"<note>said again and again</note>" * 30_000)
+    job = await copied(world, disk_was_full=1)
+    heard = Heard()
+
+    await Compress(SevenZip(Processes()), world.places, Mode.AUTO, threads=2).run(job, heard)
+
+    assert [line for line in heard.lines if "the disk was full before" in line] == heard.lines[1:]
+    assert methods_in(world.places.partial(job)) == {"LZMA2": 2}
+
+
+async def test_auto_says_what_7zip_shows(world: World) -> None:
+    for number in range(3):
+        write(world.source, b"take%d.mov" % number, os.urandom(1_000_000))
+    write(world.source, b"notes.xml", b"<note>said again and again</note>" * 30_000)
+    job = await copied(world)
+
+    advance = await Compress(SevenZip(Processes()), world.places, Mode.AUTO, threads=2).run(job, Heard())
+
+    assert methods_in(world.places.partial(job)) == {"LZMA2": 1, "Copy": 3}
+    assert "; 1 file, 967 KiB compressed; 3 files, 2.86 MiB stored, as samples did not shrink" in advance.said[0]
 
 
 async def test_auto_says_why_it_compresses_what_would_not_shrink(world: World) -> None:

@@ -51,6 +51,11 @@ def test_large_files_are_judged_one_by_one_and_small_ones_by_their_type() -> Non
     assert found == {**{family_of(entry): [entry] for entry in large}, b"": [small[101]]}
 
 
+def test_numbers_at_the_end_are_no_types() -> None:
+    numbered = [a_file(b"take.%05d" % number) for number in range(5)]
+    assert [list(family.probes) for family in families(numbered)] == [numbered]
+
+
 def test_a_large_file_named_like_a_type_is_judged_by_itself() -> None:
     large, small = a_file(b".jpg", 2**20), a_file(b"one.jpg")
     assert [list(family.probes) for family in families([large, small])] == [[large], [small]]

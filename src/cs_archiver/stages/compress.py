@@ -19,6 +19,11 @@ from cs_archiver.tools.sevenzip_commands import Compression
 from cs_archiver.tools.threads import Work, in_thread
 from cs_archiver.tools.tree import scan_tree
 
+_NO_ROOM_FOR_TWO_RUNS = (
+    "Compressing everything, without a look at what would not shrink: the disk was full before, and to store a part "
+    "of the files takes a second run of 7-Zip, which writes the archive anew beside the first one"
+)
+
 
 class Compress:
     """Safe to repeat: a partial archive of an earlier run is removed first, never added to."""
@@ -49,6 +54,9 @@ class Compress:
         """What `auto` finds in the copy; the other modes know without looking."""
         if self._mode is not Mode.AUTO:
             return Plan(self._mode, [], Totals(0, 0), Totals(0, 0))
+        if job.disk_was_full:
+            await report.log(_NO_ROOM_FOR_TWO_RUNS, LogLevel.WARNING)
+            return Plan(Mode.FAST, [], Totals(0, 0), Totals(0, 0))
         report.operation("Trying on samples what is worth compressing")
         copy = self._places.copy(job)
 
@@ -81,7 +89,7 @@ def _sorts(planned: Plan) -> str:
     """Which files shrink and which do not, where that was looked at and used."""
     sorts = {
         "compressed": planned.compressed,
-        "stored, as they would not shrink": planned.stored,
+        "stored, as samples did not shrink": planned.stored,
         "stored as well, as no list can hold their names": planned.unlisted,
     }
     said = [f"{counted(files, 'file')}, {human_size(size)} {what}" for what, (files, size) in sorts.items() if files]
