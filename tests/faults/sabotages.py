@@ -114,7 +114,9 @@ SABOTAGES = (
         "tools/removal.py",
         (
             (
-                "    os.link(source, destination, follow_symlinks=False)\n    os.unlink(source)\n",
+                "    os.link(source, destination, follow_symlinks=False)\n"
+                "    sync_folder(os.path.dirname(destination))\n"
+                "    os.unlink(source)\n",
                 "    os.rename(source, destination)\n",
             ),
         ),

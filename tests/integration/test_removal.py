@@ -14,6 +14,7 @@ import pytest
 
 from cs_archiver.domain.manifest import EntryKind
 from cs_archiver.errors import NeedsOperator, Permanent
+from cs_archiver.tools import removal
 from cs_archiver.tools.removal import (
     ApprovedDeletion,
     Removed,
@@ -567,3 +568,24 @@ def test_what_is_set_aside_takes_a_free_name_and_replaces_nothing(tmp_path: Path
     names = ("x.tar.7z", "2-x.tar.7z", "3-x.tar.7z")
     assert [(tmp_path / "failed" / "job" / name).read_bytes() for name in names] == [b"0", b"1", b"2"]
     assert left(tmp_path) == {"failed", "failed/job", *(f"failed/job/{name}" for name in names)}
+
+
+def test_what_is_moved_or_removed_of_our_own_is_durable_and_has_its_new_name_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    synced: list[tuple[bytes, list[str], list[str]]] = []
+
+    def sync_folder(folder: bytes) -> None:
+        synced.append((os.path.basename(folder), os.listdir(here), os.listdir(there)))
+
+    monkeypatch.setattr(removal, "sync_folder", sync_folder)
+    write(here, b"archive", b"1")
+    removal.set_aside(bytes(here / "archive"), bytes(there))
+    assert synced == [(b"there", ["archive"], ["archive"]), (b"here", [], ["archive"])]
+    removal.move_without_overwriting(bytes(there / "archive"), bytes(here / "named"))
+    assert synced[2:] == [(b"here", ["named"], ["archive"]), (b"there", ["named"], [])]
+    assert removal.remove_file(bytes(here / "named")) == 1
+    assert synced[4:] == [(b"here", [], [])]

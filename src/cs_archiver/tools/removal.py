@@ -250,14 +250,15 @@ def set_aside(path: bytes, folder: bytes) -> None:
         number += 1
         name = b"%d-%s" % (number, os.path.basename(path))
     move_without_overwriting(path, os.path.join(folder, name))
-    sync_folder(os.path.dirname(path))
 
 
 def move_without_overwriting(source: bytes, destination: bytes) -> None:
     """Give a file its final name, durably. Raises FileExistsError rather than replace anything.
 
-    A link and an unlink, because rename replaces silently; a crash in between leaves both names on one file.
+    A link and an unlink, because rename replaces silently; a crash in between leaves both names on one file. The new
+    name is durable before the old one goes: it may be the only copy.
     """
     os.link(source, destination, follow_symlinks=False)
-    os.unlink(source)
     sync_folder(os.path.dirname(destination))
+    os.unlink(source)
+    sync_folder(os.path.dirname(source))
