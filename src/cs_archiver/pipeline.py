@@ -1,6 +1,6 @@
 """Builds the two workers and the stages they run, from the settings."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Protocol
@@ -73,7 +73,7 @@ def build_workers(parts: Parts) -> list[Worker]:
         },
         settings.retry.delay_seconds,
     )
-    places = places_of(settings)
+    places = replace(places_of(settings), nas_mount=mount_point_of(settings.qnap.base_path))
     nas = Nas(places, NasProbe(settings.qnap.base_path, timeout_seconds=settings.qnap.timeout_seconds))
     globus = settings.globus
     compared = ComparedCopies()
@@ -156,7 +156,6 @@ def places_of(settings: Settings) -> Places:
         archives=storage.archives_dir,
         failed=storage.failed_dir,
         collection_base=settings.source_base_path,
-        nas_mount=mount_point_of(settings.qnap.base_path),
     )
 
 

@@ -22,7 +22,7 @@ class OnExisting(StrEnum):
 class Job(NamedTuple):
     """One row of `jobs`. Times are UTC ISO 8601 text ending in Z, sizes are bytes.
 
-    A tuple, since a list has a thousand of them: a frozen dataclass of so many fields takes ten times as long to make.
+    A tuple, since a list has a thousand of them: a frozen dataclass of so many fields takes five times as long to make.
     """
 
     id: str

@@ -49,9 +49,9 @@ class Plan(NamedTuple):
     """
 
     mode: Mode
-    listed: Iterable[bytes]
-    compressed: Totals
-    stored: Totals
+    listed: Iterable[bytes] = ()
+    compressed: Totals = Totals(0, 0)
+    stored: Totals = Totals(0, 0)
     unlisted: Totals = Totals(0, 0)
 
 

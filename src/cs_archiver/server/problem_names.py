@@ -87,14 +87,14 @@ LOGIN = (
     "login-failed", "password-expired", "second-factor-required", "wrong-code", "too-many-attempts", "sign-in-busy",
     "cross-site-request", "database-unhealthy",
 )  # fmt: skip
-SCAN = ("source-unavailable", "discovery-stopped")
+SCAN = ("source-unavailable", "nas-unreachable", "discovery-stopped")
 SUBMIT = (
     "folder-not-found", "already-archived", "nothing-to-archive", "folder-not-archivable", "already-queued",
     "destination-exists", "job-not-accepted", *SCAN,
 )  # fmt: skip
 PREVIEW = (
     "folder-not-found", "already-archived", "nothing-to-archive", "folder-not-archivable", "preview-too-long",
-    "source-unreadable", "nas-unreachable", "storage-error", "storage-unusable", *SCAN,
+    "source-unreadable", "storage-error", "storage-unusable", *SCAN,
 )  # fmt: skip
 
 CANCEL = ("job-not-found", "already-ended", "deletion-has-begun", "storage-error", "storage-unusable")

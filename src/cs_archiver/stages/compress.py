@@ -4,7 +4,6 @@ import time
 
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import Totals
 from cs_archiver.domain.packing import Mode, Plan, families, first_share, plan
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
@@ -53,10 +52,10 @@ class Compress:
     async def _plan(self, job: Job, report: Report) -> Plan:
         """What `auto` finds in the copy; the other modes know without looking."""
         if self._mode is not Mode.AUTO:
-            return Plan(self._mode, [], Totals(0, 0), Totals(0, 0))
+            return Plan(self._mode)
         if job.disk_was_full:
             await report.log(_NO_ROOM_FOR_TWO_RUNS, LogLevel.WARNING)
-            return Plan(Mode.FAST, [], Totals(0, 0), Totals(0, 0))
+            return Plan(Mode.FAST)
         report.operation("Trying on samples what is worth compressing")
         copy = self._places.copy(job)
 

@@ -1,6 +1,7 @@
 """deleting_source -> completed: the marker, then what the manifest names, then the local archive."""
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -18,7 +19,7 @@ from cs_archiver.domain.marker import Stored, is_marker_of, marker_text
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.domain.switches import DELETIONS_PAUSED, NOBODYS_FAULT
-from cs_archiver.domain.verification import collection_of
+from cs_archiver.domain.verification import Check, collection_of
 from cs_archiver.errors import Halted, NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.destination import require_still_there
 from cs_archiver.stages.last_look import (
@@ -92,8 +93,9 @@ class DeleteSource:
         )
 
     async def _delete_all(self, job: Job, approved: ApprovedDeletion, report: Report) -> None:
+        checks = await self._catalogue.passed_checks(job.id)
         try:
-            collection = await self._require_still_there(job)
+            collection = await self._require_still_there(job, checks)
             await self._switches.require_deletions(has_begun=True)
             # A database from before the verification would take the archive for a leftover: it must know its age.
             number = await self._catalogue.last_number()
@@ -101,7 +103,7 @@ class DeleteSource:
             if await self._write_marker(job, approved, report, collection, deleted=False):
                 await report.log(f"Marker written: {job.marker_name}; deletion of the source begins")
             await self._delete(job, approved, report)
-            await self._require_still_there(job)
+            await self._require_still_there(job, checks)
             await self._require_all_gone(job, approved, report)
             await self._write_marker(job, approved, report, collection, deleted=True)
         except (NeedsOperator, Temporary):
@@ -110,9 +112,8 @@ class DeleteSource:
             raise
         self._held.discard(job.id)
 
-    async def _require_still_there(self, job: Job) -> str:
+    async def _require_still_there(self, job: Job, checks: Sequence[Check]) -> str:
         """The archive's collection. Raises as `require_still_there` does."""
-        checks = await self._catalogue.passed_checks(job.id)
         # Not the one in the settings: another may stand there since.
         collection = collection_of(checks) or self._collection
         await require_still_there(self._globus, collection, job, checks)
@@ -135,7 +136,7 @@ class DeleteSource:
         checks = await self._catalogue.passed_checks(job.id)
         reasons = await self._source.reasons_to_keep(job, manifest, checks, look)
         if reasons:
-            await self._require_still_there(job)
+            await self._require_still_there(job, checks)
             raise Permanent(
                 f"What is left of the source is kept: {'; '.join(reasons)}. The archive is safe at "
                 f"{job.globus_destination_path}.",

@@ -157,8 +157,7 @@ class _Report:
     def rest(self) -> list[Folder]:
         """What is not handed over yet."""
         with self._lock:
-            fresh, self._fresh = self._fresh, []
-            return fresh
+            return self._taken()
 
     def hand_over(self, folders: list[Folder]) -> None:
         if self._hand_over is not None:
@@ -169,6 +168,9 @@ class _Report:
         if self._hand_over is None or now - self._handed_over_at < HAND_OVER_SECONDS:
             return []
         self._handed_over_at = now
+        return self._taken()
+
+    def _taken(self) -> list[Folder]:
         fresh, self._fresh = self._fresh, []
         return fresh
 
