@@ -205,7 +205,7 @@ async def _raw_connection(api: Api) -> tuple[asyncio.StreamReader, asyncio.Strea
 
 
 async def test_a_client_that_answers_no_ping_is_let_go(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "_PING_SECONDS", 0.2)
+    monkeypatch.setattr(live, "_PING_SECONDS", 2)  # of which half is time to answer, also on a busy machine
     reader, writer = await _raw_connection(api)
     async with listening(api) as other, asyncio.timeout(PATIENCE_SECONDS):
         frames = await reader.read()  # ends when the connection does
@@ -213,7 +213,7 @@ async def test_a_client_that_answers_no_ping_is_let_go(api: Api, monkeypatch: py
         writer.close()
         assert not other.socket.closed
         other_alive = asyncio.create_task(other.next())  # answers pings meanwhile
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(3.5)
         await api.submit("Alpha")
         await other_alive
 

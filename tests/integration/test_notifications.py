@@ -18,7 +18,7 @@ from cs_archiver.services.notify import watcher
 from cs_archiver.services.notify.watcher import Rhythm
 from tests.support.inbox import Inbox, running_inbox
 from tests.support.service import Place, Service, free_port, running_service, sandbox_settings, service_in
-from tests.support.tampering import held_at_globus, held_in_the_queue, plant
+from tests.support.tampering import held_at_globus, held_in_the_queue, plant, until_told
 
 QUICK = Rhythm(tick=0.2, gather=0.3, spacing=1.0, calm=0.5, held=0.3, database=0.3, disk=0.2)
 
@@ -171,11 +171,16 @@ async def test_queue_in_which_nothing_moves_is_told_and_that_it_moves_again(tmp_
 
 
 async def test_queue_that_somebody_paused_is_not_stuck(tmp_path: Path, inbox: Inbox) -> None:
-    async with running_service(tmp_path, **told_of(inbox, "queue_stuck", NOTIFY_QUEUE_STUCK_HOURS="0.0002")) as service:
+    # Long enough for a slow machine to see that it is paused, and looked at for longer than that.
+    hours = 0.0014
+    settings = told_of(inbox, "queue_stuck", NOTIFY_QUEUE_STUCK_HOURS=str(hours))
+    async with running_service(tmp_path, **settings) as service:
         await service.call("PUT", "/api/system/switches/copy_compress", json={"paused": True})
         plant(service.place.folder())
         await service.discover()
-        await service.submit(service.place.folder())
+        job_id = await service.submit(service.place.folder())
+        await until_told(service, job_id, "paused")
+        await asyncio.sleep(hours * 3600)
         await quiet(service.place, inbox, 0)
 
 
