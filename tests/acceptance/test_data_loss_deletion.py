@@ -321,6 +321,40 @@ async def test_a_file_that_took_the_markers_place_during_the_deletion_is_not_ove
     assert "somebody's own file stands in" in job["error_message"]
 
 
+async def while_two_are_left(service: Service, gate: Gate, change: Callable[[Path], None]) -> dict[str, Any]:
+    """The job at its end, when what its deletion comes to last was changed in the middle of it."""
+    folder = service.place.folder()
+    await service.discover()
+    job_id = await service.submit(folder)
+    await eventually(gate.reached.is_set, what="the second unlink")
+    change(folder / "sub/two.mov")
+    gate.open.set()
+    return await service.until(job_id)
+
+
+async def test_what_only_gets_another_mode_while_the_deletion_runs_is_compared_again_and_deleted(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = plant(service.place.folder())
+    kept = Kept(folder, tmp_path / "copies")
+    job = await while_two_are_left(service, Gate(monkeypatch, folder), lambda film: film.chmod(0o640))
+    assert job["status"] == "completed", job
+    assert files_in(folder) == [MARKER]
+    assert sum("looked at and compared again first" in line for line in await service.log_of(job["job_id"])) == 1
+    assert kept.losses_in(service.place.archive_of(folder), tmp_path / "scratch") == []
+
+
+async def test_what_gets_another_content_while_the_deletion_runs_is_kept(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = plant(service.place.folder())
+    content = b"other bytes".ljust((folder / "sub/two.mov").stat().st_size, b".")
+    job = await while_two_are_left(service, Gate(monkeypatch, folder), lambda film: rewrite_in_place(film, content))
+    assert job["status"] == "failed"
+    assert "What is left of the source is kept" in job["error_message"]
+    assert (folder / "sub/two.mov").read_bytes() == content
+
+
 async def test_a_deletion_after_which_a_file_is_still_there_is_not_complete(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import pytest
 
 from cs_archiver.sandbox import Sandbox
+from cs_archiver.tools import disk
 from tests.faults.mounts import Boundary
 from tests.support.service import (
     Place,
@@ -109,11 +110,35 @@ async def test_a_job_waits_for_a_nas_under_whose_mount_the_same_folders_lie(tmp_
                 mounted.close()
                 assert place.folder("Another project").exists()
                 service.sandbox.faults.release()
-                await until_told(service, job_id, f"nothing is mounted any more at '{place.nas}'")
+                await until_told(service, job_id, f"nothing is mounted at '{place.nas}'")
             with mounted_over(place.nas, bind=tmp_path / "disk"):
                 assert (await service.until(job_id))["status"] == "completed"
                 assert kept.losses_in(place.archive_of(folder), tmp_path / "scratch") == []
                 assert files_in(folder) == ["Project_Alpha-ARCHIVED-TO-GLOBUS.txt"]
+
+
+@OF_ROOT_ALONE
+async def test_a_job_waits_for_a_nas_that_fstab_mounts_where_the_service_was_started_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path).make()
+    (tmp_path / "disk").mkdir()
+    plant(place.folder("Another project"))  # on the local disk
+    monkeypatch.setattr(disk, "FSTAB", tmp_path / "fstab")
+    in_fstab = str(place.nas).replace(" ", r"\040")
+    disk.FSTAB.write_text(f"# the NAS\nUUID=0-0 / ext4\n\nnas:/team {in_fstab}/ nfs hard 0 0\nnone none swap sw\n")
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        async with AsyncExitStack() as until_it_ended:
+            until_it_ended.enter_context(mounted_over(place.nas, bind=tmp_path / "disk"))
+            folder = plant(place.folder())
+            kept = Kept(folder, tmp_path / "copies")
+            async with service_in(place, sandbox) as service:
+                job_id = await until_it_ended.enter_async_context(held_in_the_queue(service, folder))
+        async with service_in(place, sandbox) as service:
+            await until_told(service, job_id, f"nothing is mounted at '{place.nas}'")
+            with mounted_over(place.nas, bind=tmp_path / "disk"):
+                assert (await service.until(job_id))["status"] == "completed"
+                assert kept.losses_in(place.archive_of(folder), tmp_path / "scratch") == []
 
 
 @OF_ROOT_ALONE

@@ -24,9 +24,10 @@ from cs_archiver.domain.manifest import Entry, EntryKind, shown
 from cs_archiver.domain.marker import Stored, marker_text
 from cs_archiver.domain.packed import Manifest, Packed
 from cs_archiver.errors import NeedsOperator, Permanent, Temporary
+from cs_archiver.stages.marker import temporary_marker_name
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
-from cs_archiver.stages.source import ComparedCopies, SourceLook, temporary_marker_name
+from cs_archiver.stages.source import ComparedCopies, SourceLook
 from cs_archiver.tools import tree
 from cs_archiver.tools.disk import free_bytes, open_regular, room_on
 from cs_archiver.tools.fixity import digest_of_file

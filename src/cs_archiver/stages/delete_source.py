@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import catalogue as catalogue_rows
@@ -15,7 +14,7 @@ from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.folders import archived_by
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import shown
-from cs_archiver.domain.marker import Stored, is_marker_of, marker_text
+from cs_archiver.domain.marker import Stored, marker_text
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.domain.switches import DELETIONS_PAUSED, NOBODYS_FAULT
@@ -29,11 +28,12 @@ from cs_archiver.stages.last_look import (
     not_the_folder,
     require_readable,
 )
+from cs_archiver.stages.marker import temporary_marker_name, write_marker
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
-from cs_archiver.stages.source import Approvals, SourceLook, temporary_marker_name
+from cs_archiver.stages.source import Approvals, SourceLook
 from cs_archiver.stages.stage import Advance, Report
-from cs_archiver.tools import own_file, removal
+from cs_archiver.tools import removal
 from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.removal import ApprovedDeletion
@@ -78,10 +78,8 @@ class DeleteSource:
         approved = approved or await self._look_again(job, report)
         try:
             await self._delete_all(job, approved, report)
-        except Permanent as error:
-            if error.problem != "source-changed" or job.id not in self._held:
-                raise
-            # What mended the hold, a chmod for example, may have touched entries: their content decides.
+        except removal.NotAsApproved:
+            # A chmod, as to mend a hold, touches an entry and changes nothing that is archived: its content decides.
             await self._delete_all(job, await self._look_again(job, report), report)
         await self._switches.require_deletions(has_begun=True)
         removed = await self._remove_local_archive(job, report)
@@ -171,7 +169,7 @@ class DeleteSource:
             deleted=deleted,
         )
         async with self._nas.watched(report, "Writing the marker into the source"):
-            return await in_thread(lambda _work: _write_marker(approved, job, text))
+            return await in_thread(lambda _work: write_marker(approved, job, text))
 
     async def _require_all_gone(self, job: Job, approved: ApprovedDeletion, report: Report) -> None:
         """What came after the last look was never archived: it stays, under a marker that hides the folder.
@@ -216,33 +214,3 @@ class DeleteSource:
 
 def _told(removed: removal.Removed) -> str:
     return f"{counted(removed.files, 'file')}, {human_size(removed.bytes)} ({removed.bytes} bytes)"
-
-
-def _write_marker(approved: ApprovedDeletion, job: Job, text: bytes) -> bool:
-    folder = approved.folder
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            status = os.fstat(descriptor)
-            if (status.st_dev, status.st_ino) != (approved.device, job.source_inode):
-                raise NeedsOperator(not_the_folder(folder), problem="nas-unreachable")
-            return own_file.write_durably(
-                descriptor,
-                os.fsencode(job.marker_name),
-                text,
-                temporary_name=temporary_marker_name(job),
-                is_ours=partial(is_marker_of, job),
-            )
-        finally:
-            os.close(descriptor)
-    except FileExistsError as error:
-        raise Permanent(
-            f"somebody's own file stands in '{shown(folder)}' under the marker's name {job.marker_name!r}: it and "
-            f"everything not yet deleted is kept; the archive is safe at {job.globus_destination_path}",
-            problem="source-changed",
-        ) from error
-    except OSError as error:
-        raise NeedsOperator(
-            f"cannot write the marker file in '{shown(folder)}': {error.strerror}: nothing is deleted without it",
-            problem="marker-not-writable",
-        ) from error

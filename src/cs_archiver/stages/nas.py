@@ -104,7 +104,7 @@ def _why_unmounted(places: Places) -> str | None:
     """To be asked after a look at it, which mounts again what is mounted on demand."""
     if places.nas_mount == b"/" or places.nas_mount in mount_points():
         return None
-    return f"nothing is mounted any more at '{shown(places.nas_mount)}'"
+    return f"nothing is mounted at '{shown(places.nas_mount)}'"
 
 
 def _why_not_the_source(status: os.stat_result, base: os.stat_result) -> str | None:

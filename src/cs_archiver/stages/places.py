@@ -11,7 +11,8 @@ from cs_archiver.domain.job import Job
 class Places:
     """The base folders. `collection_base` is the path under which the source collection shows `storage`.
 
-    `nas_mount`: where the file system was mounted that `nas` lay on when the service was started.
+    `nas_mount`: where the file system was mounted that `nas` lay on when the service was started, or is to be by
+    /etc/fstab.
     """
 
     nas: Path

@@ -1,27 +1,22 @@
 """A fresh look at the source before and during its deletion, and the approvals that rest on one."""
 
-import errno
-import os
 import time
 from collections.abc import Sequence
-from enum import StrEnum
 
 from cs_archiver.domain.deletion import facts_of, reasons_against
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import first_missing, shown
-from cs_archiver.domain.marker import is_marker_of
 from cs_archiver.domain.packed import Manifest
 from cs_archiver.domain.verification import Check
-from cs_archiver.errors import NeedsOperator, Permanent
+from cs_archiver.errors import Permanent
+from cs_archiver.stages.marker import own_names
 from cs_archiver.stages.nas import Nas, require_nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Report
-from cs_archiver.tools.disk import open_regular
 from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.threads import Work, in_thread
 from cs_archiver.tools.tree import FreshLook, look_again, scan_tree
 
-_MARKER_BYTES_READ = 4096
 _FRESH_SECONDS = 60.0
 
 
@@ -67,7 +62,7 @@ class SourceLook:
             return look_again(
                 source,
                 manifest,
-                ignore=_own_names(source, job) if deletion_begun else frozenset(),
+                ignore=own_names(source, job) if deletion_begun else frozenset(),
                 gone_is_fine=deletion_begun,
                 read_content=read_content,
                 threads=self._threads,
@@ -121,42 +116,6 @@ class SourceLook:
 
     def _reads_content_of(self, job: Job) -> bool:
         return self._read_content or job.manifest_id not in self._compared
-
-
-def temporary_marker_name(job: Job) -> bytes:
-    return f".cs-archiver-{job.id}.tmp".encode()
-
-
-class MarkerFound(StrEnum):
-    """What stands in the source under the name of the job's marker."""
-
-    NOTHING = "nothing"
-    OURS = "ours"
-    FOREIGN = "foreign"
-
-
-def marker_found(source: bytes, job: Job) -> MarkerFound:
-    """Raises NeedsOperator when it cannot be read: that is neither absence nor somebody else's file."""
-    path = os.path.join(source, os.fsencode(job.marker_name))
-    try:
-        with os.fdopen(open_regular(path), "rb") as marker:
-            ours = is_marker_of(job, marker.read(_MARKER_BYTES_READ))
-    except FileNotFoundError:
-        return MarkerFound.NOTHING
-    except OSError as error:
-        if error.errno in (errno.EINVAL, errno.ELOOP):  # no regular file
-            return MarkerFound.FOREIGN
-        raise NeedsOperator(
-            f"cannot read the marker file '{shown(path)}': {error.strerror}: check the NAS mount; nothing is deleted",
-            problem="marker-not-readable",
-        ) from error
-    return MarkerFound.OURS if ours else MarkerFound.FOREIGN
-
-
-def _own_names(source: bytes, job: Job) -> frozenset[bytes]:
-    """The names of our own that may stand in the folder; a foreign file of the marker's name is not among them."""
-    ours = marker_found(source, job) is MarkerFound.OURS
-    return frozenset({temporary_marker_name(job), *([os.fsencode(job.marker_name)] if ours else [])})
 
 
 class Approvals:

@@ -18,6 +18,7 @@ READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM)
 _OCTAL = re.compile(rb"\\([0-3][0-7]{2})")  # as the kernel writes blanks, line breaks and backslashes
+FSTAB = Path("/etc/fstab")
 _GONE = (errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EHOSTDOWN, errno.ENOTCONN, errno.EROFS)
 
 
@@ -137,14 +138,27 @@ def mount_points() -> set[bytes]:
         ) from error
 
 
+def _mount_points_wanted() -> set[bytes]:
+    """Where this host is to have something mounted; none where nobody may read that."""
+    try:
+        lines = FSTAB.read_bytes().splitlines()
+    except OSError:
+        return set()
+    named = [line.split()[1:2] for line in lines if not line.lstrip().startswith(b"#")]
+    return {_OCTAL.sub(_unescaped, point.rstrip(b"/")) for [point] in filter(None, named) if point.startswith(b"/")}
+
+
 def _unescaped(octal: re.Match[bytes]) -> bytes:
     return bytes([int(octal[1], 8)])
 
 
 def mount_point_of(path: Path) -> bytes:
-    """Where the file system is mounted that `path` lies on; as in `mounts_in`, no mount is asked."""
+    """Where the file system is mounted that `path` lies on, or is to lie on by /etc/fstab; no mount is asked.
+
+    Raises NeedsOperator as `mount_points` does.
+    """
     place = place_of(path)
-    around = [point for point in mount_points() if _lies_in(place, os.fsdecode(point))]
+    around = [point for point in mount_points() | _mount_points_wanted() if _lies_in(place, os.fsdecode(point))]
     return max(around, key=len, default=b"/")
 
 

@@ -28,6 +28,13 @@ class DeletionHalted(Exception):
         self.removed = removed
 
 
+class NotAsApproved(Permanent):
+    """An entry, or the folder itself, is not the very one that was looked at: it and all after it is kept."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, problem="source-changed")
+
+
 @dataclass(frozen=True, slots=True)
 class ApprovedDeletion:
     """What the gate approved: this folder, holding exactly these entries, by path, as they were looked at just now.
@@ -45,7 +52,7 @@ class ApprovedDeletion:
 def delete_verified_source(approved: ApprovedDeletion, work: Work, is_halted: Callable[[], bool]) -> Removed:
     """Delete the approved entries, leaving the folder itself and whatever else is in it, with the folders around that.
 
-    Each entry must still be the very one that was looked at. The first that is not ends it: Permanent, and
+    Each entry must still be the very one that was looked at. The first that is not ends it: NotAsApproved, and
     everything from there on is kept. What the system refuses is NeedsOperator; calling again goes on. `is_halted` is
     asked before each entry: DeletionHalted.
     """
@@ -125,9 +132,8 @@ def _opened(approved: ApprovedDeletion) -> Iterator[int]:
         with _mended_by_operator(b"."):
             status = os.fstat(root)
         if (status.st_dev, status.st_ino) != (approved.device, approved.inode):
-            raise Permanent(
-                f"'{shown(approved.folder)}' is not the folder that was verified: nothing more is deleted",
-                problem="source-changed",
+            raise NotAsApproved(
+                f"'{shown(approved.folder)}' is not the folder that was verified: nothing more is deleted"
             )
         yield root
     finally:
@@ -142,9 +148,8 @@ def _require_same(parent: int, name: bytes, entry: Seen, ctime_ns: int) -> None:
     if entry.kind is EntryKind.FILE:
         same = same and status.st_size == entry.size
     if not same:
-        raise Permanent(
-            f"'{shown(entry.path)}' changed after it was verified: it and everything not yet deleted is kept",
-            problem="source-changed",
+        raise NotAsApproved(
+            f"'{shown(entry.path)}' changed after it was verified: it and everything not yet deleted is kept"
         )
 
 
@@ -158,10 +163,7 @@ def _mended_by_operator(path: bytes) -> Iterator[None]:
 
 def _not_deletable(path: bytes, error: OSError) -> JobError:
     if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.ELOOP):
-        return Permanent(
-            f"'{shown(path)}' changed after it was verified ({error.strerror}): it is kept",
-            problem="source-changed",
-        )
+        return NotAsApproved(f"'{shown(path)}' changed after it was verified ({error.strerror}): it is kept")
     return _refused(path, error)
 
 
