@@ -26,7 +26,7 @@ $(VENV)/.ready: .ci/runtime.lock pyproject.toml
 	@touch $@
 
 setup-tests: setup-development $(CLI_VENV)/.ready
-	@.ci/tools strace chromium-headless-shell libatomic
+	@.ci/tools strace chromium-headless-shell libatomic e2fsprogs mount
 
 setup-development: setup $(VENV)/.ready-development
 

@@ -16,6 +16,9 @@ _ACCEPTANCE, _FAULTS, _INTEGRATION = "tests/acceptance/test_data_loss", "tests/f
 _FLIPPED_BIT = f"{_FAULTS}_lying_destinations.py::test_the_source_is_untouched_when_this_is_a_lie[flipped-bit-usual]"
 _KEPT_ARCHIVE = "test_the_local_archive_is_kept_when_during_the_deletion_the_archive_is[removed-0-0]"
 _PACK_AGAIN = "test_an_archive_is_refused_that[says that it left something out]"
+_POWER = "test_a_power_failure_at_any_point_loses_nothing"
+_DURABLE = "test_commits_are_durable_and_foreign_keys_hold"
+_REMOVED = "test_a_working_copy_that_was_removed_is_gone_for_good"
 _IN_LINK = "test_a_link_in_place_of_a_folder_is_not_followed_to_the_very_files_either"
 
 SABOTAGES = (
@@ -150,7 +153,7 @@ SABOTAGES = (
         "a commit is durable",
         "db/database.py",
         (('"synchronous = FULL"', '"synchronous = NORMAL"'),),
-        (f"{_INTEGRATION}_queue.py::test_commits_are_durable_and_foreign_keys_hold",),
+        (f"{_FAULTS}_power_loss.py::{_POWER}[archived-0]", f"{_INTEGRATION}_queue.py::{_DURABLE}"),
     ),
     Sabotage(
         "a job that is to be cancelled moves nowhere else",
@@ -186,5 +189,11 @@ SABOTAGES = (
         "stages/destination.py",
         (("            if why is not None:\n", "            if False:\n"),),
         (f"{_FAULTS}_only_copies.py::test_a_collection_with_a_new_id_still_holds_the_only_copies",),
+    ),
+    Sabotage(
+        "a working copy that was removed does not come back",
+        "tools/removal.py",
+        (("    sync_folder(os.path.dirname(path))  # nobody looks", "    # nobody looks"),),
+        (f"{_FAULTS}_power_loss.py::{_POWER}[archived-16]", f"{_INTEGRATION}_removal.py::{_REMOVED}"),
     ),
 )

@@ -451,6 +451,21 @@ def test_a_working_copy_goes_whole_and_nothing_beyond_its_links(tmp_path: Path) 
     assert stat.S_IMODE((outside / "precious").stat().st_mode) == 0o400
 
 
+def test_a_working_copy_that_was_removed_is_gone_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "job" / "folder").mkdir(parents=True)
+    left_when_synced: list[tuple[str, list[str]]] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        folder = os.readlink(f"/proc/self/fd/{descriptor}")
+        left_when_synced.append((folder, os.listdir(folder)))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    remove_working_copy(os.fsencode(tmp_path / "job"))
+    assert left_when_synced == [(str(tmp_path), [])]
+
+
 def test_no_working_copy_is_no_error(tmp_path: Path) -> None:
     remove_working_copy(os.fsencode(tmp_path / "none"))
 

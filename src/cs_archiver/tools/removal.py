@@ -190,6 +190,7 @@ def remove_working_copy(path: bytes) -> None:
         for child in (os.path.join(folder, name) for name in folders):
             os.unlink(child) if os.path.islink(child) else os.rmdir(child)
     os.rmdir(path)
+    sync_folder(os.path.dirname(path))  # nobody looks for it again, if a power failure brings it back
 
 
 def _is_there(path: bytes) -> bool:
