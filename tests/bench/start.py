@@ -254,7 +254,7 @@ largest of its packages. "Ready" is said once the whole database ({size_mb:.0f} 
 
 {table(_HEADS, rows)}
 
-At rest, over ended jobs: {rest.cpu_percent:.2f} % of one processor, {rest.resident_mb:.0f} MB resident,
+At rest, over ended jobs, once: {rest.cpu_percent:.2f} % of one processor, {rest.resident_mb:.0f} MB resident,
 {rest.wake_ups_per_second:.1f} wake-ups a second of all threads; {"; ".join(asked_for)}. The checks in the background
 are off.
 
