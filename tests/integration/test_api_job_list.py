@@ -352,6 +352,17 @@ async def test_each_of_many_who_ask_at_once_gets_the_page_that_was_asked_for(api
     assert await asyncio.gather(*pages) == [[f"Job {number:02}"] for number in range(20)]
 
 
+async def test_pages_by_the_time_of_asking_repeat_no_job_when_others_are_added_meanwhile(api: Api) -> None:
+    for number in range(6):
+        await _plant(api, f"Job {number}", created_at=FIRST_DAY.format(number + 1))
+    read: list[str] = []
+    while page := await _names(api, sort="created_at", limit=2, offset=len(read)):
+        read += page
+        if len(read) < 8:
+            await _plant(api, f"Later {len(read)}")
+    assert read == [*(f"Job {number}" for number in range(6)), "Later 2", "Later 4", "Later 6"]
+
+
 async def test_far_pages_are_walked_to_from_the_nearer_end(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"Job {number:02}" for number in range(23)]
     for number, name in enumerate(names):
