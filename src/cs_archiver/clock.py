@@ -3,6 +3,8 @@
 import time
 from datetime import UTC, datetime, timedelta
 
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  UTC
+
 
 def now_text(*, after: timedelta = timedelta(0)) -> str:
     """The present moment, or one `after` it, e.g. `2026-01-15T14:32:01.250Z`."""
@@ -20,7 +22,7 @@ def from_text(text: str) -> datetime:
 def from_ns(time_ns: int) -> str:
     """A file's time stamp as text; out-of-range stamps are clipped to the years 1 to 9999."""
     seconds = min(max(time_ns // 1_000_000_000, -62_135_596_800), 253_402_300_799)
-    return to_text(datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds))
+    return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()}.000Z"  # half the time of to_text: lists are long
 
 
 def from_unix(seconds: int) -> str:

@@ -14,17 +14,23 @@ from urllib.parse import urlencode
 import jwt
 import pytest
 import pytest_asyncio
+from aiohttp import ClientPayloadError
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
 from cs_archiver.db.accounts import Accounts
+from cs_archiver.db.jobs import Jobs
 from cs_archiver.domain.access import Scope
+from cs_archiver.domain.events import LogLevel
+from cs_archiver.domain.states import JobStatus
 from cs_archiver.logs.lines import OneLine
 from cs_archiver.server.parsing import FORM_TYPE
 from cs_archiver.server.route import Route, Who
 from cs_archiver.server.routes import ROUTES
+from cs_archiver.services.ended_jobs import EndedJobs
 from cs_archiver.services.folders import FolderService
 from cs_archiver.services.preview import Previews
+from tests.support import jobs
 from tests.support.api import FOR_MONITORS, SECRET, Api, address_of, refusal_of, running_api
 
 API_ROUTES = [route for route in ROUTES if route.path.startswith(("/api/", "/ws/", "/metrics"))]
@@ -353,16 +359,18 @@ async def test_a_form_does_nothing_either_for_who_is_signed_out_before_it_is_who
 @pytest.mark.parametrize(
     ("what_lasts", "call"),
     [
-        ((FolderService, "scan"), ("GET", "/api/folders?refresh=true", None)),
-        ((Previews, "of"), ("POST", "/api/jobs/preview", "Alpha")),
+        ((FolderService, "scan"), ("GET", "/api/folders", "params", {"refresh": "true"})),
+        ((Previews, "of"), ("POST", "/api/jobs/preview", "json", {"folder_path": "Alpha"})),
+        ((Previews, "of"), ("GET", "/folders/archive", "params", {"path": "Alpha"})),
+        ((Previews, "of"), ("POST", "/folders/plan", "data", {"path": "Alpha"})),
     ],
-    ids=["scan", "preview"],
+    ids=["scan", "preview", "preview as a page", "several previews as a page"],
 )
 async def test_who_is_signed_out_while_an_answer_is_made_is_not_given_it(
     api: Api,
     monkeypatch: pytest.MonkeyPatch,
     what_lasts: tuple[type, str],
-    call: tuple[str, str, str | None],
+    call: tuple[str, str, str, dict[str, str]],
 ) -> None:
     token = await api.token_of("ann")
     caller = await api.accounts.authenticate(token)
@@ -374,9 +382,51 @@ async def test_who_is_signed_out_while_an_answer_is_made_is_not_given_it(
         return done
 
     monkeypatch.setattr(*what_lasts, lasts_longer_than_the_session)
-    method, path, folder = call
-    options: dict[str, Any] = {} if folder is None else {"json": {"folder_path": api.folder(folder)}}
+    method, path, kind, values = call
+    options: dict[str, Any] = {
+        kind: {name: api.folder(text) if "path" in name else text for name, text in values.items()}
+    }
     await refusal_of(await api.call(method, path, token=token, **options), 401, "not-authenticated")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "path"),
+    [
+        ((Jobs, "log_in_batches"), "/api/jobs/{}/logs"),
+        ((Jobs, "log_in_batches"), "/jobs/{}/log.txt"),
+        ((EndedJobs, "batches"), "/history/export.csv"),
+    ],
+    ids=["log", "log of the page", "history"],
+)
+@pytest.mark.parametrize("is_signed_out", [True, False])
+async def test_a_download_is_cut_short_for_who_is_signed_out_meanwhile(
+    api: Api, monkeypatch: pytest.MonkeyPatch, pieces: tuple[type, str], path: str, *, is_signed_out: bool
+) -> None:
+    job = await jobs.submit(api.database, name := _somebody())
+    await api.queue.move(job, JobStatus.FAILED)
+    second = await jobs.submit(api.database, f"{name} 2")
+    await api.queue.move(second, JobStatus.FAILED)
+    await Jobs(api.database).log_all(job.id, [(LogLevel.INFO, "one"), (LogLevel.INFO, "two"), (LogLevel.INFO, "last")])
+    monkeypatch.setattr("cs_archiver.db.jobs._BATCH", 1)
+    monkeypatch.setattr("cs_archiver.db.ended_jobs._BATCH", 1)
+    caller = await api.accounts.authenticate(token := await api.token_of("ann"))
+    given = getattr(*pieces)
+
+    async def outlasts_the_session(*arguments: Any, **options: Any) -> AsyncIterator[Any]:
+        async for piece in given(*arguments, **options):
+            yield piece
+            if is_signed_out:
+                await api.accounts.logout(caller)
+
+    monkeypatch.setattr(*pieces, outlasts_the_session)
+    headers = {"Authorization": f"Bearer {token}", "Accept": "text/plain, text/csv"}
+    response = await api.client.get(path.format(job.id), headers=headers)
+    assert response.status == 200
+    if is_signed_out:
+        with pytest.raises(ClientPayloadError):
+            await response.read()
+    else:
+        assert ("last" if path.startswith(("/api", "/jobs")) else job.id) in await response.text()
 
 
 @pytest.mark.parametrize("route", API_ROUTES, ids=_name)

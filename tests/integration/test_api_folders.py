@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from cs_archiver.db import tables
+from cs_archiver.domain.access import Scope
 from tests.support.api import Api, refusal_of, running_api
 
 
@@ -55,6 +56,22 @@ async def test_refresh_is_a_boolean_or_full(api: Api, refresh: str) -> None:
 )
 async def test_anything_else_is_refused(api: Api, query: str) -> None:
     await refusal_of(await api.call("GET", f"/api/folders?{query}"), 422, "invalid-value")
+
+
+async def test_a_token_that_may_only_read_begins_no_scan(api: Api) -> None:
+    (api.nas / "Production" / "2024" / "New").mkdir()
+    (api.nas / "Production" / "2024" / "New" / "clip.mov").write_bytes(b"x")
+    before = await api.get("/api/folders/scan")
+    token = await api.personal_token_of("ann", Scope.READ)
+    for refresh in ("true", "full"):
+        response = await api.call("GET", f"/api/folders?refresh={refresh}", token=token)
+        document = await refusal_of(response, 403, "scope-too-narrow")
+        assert "scope operate" in document["detail"]
+    for query in ("", "?refresh=false"):
+        assert len(await api.get(f"/api/folders{query}", token=token)) == 4
+    assert await api.get("/api/folders/scan") == before
+    token = await api.personal_token_of("ann", Scope.OPERATE)
+    assert len(await api.get("/api/folders?refresh=true", token=token)) == 5
 
 
 async def test_refresh_finds_what_was_added_since(api: Api) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cs_archiver.db import tables
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.domain.manifest import Entry, EntryKind, totals
 from cs_archiver.domain.states import JobStatus
@@ -26,9 +27,9 @@ def _file(path: bytes, size: int = 5) -> Entry:
     return Entry(path, EntryKind.FILE, size, NANOSECONDS, 0o644, None, 7, SHA)
 
 
-async def _job_with(api: Api, entries: Sequence[Entry]) -> str:
+async def _job_with(api: Api, entries: Sequence[Entry], name: str = "Alpha") -> str:
     """A job that is copied, with this manifest."""
-    job = await api.queue.get((await api.submit("Alpha"))["job_id"])
+    job = await api.queue.get((await api.submit(name))["job_id"])
     job = await api.queue.move(job, JobStatus.COPYING, {"attempt": 1})
     manifest_id = await Catalogue(api.database).seal_manifest(job, entries, totals(entries))
     await api.queue.move(job, JobStatus.COMPRESSING, {"manifest_id": manifest_id})
@@ -136,3 +137,18 @@ async def test_manifest_of_an_earlier_attempt_is_not_shown(api: Api) -> None:
     job = await api.queue.move(job, JobStatus.QUEUED)
     await api.queue.move(job, JobStatus.COPYING, {"attempt": 2, "manifest_id": None})
     assert await _paths(api, job_id) == []
+
+
+async def test_entries_are_counted_once_for_each_search_of_a_manifest(api: Api) -> None:
+    job_id = await _job_with(api, [_file(b"a.mov"), _file(b"b.mov"), _file(b"c.txt")])
+    searches = (("", "3"), ("&q=mov", "2"), ("&q=none", "0"))
+    for _ in range(2):
+        for words, total in searches:
+            for offset in (0, 1, 7):
+                response = await api.call("GET", f"/api/jobs/{job_id}/files?limit=1&offset={offset}{words}")
+                assert response.headers["X-Total-Count"] == total
+        async with api.database.write() as connection:  # behind the back of the service, as nothing of it does
+            await connection.execute(tables.manifest_entries.delete().where(tables.manifest_entries.c.path == b"b.mov"))
+    other = await _job_with(api, [_file(b"d.mov")], name="Beta")
+    response = await api.call("GET", f"/api/jobs/{other}/files?q=mov")
+    assert response.headers["X-Total-Count"] == "1"

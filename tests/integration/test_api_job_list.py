@@ -14,8 +14,10 @@ from sqlalchemy.dialects import sqlite
 
 from cs_archiver.db import job_search, job_words, tables, word_index
 from cs_archiver.db.job_search import JobSearch, SortBy, Way, page_of
+from cs_archiver.domain.events import JobUpdate, StepProgress
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.resources import resource
+from cs_archiver.server.contract.jobs import JobLine
 from tests.support import jobs
 from tests.support.api import Api, refusal_of, running_api
 
@@ -45,6 +47,28 @@ async def _names(api: Api, **params: Any) -> list[str]:
     names = [job["folder_name"] for job in await response.json()]
     assert "limit" in params or response.headers["X-Total-Count"] == str(len(names))
     return names
+
+
+async def test_a_job_is_told_the_same_in_the_list_and_alone(api: Api) -> None:
+    """The list is JSON that SQLite makes, a job alone is made of a row: they must not come to tell two stories."""
+    async with api.database.write() as connection:
+        for rule in ("move_as_allowed", "delete_only_what_is_proven"):
+            await connection.exec_driver_sql(f"DROP TRIGGER jobs_{rule}")
+    odd = 'Æ"\\ \x01\x7f\u2028 \U0001f39e </script>'
+    step = StepProgress(41.26, 2**40, 2**53 + 1, 100.04, 9.02)
+    for status in JobStatus:
+        await _plant(api, f"Bare {status}", status=status, current_operation="")
+        full = {"step_started_at": FIRST_DAY.format(2), "started_at": FIRST_DAY.format(1), "error_message": odd}
+        await _plant(api, f"{odd} {status}", status=status, progress_percent=40, current_operation=odd, **full)
+        for state in {status, JobStatus.QUEUED}:  # news of this state, and of one that the job has left
+            told = await _plant(api, f"Told {status} {state}", status=status, progress_percent=33)
+            api.bus.publish(JobUpdate(told, state, 40, f"News of {state}", step))
+    listed = await api.get("/api/jobs", params={"limit": 1000})
+    assert len(listed) == 4 * len(JobStatus) - 1
+    assert [line["step_percent"] for line in listed].count(41.3) == len(JobStatus) - 3, "ended jobs have no news"
+    for line in listed:
+        alone = await api.get(f"/api/jobs/{line['job_id']}")
+        assert line == {name: alone[name] for name in JobLine.model_fields}
 
 
 async def test_a_state_that_is_asked_for_again_and_again_is_asked_for_once(api: Api) -> None:
@@ -326,6 +350,17 @@ async def test_each_of_many_who_ask_at_once_gets_the_page_that_was_asked_for(api
     assert len(await _names(api)) == 20  # signs in
     pages = [_names(api, sort="folder_name", limit=1, offset=number) for number in range(20)]
     assert await asyncio.gather(*pages) == [[f"Job {number:02}"] for number in range(20)]
+
+
+async def test_pages_by_the_time_of_asking_repeat_no_job_when_others_are_added_meanwhile(api: Api) -> None:
+    for number in range(6):
+        await _plant(api, f"Job {number}", created_at=FIRST_DAY.format(number + 1))
+    read: list[str] = []
+    while page := await _names(api, sort="created_at", limit=2, offset=len(read)):
+        read += page
+        if len(read) < 8:
+            await _plant(api, f"Later {len(read)}")
+    assert read == [*(f"Job {number}" for number in range(6)), "Later 2", "Later 4", "Later 6"]
 
 
 async def test_far_pages_are_walked_to_from_the_nearer_end(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -24,11 +24,12 @@ from cs_archiver.server.contract.job_search import JobsQuery
 from cs_archiver.server.docs import operations
 from cs_archiver.server.files import static_files
 from cs_archiver.server.openapi import document
-from cs_archiver.server.problem_names import PROBLEMS, problems_of
+from cs_archiver.server.problem_names import PROBLEMS, SUBMIT, problems_of
 from cs_archiver.server.route import Route
 from cs_archiver.server.routes import API, ROUTES
 from tests.support.api import ANY_PATH, PASSWORD, Api, running_api
 from tests.support.live import listening
+from tests.support.reach import Reach
 
 DOCUMENT = document(ROUTES)
 DESCRIBED = [route for route in ROUTES if route.path.startswith("/api/") or route.is_for_monitors]
@@ -200,6 +201,43 @@ def test_command_prints_the_same_document_without_any_configuration(
 
 
 async def test_real_answers_of_every_route_are_as_described(api: Api) -> None:
+    await _call_every_route(api)
+    assert api.answered >= {route.operation_id for route in API}
+
+
+# What these routes tell in their answer, or only compare with.
+_TOLD_OTHERWISE = {
+    "monitoring_ready": {"database-unhealthy", "not-authenticated"},
+    "job_wishes_bulk": {*SUBMIT},
+    "job_wishes_preview": {"already-queued", "destination-exists"},
+    "jobs_retry": {"archive-missing"},
+}
+_NOT_CALLED = {"live_jobs"}
+
+
+async def test_no_route_can_be_refused_for_what_it_does_not_declare(tmp_path: Path) -> None:
+    """By what the functions that ran for it could raise, though they did not now: as of a NAS that hangs."""
+    with Reach.watching() as reach:
+        async with running_api(tmp_path, notifiers=[Taking()]) as api:
+            api.reach = reach
+            await _call_every_route(api)
+    reached = {route: found for route, found in reach.problems.items() if route in API}
+    assert {route.operation_id for route in reached} == {route.operation_id for route in API} - _NOT_CALLED
+    for route, found in reached.items():
+        told = _TOLD_OTHERWISE.get(route.operation_id, set())
+        assert told <= found.keys(), f"{route.operation_id} needs fewer exceptions"
+        assert not _undeclared(route, found) - told, found
+    submit = next(route for route in reached if route.operation_id == "jobs_submit")
+    for name in ("nas-unreachable", "already-archived", "job-not-accepted"):
+        forgotten = replace(submit, problems=tuple(set(submit.problems) - {name}))
+        assert _undeclared(forgotten, reached[submit]) == {name}, "this test could not fail"
+
+
+def _undeclared(route: Route, found: Collection[str]) -> set[str]:
+    return set(found) - {*problems_of(route), *ANY_PATH}
+
+
+async def _call_every_route(api: Api) -> None:
     """Each call is held against its model by `Api.call`; a new route must get a call here."""
     alpha = (await api.submit("Alpha"))["job_id"]
     beta = (await api.submit("Beta"))["job_id"]
@@ -231,10 +269,11 @@ async def test_real_answers_of_every_route_are_as_described(api: Api) -> None:
     ):
         assert await api.get(path), path
     assert (await api.call("DELETE", "/api/folders/scan")).status == 204
+    assert await api.get("/api/folders?refresh=full")
     assert await api.get(f"/api/jobs/{alpha}/logs")
     assert (await api.call("GET", f"/api/jobs/{alpha}/logs", headers={"Accept": "text/plain"})).status == 200
     await api.get(f"/api/jobs/{alpha}/files")
-    await api.get(f"/api/jobs/{alpha}", params={"wait": "0"})
+    await api.get(f"/api/jobs/{alpha}", params={"wait": "1"})
     folder = {"folder_path": api.folder("Alpha")}
     assert (await api.call("POST", "/api/jobs/preview", json=folder)).status == 200
     folders = {"folder_paths": [api.folder("Alpha"), api.folder("Æther #1 <b>")]}
@@ -254,7 +293,6 @@ async def test_real_answers_of_every_route_are_as_described(api: Api) -> None:
     changed = await api.call("POST", "/api/auth/password", token=token, json=body)
     token = (await changed.json())["access_token"]
     assert (await api.call("POST", "/api/auth/logout", token=token)).status == 204
-    assert api.answered >= {route.operation_id for route in API}
 
 
 async def _call_what_concerns_second_factors(api: Api) -> None:

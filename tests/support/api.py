@@ -5,7 +5,7 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -68,6 +68,7 @@ from cs_archiver.services.users import UserService
 from cs_archiver.settings import Settings
 from cs_archiver.tools.discovery import Discovery
 from cs_archiver.tools.globus_threads import Tally
+from tests.support.reach import Reach
 
 CHEAP = HashCost(time=1, memory_kib=8, parallelism=1)
 SECRET = "a signing key for tests, 32 bytes or more"
@@ -148,6 +149,7 @@ class Api:
     notifications: Notifications
     tokens: dict[str, str] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
+    reach: Reach | None = None
 
     @property
     def queue(self) -> Queue:
@@ -188,8 +190,9 @@ class Api:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         options.setdefault("allow_redirects", False)
-        response = await self.client.request(method, path, headers=headers, **options)
-        route = route_of(method, response.url.raw_path)
+        route = route_of(method, self.client.make_url(path).raw_path)
+        with nullcontext() if route is None or self.reach is None else self.reach.of(route):
+            response = await self.client.request(method, path, headers=headers, **options)
         if route is not None:
             await _hold_against(route, response)
             if response.ok:

@@ -1,10 +1,10 @@
 """Finds jobs in the list: by state, person, end and words; sorted, a page at a time, quick with 100,000 of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum, auto
 from functools import lru_cache
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Integer, Text, bindparam, func, literal_column, null, select, union_all
 
@@ -14,6 +14,8 @@ from cs_archiver.db.database import Database
 from cs_archiver.db.queue import job_of, select_jobs
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import JobStatus
+
+_Found = TypeVar("_Found")
 
 _JOBS, _SUMS = tables.jobs, tables.job_sums
 _DEEP = 1000  # so many rows are passed over without asking first from which end they are fewer
@@ -64,41 +66,62 @@ class Way(Enum):
     AMONG = auto()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Read(Generic[_Found]):
+    """What is read of each job, and what is made of a row that begins with it."""
+
+    columns: tuple[ColumnElement[Any], ...]
+    made: Callable[[Any], _Found]
+
+    def each(self, rows: Sequence[AnyRow]) -> list[_Found]:
+        return [self.made(row) for row in rows]
+
+
+_IN_FULL = Read(tuple(select_jobs().selected_columns), lambda row: job_of(row[:-1]))
+
+
 async def find_jobs(database: Database, search: JobSearch, *, limit: int, offset: int) -> tuple[list[Job], int]:
     """The jobs from `offset` on, and how many there are in all."""
+    return await find(database, search, _IN_FULL, limit=limit, offset=offset)
+
+
+async def find(
+    database: Database, search: JobSearch, read: Read[_Found], *, limit: int, offset: int
+) -> tuple[list[_Found], int]:
+    """As `find_jobs`; `read` says what is wanted of each."""
     page = {"limit": limit, "offset": offset}
     words = search.words
     if words is not None:
-        return await database.answer(lambda ask: _found_by_words(ask, search, words, page))
+        return await database.answer(lambda ask: _found_by_words(ask, search, words, read, page))
     if offset > _DEEP:
-        return await database.answer(lambda ask: _found_far_on(ask, search, limit=limit, offset=offset))
-    rows = await database.rows(page_of(search, _way_of(search)), page)
+        return await database.answer(lambda ask: _found_far_on(ask, search, read, limit=limit, offset=offset))
+    rows = await database.rows(page_of(search, _way_of(search), read), page)
     if rows:
-        return _jobs_of(rows), rows[0].total
+        return read.each(rows), rows[0].total
     return [], (await database.rows(_count_of(search)))[0][0] if offset else 0
 
 
-def _found_by_words(ask: Ask, search: JobSearch, words: str, page: Mapping[str, int]) -> tuple[list[Job], int]:
+def _found_by_words(
+    ask: Ask, search: JobSearch, words: str, read: Read[_Found], page: Mapping[str, int]
+) -> tuple[list[_Found], int]:
     seqs = job_words.few_with(ask, words)
     way, given = (Way.SIFT, {}) if seqs is None else (Way.AMONG, {"seqs": seqs})
     ((total,),) = ask(_count_of(search, way), given)
-    rows = ask(page_of(search, Way.WALK if seqs is None else way), {**page, **given})
-    return _jobs_of(rows), total
+    rows = ask(page_of(search, Way.WALK if seqs is None else way, read), {**page, **given})
+    return read.each(rows), total
 
 
-def _found_far_on(ask: Ask, search: JobSearch, *, limit: int, offset: int) -> tuple[list[Job], int]:
+def _found_far_on(
+    ask: Ask, search: JobSearch, read: Read[_Found], *, limit: int, offset: int
+) -> tuple[list[_Found], int]:
     """From whichever end is nearer: what is passed over is gone through one by one."""
     ((total,),) = ask(_count_of(search), {})
     behind = max(total - offset - limit, 0)
     if is_nearer_to_end := behind < offset:
         search = replace(search, descending=not search.descending)
         limit, offset = max(total - offset, 0) - behind, behind
-    jobs = _jobs_of(ask(page_of(search, _way_of(search)), {"limit": limit, "offset": offset}))
-    return jobs[::-1] if is_nearer_to_end else jobs, total
-
-
-def _jobs_of(rows: Sequence[AnyRow]) -> list[Job]:
-    return [job_of(row[:-1]) for row in rows]  # type: ignore[arg-type]  # a tuple is as good as a row
+    found = read.each(ask(page_of(search, _way_of(search), read), {"limit": limit, "offset": offset}))
+    return found[::-1] if is_nearer_to_end else found, total
 
 
 def _way_of(search: JobSearch) -> Way:
@@ -107,12 +130,12 @@ def _way_of(search: JobSearch) -> Way:
 
 
 @lru_cache(maxsize=64)  # to build a query takes longer than to run it
-def page_of(search: JobSearch, way: Way) -> Any:
+def page_of(search: JobSearch, way: Way, read: Read[Any] = _IN_FULL) -> Any:
     """The query for the jobs on the page of `limit` and `offset`; without words, each with the total."""
     seqs = _walked(search) if way is Way.WALK else _sifted(search, way)
     page = seqs.limit(bindparam("limit", type_=Integer)).offset(bindparam("offset", type_=Integer)).cte("page")
     total = null() if search.words is not None else _count_of(search).scalar_subquery()
-    query = select_jobs().add_columns(total.label("total")).join_from(page, _JOBS, _JOBS.c.seq == page.c.seq)
+    query = select(*read.columns, total.label("total")).join_from(page, _JOBS, _JOBS.c.seq == page.c.seq)
     return query.order_by(*_order(search, _COLUMNS[search.sort_by], _JOBS.c.seq))
 
 

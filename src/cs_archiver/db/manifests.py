@@ -4,8 +4,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Integer, bindparam, func, select, true, union_all
+from sqlalchemy.util import LRUCache
 
 from cs_archiver.db import tables
+from cs_archiver.db.connection import Ask
 from cs_archiver.db.database import Database
 from cs_archiver.db.words import holds
 from cs_archiver.domain.manifest import Entry, EntryKind
@@ -13,6 +15,7 @@ from cs_archiver.domain.manifest import Entry, EntryKind
 _ENTRIES = tables.manifest_entries
 _JOBS = tables.jobs
 _ARCHIVES = tables.archives
+_COUNTS_KEPT = 200
 
 
 class ManifestPage(NamedTuple):
@@ -22,20 +25,32 @@ class ManifestPage(NamedTuple):
     total: int
 
 
-async def page_of_manifest(
-    database: Database, job_id: str, *, words: str | None, limit: int, offset: int
-) -> ManifestPage | None:
-    """Entries whose path holds the words, or all. Empty before the manifest is sealed, None for an unknown job."""
-    page, count = _queries(words)
-    async with database.read() as connection:
-        rows = (await connection.execute(_MANIFEST_OF, {"job_id": job_id})).all()
-        if not rows:
-            return None
-        sealed = {"manifest_id": rows[0].manifest_id}
-        found = (await connection.execute(page, {**sealed, "limit": limit, "offset": offset})).all()
-        is_last = len(found) < limit and (found or not offset)
-        total = offset + len(found) if is_last else await connection.scalar(count, sealed)
-    return ManifestPage([_entry_of(*row) for row in found], total or 0)
+class Manifests:
+    """To count entries takes longer than to read a page of them, and no sealed manifest changes: counts are kept."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._counts: LRUCache[tuple[int, str | None], int] = LRUCache(_COUNTS_KEPT)
+
+    async def page(self, job_id: str, *, words: str | None, limit: int, offset: int) -> ManifestPage | None:
+        """Entries whose path holds the words, or all. Empty before the manifest is sealed, None for an unknown job."""
+        page, count = _queries(words)
+
+        def work(ask: Ask) -> ManifestPage | None:
+            rows = ask(_MANIFEST_OF, {"job_id": job_id})
+            if not rows:
+                return None
+            manifest_id = rows[0].manifest_id
+            if manifest_id is None:
+                return ManifestPage([], 0)
+            found = ask(page, {"manifest_id": manifest_id, "limit": limit, "offset": offset})
+            total = self._counts.get((manifest_id, words))
+            if total is None:
+                ((total,),) = ask(count, {"manifest_id": manifest_id})
+                self._counts[manifest_id, words] = total
+            return ManifestPage([_entry_of(*row) for row in found], total)
+
+        return await self._database.answer(work)
 
 
 @lru_cache(maxsize=16)  # to build them takes longer than to run them

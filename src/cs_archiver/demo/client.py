@@ -99,7 +99,8 @@ class Api:
         """Every job in the list, page by page."""
         lines: list[JobLine] = []
         while True:
-            page = await self._call("GET", "/api/jobs", params={"limit": _PAGE_LENGTH, "offset": len(lines)})
+            params = {"sort": "created_at", "limit": _PAGE_LENGTH, "offset": len(lines)}  # so that none comes twice
+            page = await self._call("GET", "/api/jobs", params=params)
             lines += [JobLine(job["job_id"], job["status"], job["current_operation"] or "") for job in page]
             if len(page) < _PAGE_LENGTH:
                 return lines

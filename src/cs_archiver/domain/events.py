@@ -34,6 +34,12 @@ class JobUpdate:
     current_operation: str | None
     step: StepProgress
 
+    def added_to(self, status: JobStatus, percent: int, operation: str | None) -> tuple[int, str | None, StepProgress]:
+        """What is known with it of a job that is on record as this; no more than that if it has moved since."""
+        if self.status is not status:
+            return percent, operation, StepProgress()
+        return max(percent, self.progress_percent), self.current_operation or operation, self.step
+
 
 @dataclass(frozen=True, slots=True)
 class QueueUpdate:

@@ -13,7 +13,7 @@ from cs_archiver.server.contract.base import Body, Query
 from cs_archiver.server.contract.forms import Form
 from cs_archiver.server.negotiation import prefers_text
 from cs_archiver.server.parsing import body_of, form_of, query_of, require_no_body
-from cs_archiver.server.route import JSON, Call, Reply, Route
+from cs_archiver.server.route import JSON, Call, Made, Reply, Route
 from cs_archiver.server.shared import Shared
 
 
@@ -53,7 +53,7 @@ class Rendered:
 
     def __init__(self, reply: Reply, adapter: TypeAdapter[Any]) -> None:
         self._headers = reply.headers
-        self._content = None if reply.value is None else adapter.dump_json(reply.value)
+        self._content = _as_json(reply.value, adapter)
 
     def response(self, status: int) -> web.Response:
         if self._content is None:
@@ -61,6 +61,12 @@ class Rendered:
         return web.Response(
             body=self._content, status=status, headers=self._headers, content_type=JSON, charset="utf-8"
         )
+
+
+def _as_json(value: object, adapter: TypeAdapter[Any]) -> bytes | None:
+    if value is None:
+        return None
+    return value.content if isinstance(value, Made) else adapter.dump_json(value)
 
 
 async def _body_of(request: web.Request, route: Route) -> Body | Form | None:

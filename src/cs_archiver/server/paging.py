@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from aiohttp import hdrs, web
 
 from cs_archiver.server.links import called
-from cs_archiver.server.route import Reply
+from cs_archiver.server.route import Made, Reply
 
 TOTAL_COUNT = "X-Total-Count"
 
@@ -15,7 +15,7 @@ def whole(rows: Sequence[object]) -> Reply:
     return Reply(rows, {TOTAL_COUNT: str(len(rows))})
 
 
-def one_page(request: web.Request, rows: Sequence[object], *, limit: int, offset: int, total: int) -> Reply:
+def one_page(request: web.Request, rows: Sequence[object] | Made, *, limit: int, offset: int, total: int) -> Reply:
     """The rows from `offset` on of `total`; unless they are all, with RFC 8288 links to other pages."""
     offsets = {}
     last = max(total - 1, 0) // limit * limit

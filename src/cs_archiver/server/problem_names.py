@@ -67,6 +67,7 @@ PROBLEMS = {
     "too-many-connections": Kind(429, "There are as many live connections as there may be, of one user or in all."),
     "internal-error": Kind(500, "A defect of the server; its log says more under the request id."),
     "database-unhealthy": Kind(503, "The database cannot be read or written just now."),
+    "disk-full": Kind(503, "The local disk has no room for this."),
     "discovery-stopped": Kind(503, "The scan of the NAS was stopped, or the service is."),
     "nas-unreachable": Kind(503, "The NAS is out of reach, or in trouble."),
     "not-ready": Kind(503, "The service cannot do its work just now; `checks` says why."),
@@ -87,6 +88,7 @@ LOGIN = (
     "login-failed", "password-expired", "second-factor-required", "wrong-code", "too-many-attempts", "sign-in-busy",
     "cross-site-request", "database-unhealthy",
 )  # fmt: skip
+_STORAGE = ("disk-full", "storage-error", "storage-unusable")
 SCAN = ("source-unavailable", "nas-unreachable", "discovery-stopped")
 SUBMIT = (
     "folder-not-found", "already-archived", "nothing-to-archive", "folder-not-archivable", "already-queued",
@@ -94,10 +96,10 @@ SUBMIT = (
 )  # fmt: skip
 PREVIEW = (
     "folder-not-found", "already-archived", "nothing-to-archive", "folder-not-archivable", "preview-too-long",
-    "source-unreadable", "storage-error", "storage-unusable", *SCAN,
+    "source-unreadable", *_STORAGE, *SCAN,
 )  # fmt: skip
 
-CANCEL = ("job-not-found", "already-ended", "deletion-has-begun", "storage-error", "storage-unusable")
+CANCEL = ("job-not-found", "already-ended", "deletion-has-begun", *_STORAGE)
 RETRY = ("job-not-found", "not-failed", "deletion-has-begun", "already-queued")
 
 

@@ -6,8 +6,10 @@ from contextlib import aclosing
 
 from aiohttp import hdrs, web
 
-from cs_archiver.errors import JobError
+from cs_archiver.errors import Forbidden, JobError, NotAuthenticated
+from cs_archiver.server.admitted_still import require_admitted_still
 from cs_archiver.server.negotiation import TEXT
+from cs_archiver.server.route import Who
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +25,7 @@ async def stream_text(
     """Send the pieces as a download.
 
     What fails before the first piece is raised. Later the connection is cut, so that what came until then is not
-    taken for the whole.
+    taken for the whole; also as soon as its sender is no longer admitted as a user.
     """
     response = web.StreamResponse(headers={**headers, hdrs.CONTENT_DISPOSITION: f'attachment; filename="{file_name}"'})
     response.content_type, response.charset = media, "utf-8"
@@ -35,8 +37,9 @@ async def stream_text(
                 return response
             await response.write(first)
             async for piece in pieces:
+                await require_admitted_still(request, Who.USER)
                 await response.write(piece)
-        except JobError as error:
+        except (JobError, NotAuthenticated, Forbidden) as error:
             _log.warning("the download is cut short: %s", error)
             if request.transport is not None:
                 request.transport.abort()

@@ -12,13 +12,8 @@ _A_TURN = 500  # takes a few milliseconds
 
 async def made_of(rows: Sequence[_Row], make: Callable[[_Row], _Line]) -> list[_Line]:
     """`make` of every row, in order."""
-    return await made_together(rows, lambda some: list(map(make, some)))
-
-
-async def made_together(rows: Sequence[_Row], make: Callable[[Sequence[_Row]], list[_Line]]) -> list[_Line]:
-    """As `made_of`, where `make` takes several rows at once."""
     made: list[_Line] = []
     for start in range(0, len(rows), _A_TURN):
-        made += make(rows[start : start + _A_TURN])
+        made += map(make, rows[start : start + _A_TURN])
         await asyncio.sleep(0)
     return made

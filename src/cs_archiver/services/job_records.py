@@ -6,7 +6,7 @@ from cs_archiver.db.database import Database
 from cs_archiver.db.evidence import Evidence, evidence_of
 from cs_archiver.db.jobs import Jobs, LogLine
 from cs_archiver.db.log_search import FoundLines, find_lines
-from cs_archiver.db.manifests import ManifestPage, page_of_manifest
+from cs_archiver.db.manifests import ManifestPage, Manifests
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.services.job_ids import canonical, no_such_job
 
@@ -17,6 +17,7 @@ class JobRecords:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._jobs = Jobs(database)
+        self._manifests = Manifests(database)
 
     async def log(self, job_id: str, *, level: LogLevel | None, since: str | None, limit: int) -> FoundLines:
         """The newest `limit` lines of this level, from the moment `since` on, in the order of writing."""
@@ -44,7 +45,7 @@ class JobRecords:
 
     async def manifest(self, job_id: str, *, words: str | None, limit: int, offset: int) -> ManifestPage:
         """Entries by path; none before the folder was copied. Also of a job that was cleared from the list."""
-        page = await page_of_manifest(self._database, canonical(job_id), words=words, limit=limit, offset=offset)
+        page = await self._manifests.page(canonical(job_id), words=words, limit=limit, offset=offset)
         if page is None:
             raise no_such_job()
         return page

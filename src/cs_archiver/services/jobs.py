@@ -5,13 +5,14 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cs_archiver.bus import Bus
 from cs_archiver.db import catalogue, queue
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.db.cleared import find_cleared
 from cs_archiver.db.database import Database
+from cs_archiver.db.job_lines import find_lines
 from cs_archiver.db.job_search import JobSearch, find_jobs
 from cs_archiver.db.jobs import HistoryLine, Jobs, log
 from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, QueueUpdate, StepProgress
@@ -61,6 +62,13 @@ class JobPage:
 
     jobs: list[JobView]
     total: int
+
+
+class LineView(NamedTuple):
+    """A job of the list as JSON, as it stands in the database, and the newest of it that was not written there."""
+
+    text: str
+    news: JobUpdate | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +220,11 @@ class JobService:
         jobs, total = await find_jobs(self._database, search, limit=limit, offset=offset)
         return JobPage([self._view(job) for job in jobs], total)
 
+    async def lines(self, search: JobSearch, *, limit: int, offset: int) -> tuple[list[LineView], int]:
+        """As `page`, for long lists: each job as JSON (db.job_lines), and how many there are in all."""
+        found, total = await find_lines(self._database, search, limit=limit, offset=offset)
+        return [LineView(line.text, self._bus.latest(line.job_id)) for line in found], total
+
     async def get(self, job_id: str) -> JobView:
         """Raises NotFound for an id that no job has."""
         job = await self._jobs.find(canonical(job_id))
@@ -289,11 +302,10 @@ class JobService:
 
     def _view(self, job: Job) -> JobView:
         news = self._bus.latest(job.id)
-        if news is None or news.status is not job.status:
+        if news is None:
             return JobView(job, _NO_NEWS)
-        percent = max(job.progress_percent, news.progress_percent)
-        operation = news.current_operation or job.current_operation
-        return JobView(job._replace(progress_percent=percent, current_operation=operation), news.step)
+        percent, operation, step = news.added_to(job.status, job.progress_percent, job.current_operation)
+        return JobView(job._replace(progress_percent=percent, current_operation=operation), step)
 
 
 def _why_not_retried(job: Job) -> str:

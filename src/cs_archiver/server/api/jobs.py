@@ -18,8 +18,8 @@ from cs_archiver.server.contract.jobs import (
 from cs_archiver.server.keys import JOB_WAITS, JOBS
 from cs_archiver.server.links import link
 from cs_archiver.server.paging import one_page, whole
-from cs_archiver.server.route import Bare, Call, Reply, Who
-from cs_archiver.server.turns import made_together
+from cs_archiver.server.route import Bare, Call, Made, Reply, Who
+from cs_archiver.server.turns import made_of
 
 
 async def submit(call: Call[Query, NewJob]) -> Reply:
@@ -31,9 +31,9 @@ async def submit(call: Call[Query, NewJob]) -> Reply:
 
 async def page(call: Call[JobsQuery, None]) -> Reply:
     query = call.query
-    found = await call.service(JOBS).page(query.search, limit=query.limit, offset=query.offset)
-    lines = await made_together(found.jobs, JobLine.each_of)
-    return one_page(call.request, lines, limit=query.limit, offset=query.offset, total=found.total)
+    found, total = await call.service(JOBS).lines(query.search, limit=query.limit, offset=query.offset)
+    lines = await made_of(found, JobLine.as_json)
+    return one_page(call.request, Made.list_of(lines), limit=query.limit, offset=query.offset, total=total)
 
 
 async def one(call: Call[WaitQuery, None]) -> Reply:

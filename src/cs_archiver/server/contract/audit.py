@@ -26,7 +26,9 @@ class AuditQuery(Query):
 
 
 class AuditEntry(Answer):
-    id: int
+    id: Annotated[
+        int, Field(description="Of each line another: those that are added while pages are read move the others on.")
+    ]
     at: Moment
     user: Annotated[str | None, Field(description="Who did it, as the name was then; null where nobody is known.")]
     action: Annotated[

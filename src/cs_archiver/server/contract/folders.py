@@ -17,7 +17,7 @@ class FoldersQuery(Query):
         Literal["full"] | Flag,
         Field(
             description="Scan the NAS again first. A folder in which nothing came or went is taken over as it was, "
-            "for at most a day, unless it is `full`."
+            "for at most a day, unless it is `full`. Of personal tokens, those of the scope operate may."
         ),
     ] = False
 

@@ -27,7 +27,13 @@ class JobsQuery(Query):
         Field(description="Only jobs that ended at this moment or later.", json_schema_extra={"format": "date-time"}),
         BeforeValidator(moment),
     ] = None
-    sort: Annotated[Sort, Field(description="What comes first; `-` turns it round.")] = "-created_at"
+    sort: Annotated[
+        Sort,
+        Field(
+            description="What comes first; `-` turns it round. Who reads page after page while jobs are added asks for "
+            "`created_at`: new ones come last then, where they would move the others on, and none is read twice."
+        ),
+    ] = "-created_at"
     limit: Limit = 100
     offset: Offset = 0
 

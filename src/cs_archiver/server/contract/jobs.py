@@ -1,12 +1,11 @@
 """Asking for a folder to be archived, and what can be seen of its job."""
 
-from collections.abc import Sequence
-from functools import cache
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field
 
 from cs_archiver.db import jobs
+from cs_archiver.domain.events import StepProgress
 from cs_archiver.domain.job import Job, OnExisting
 from cs_archiver.domain.states import JobStatus, WorkerName, step_name
 from cs_archiver.server.contract.base import (
@@ -19,9 +18,7 @@ from cs_archiver.server.contract.base import (
     WholePercent,
 )
 from cs_archiver.server.contract.text import NO_NUL, storable
-from cs_archiver.services.jobs import JobView, QueueView
-
-_Line = TypeVar("_Line")
+from cs_archiver.services.jobs import JobView, LineView, QueueView
 
 _LONGEST_PATH = 4096  # Linux PATH_MAX
 EXAMPLE_PATH = "/mnt/qnap/CitySpace Tech Team/Production/2024/Project_Alpha"
@@ -100,9 +97,14 @@ class JobLine(Step):
         return cls(**_line(view))
 
     @classmethod
-    def each_of(cls, views: Sequence[JobView]) -> list[Self]:
-        """All at once, in half the time that one after the other takes."""
-        return _all_of(cls).validate_python([_line(view) for view in views])
+    def as_json(cls, line: LineView) -> str:
+        """One line of a long list: nothing is made of a job of which there is no news."""
+        if line.news is None:
+            return line.text
+        job = cls.model_validate_json(line.text)
+        percent, operation, step = line.news.added_to(job.status, job.progress_percent, job.current_operation)
+        newest = {"progress_percent": percent, "current_operation": operation, **_measured(step)}
+        return job.model_copy(update=newest).model_dump_json()
 
 
 class JobInFull(JobLine):
@@ -193,11 +195,6 @@ class Queue(Answer):
         )
 
 
-@cache
-def _all_of(line: type[_Line]) -> TypeAdapter[list[_Line]]:
-    return TypeAdapter(list[line])  # type: ignore[valid-type]
-
-
 def _line(view: JobView) -> dict[str, Any]:
     job = view.job
     return {
@@ -216,15 +213,20 @@ def _line(view: JobView) -> dict[str, Any]:
 
 
 def _step(view: JobView) -> dict[str, Any]:
-    step = view.step
     return {
         "step": step_name(view.job.status),
+        **_measured(view.step),
+        "step_started_at": view.job.step_started_at,
+    }
+
+
+def _measured(step: StepProgress) -> dict[str, Any]:
+    return {
         "step_percent": _rounded(step.percent),
         "bytes_done": step.bytes_done,
         "bytes_total": step.bytes_total,
         "rate_bytes_per_second": _rounded(step.rate_bytes_per_second),
         "eta_seconds": _rounded(step.eta_seconds),
-        "step_started_at": view.job.step_started_at,
     }
 
 

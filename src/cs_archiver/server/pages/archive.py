@@ -9,6 +9,7 @@ from pydantic import Field
 
 from cs_archiver.domain.job import Job, OnExisting
 from cs_archiver.errors import InvalidRequest, JobError
+from cs_archiver.server.admitted_still import require_admitted_still
 from cs_archiver.server.api.job_wishes import results_of
 from cs_archiver.server.contract.forms import Form, PageQuery
 from cs_archiver.server.contract.jobs import FolderPath
@@ -16,7 +17,7 @@ from cs_archiver.server.keys import FOLDERS, JOBS, PREVIEWS
 from cs_archiver.server.pages.flash import Level
 from cs_archiver.server.pages.frame import go_on, refused, render
 from cs_archiver.server.pages.intent import Intended, Intent
-from cs_archiver.server.route import Call
+from cs_archiver.server.route import Call, Who
 
 _PREVIEWED = 10  # more would keep people waiting: what is known from the last scan must do
 _MOST_NAMED = 5
@@ -39,6 +40,7 @@ class ArchiveForm(Form):
 
 async def ask(call: Call[ArchiveQuery, None]) -> web.Response:
     plan = await call.service(PREVIEWS).of(call.query.path, OnExisting.FAIL)
+    await require_admitted_still(call.request, Who.USER)  # it may have ended meanwhile
     return await render(call.request, "archive.html", {"intent": Intent([Intended.of_plan(plan)])})
 
 
@@ -74,7 +76,9 @@ async def _intent(call: Call[None, SelectionForm] | Call[None, ArchiveForm], pat
         except (InvalidRequest, JobError) as error:
             return Intended.refused(path, error)
 
-    return Intent(await asyncio.gather(*map(intended, paths)))
+    intent = Intent(await asyncio.gather(*map(intended, paths)))
+    await require_admitted_still(call.request, Who.USER)
+    return intent
 
 
 def _told(queued: Sequence[Job], refusals: Sequence[InvalidRequest | JobError]) -> tuple[str, Level]:
