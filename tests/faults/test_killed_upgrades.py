@@ -40,7 +40,8 @@ LATER = {
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)\n"
     "INSERT INTO more SELECT i, hex(zeroblob(100)) FROM n;\n",
 }
-WITHIN_STATEMENTS = pick(20, 2000)
+WITHIN_STATEMENTS = pick(10, 2000)
+EVERY = pick(2, 1)  # of the points between statements
 NEVER, OFTEN = 10**9, 50  # steps of SQLite's machine
 
 Run = Callable[[dict[str, Any]], int]
@@ -64,11 +65,11 @@ def run() -> Iterator[Run]:
 
 
 def points(run: Run, plan: Callable[[], dict[str, Any]]) -> list[dict[str, int]]:
-    """Before and after every statement and every change of a file; and some within statements, evenly spread."""
+    """Before and after statements and changes of a file, in full each; and some within statements, spread evenly."""
     last = _last(run, plan, NEVER)
     within = _last(run, plan, OFTEN)
     spread = sorted({1 + (within - 1) * number // (WITHIN_STATEMENTS - 1) for number in range(WITHIN_STATEMENTS)})
-    boundaries = [{"kill": number, "steps": NEVER} for number in range(1, last + 1)]
+    boundaries = [{"kill": number, "steps": NEVER} for number in range(1, last + 1, EVERY)]
     return [*boundaries, *({"kill": number, "steps": OFTEN} for number in spread)]
 
 

@@ -35,7 +35,7 @@ def pack(folder: Path, archive: Path) -> None:
     subprocess.run(command, env=os.environ | {"LC_ALL": "C.UTF-8"}, check=True, capture_output=True)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_every_archivable_folder_comes_back_from_7zip_exactly_as_it_was(nas: Path, tmp_path: Path) -> None:
     for number, path in enumerate(ARCHIVABLE):
         archive, into = tmp_path / f"{number}.tar.7z", tmp_path / str(number)
