@@ -205,6 +205,10 @@ def for_each(
 
     The first error stops it: what is under way ends, what still waits is dropped, and the error is raised.
     """
+    if threads == 1:  # here: two threads would wake each other for every item
+        for item in items:
+            done(function(item))
+        return
     iterator = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="work") as executor:
         pending: set[Future[_T]] = set()
