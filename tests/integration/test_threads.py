@@ -277,6 +277,12 @@ def test_what_is_under_way_ends_before_the_error_is_raised() -> None:
     assert ended.is_set()
 
 
+def test_one_thread_is_the_callers_own() -> None:
+    worked_on: list[int] = []
+    for_each(range(3), lambda _number: threading.get_ident(), threads=1, done=worked_on.append)
+    assert worked_on == [threading.get_ident()] * 3
+
+
 def test_what_waits_in_line_is_not_begun_any_more_after_an_error() -> None:
     begun: list[int] = []
     go_on = threading.Event()

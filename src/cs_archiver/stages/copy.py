@@ -148,7 +148,7 @@ class Copy:
 
     async def _require_unchanged(self, job: Job, before: PackedTree) -> None:
         after = (await self._scan_source(job)).entries
-        changed = await in_thread(lambda _work: changes(before, after))
+        changed = await in_thread(lambda _work: [] if after == before else changes(before, after))
         if changed:
             raise Temporary(f"the source changed while it was copied: {described(changed)}", problem="source-changed")
 

@@ -3,9 +3,9 @@
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TypeVar
 
 from cs_archiver.domain.manifest import EntryKind, Seen, shown
 from cs_archiver.domain.packed import PackedTree
@@ -23,6 +23,8 @@ from cs_archiver.tools.fixity import (
 from cs_archiver.tools.threads import Pace, Work
 
 OnBytes = Callable[[int], None]
+
+_T = TypeVar("_T")
 
 _WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
@@ -97,25 +99,27 @@ class _Copying:
         return descriptor
 
     def read(self, entry: Seen, descriptor: int) -> Digest:
-        path = self._source + b"/" + entry.path
         try:
-            digest = self._copy_content(descriptor, path, entry)
+            digest = self._copy_content(descriptor, entry)
             _require_unchanged(descriptor, entry)
         except OSError as error:  # of the source: those of the copy are translated where they occur
-            raise source_error(path, error) from error
+            raise source_error(self._source + b"/" + entry.path, error) from error
         if digest.size != entry.size:
             raise _changed(entry)
         return digest
 
-    def _copy_content(self, descriptor: int, path: bytes, entry: Seen) -> Digest:
+    def _copy_content(self, descriptor: int, entry: Seen) -> Digest:
         if entry.size < BLOCK_BYTES:
             content = read_whole(descriptor, entry.size)
             self._count(len(content))
-            with self._written(entry) as copy:
-                _write(copy, content)
+            self._make(entry, lambda copy: _write(copy, content))
             return digest_of(content)
-        with self._written(entry) as copy:
-            return digest_of_stream(lambda buffer: self._read(descriptor, path, buffer), partial(_write, copy))
+        path = self._source + b"/" + entry.path
+
+        def read(buffer: memoryview) -> int:
+            return self._read(descriptor, path, buffer)
+
+        return self._make(entry, lambda copy: digest_of_stream(read, partial(_write, copy)))
 
     def _read(self, descriptor: int, path: bytes, buffer: memoryview) -> int:
         try:
@@ -130,20 +134,20 @@ class _Copying:
         if self._pace is not None:
             self._pace.keep(size, self._work)
 
-    @contextmanager
-    def _written(self, entry: Seen) -> Iterator[int]:
-        """A new file to write to, with the mode and time of the entry once the block is over."""
+    def _make(self, entry: Seen, fill: Callable[[int], _T]) -> _T:
+        """A new file that `fill` writes to, with the mode and time of the entry then; gives back what `fill` does."""
         path = self._destination + b"/" + entry.path
         try:
             descriptor = os.open(path, _WRITING, 0o600)
             try:
-                yield descriptor
+                filled = fill(descriptor)
                 os.fchmod(descriptor, entry.mode)
                 os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
             finally:
                 os.close(descriptor)
         except OSError as error:
             raise local_error(path, error) from error
+        return filled
 
 
 def _write(descriptor: int, block: bytes | memoryview) -> None:

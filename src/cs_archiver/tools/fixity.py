@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from hashlib import sha256
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from isal.isal_zlib import crc32
@@ -156,11 +157,17 @@ def _opened_ahead(
 ) -> Generator[tuple[Seen, int], None, None]:
     """Each file with its descriptor, closed when the next is asked for, and `ahead` more open and being fetched."""
     opened: deque[int] = deque()
+    later = iter(files)
+
+    def fetch(count: int) -> None:
+        for entry in islice(later, count):
+            opened.append(open_file(entry))
+            will_read(opened[-1], whole=entry.size < BLOCK_BYTES)
+
     try:
-        for number, entry in enumerate(files):
-            for coming in files[number + len(opened) : number + ahead + 1]:
-                opened.append(open_file(coming))
-                will_read(opened[-1], whole=coming.size < BLOCK_BYTES)
+        fetch(ahead)
+        for entry in files:
+            fetch(1)
             yield entry, opened[0]
             os.close(opened.popleft())
     finally:

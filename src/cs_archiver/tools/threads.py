@@ -201,10 +201,14 @@ async def _ended(future: "asyncio.Future[_T]") -> None:
 def for_each(
     items: Iterable[_Item], function: Callable[[_Item], _T], *, threads: int, done: Callable[[_T], None]
 ) -> None:
-    """Call `function` for every item on several threads and hand each result to `done`, in the caller's thread.
+    """Call `function` for every item and hand each result to `done`, in the caller's thread: one thread is that one.
 
     The first error stops it: what is under way ends, what still waits is dropped, and the error is raised.
     """
+    if threads == 1:  # here: two threads would wake each other for every item
+        for item in items:
+            done(function(item))
+        return
     iterator = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="work") as executor:
         pending: set[Future[_T]] = set()

@@ -141,21 +141,19 @@ class _Scanner:
             for number, start in enumerate(range(_NAMES_A_TASK, len(names), _NAMES_A_TASK), start=1):
                 found.tasks.append(_Task(task.folder, number, names[start : start + _NAMES_A_TASK]))
             names = names[:_NAMES_A_TASK]
+        above = task.folder + b"/" if task.folder else b""
         for name in names:
-            self._look_at(descriptor, task.folder, name, found)
-
-    def _look_at(self, descriptor: int, folder: bytes, name: bytes, found: _Found) -> None:
-        path = folder + b"/" + name if folder else name
-        try:
-            entry = _seen(descriptor, name, path)
-        except OSError as error:
-            _note(found, path, error)
-            return
-        found.entries.append(entry)
-        if entry.kind is EntryKind.DIR:
-            found.tasks.append(_Task(path, 0, None))
-        elif path in self._mounts:
-            found.unreadable.append(_mounted(path))
+            path = above + name
+            try:
+                entry = _seen(descriptor, name, path)
+            except OSError as error:
+                _note(found, path, error)
+                continue
+            found.entries.append(entry)
+            if entry.kind is EntryKind.DIR:
+                found.tasks.append(_Task(path, 0, None))
+            elif path in self._mounts:
+                found.unreadable.append(_mounted(path))
 
 
 def _names_in(folder: int, ignore: frozenset[bytes]) -> list[bytes]:
