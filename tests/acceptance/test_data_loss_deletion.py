@@ -340,19 +340,56 @@ async def test_what_only_gets_another_mode_while_the_deletion_runs_is_compared_a
     job = await while_two_are_left(service, Gate(monkeypatch, folder), lambda film: film.chmod(0o640))
     assert job["status"] == "completed", job
     assert files_in(folder) == [MARKER]
-    assert sum("looked at and compared again first" in line for line in await service.log_of(job["job_id"])) == 1
+    log = "\n".join(await service.log_of(job["job_id"]))
+    assert log.count("looked at and compared again first") == 1
+    assert "Deletion stopped: 2 files, " in log
+    assert "Source deleted: 1 file, " in log
     assert kept.losses_in(service.place.archive_of(folder), tmp_path / "scratch") == []
 
 
+@pytest.mark.parametrize("recheck", ["hash", "metadata"])
 async def test_what_gets_another_content_while_the_deletion_runs_is_kept(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recheck: str
 ) -> None:
-    folder = plant(service.place.folder())
-    content = b"other bytes".ljust((folder / "sub/two.mov").stat().st_size, b".")
-    job = await while_two_are_left(service, Gate(monkeypatch, folder), lambda film: rewrite_in_place(film, content))
+    async with running_service(tmp_path, VERIFICATION_RECHECK=recheck) as service:
+        folder = plant(service.place.folder())
+        content = b"other bytes".ljust((folder / "sub/two.mov").stat().st_size, b".")
+        job = await while_two_are_left(service, Gate(monkeypatch, folder), lambda film: rewrite_in_place(film, content))
     assert job["status"] == "failed"
     assert "What is left of the source is kept" in job["error_message"]
     assert (folder / "sub/two.mov").read_bytes() == content
+
+
+async def test_what_gets_another_content_while_a_deletion_is_held_is_kept_also_without_a_second_reading(
+    tmp_path: Path,
+) -> None:
+    content = b"other bytes"
+    async with running_service(tmp_path, VERIFICATION_RECHECK="metadata") as service:
+        folder = plant(service.place.folder())
+        with ExitStack() as closed:
+            job_id = await until_half_deleted(service, folder, closed)
+            film = folder / "sub/two.mov"
+            content = content.ljust(film.stat().st_size, b".")
+            rewrite_in_place(film, content)
+        assert (await service.until(job_id))["status"] == "failed"
+    assert film.read_bytes() == content
+
+
+async def test_what_people_write_into_the_marker_meanwhile_is_kept(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, notes = service.place.folder(), "\nAsk Kim before you restore this.\n"
+
+    def note(_film: Path) -> None:
+        with (folder / MARKER).open("a") as marker:
+            marker.write(notes)
+
+    plant(folder)
+    job = await while_two_are_left(service, Gate(monkeypatch, folder), note)
+    assert job["status"] == "completed", job
+    marker = (folder / MARKER).read_text()
+    assert marker.endswith(notes)
+    assert "\nSource deletion: complete   \n" in marker
 
 
 async def test_a_deletion_after_which_a_file_is_still_there_is_not_complete(

@@ -3,8 +3,9 @@
 What a disk holds when the power fails is what the file system has given it by then: that is in the image, and what is
 only in the memory of the kernel is not. So the image as it is at that moment is mounted in place of the file system.
 Nothing is given to a disk unasked for as long as a world lives (`_OPTIONS` and the kernel's own half a minute), so this
-is the most that can be forgotten; the least, nothing, is what every other suite of crashes looks at. The journal of
-ext4 writes with one fsync what came before it in the same file system: hence one for each place.
+is the most that ext4 forgets; the least, nothing, is what every other suite of crashes looks at. Its journal writes
+with one fsync the names that came before it in the same file system: hence one file system for each place. Within one,
+a name that is not synced is kept by the next sync of anything, so that its absence is not seen here.
 """
 
 import functools

@@ -194,6 +194,6 @@ SABOTAGES = (
         "a working copy that was removed does not come back",
         "tools/removal.py",
         (("    sync_folder(os.path.dirname(path))  # nobody looks", "    # nobody looks"),),
-        (f"{_FAULTS}_power_loss.py::{_POWER}[archived-16]", f"{_INTEGRATION}_removal.py::{_REMOVED}"),
+        (f"{_INTEGRATION}_removal.py::{_REMOVED}",),
     ),
 )

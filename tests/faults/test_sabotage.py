@@ -1,9 +1,9 @@
 """A test that cannot fail proves nothing: break the product, rule by rule, and see the tests that claim the rule fail.
 
 Each variant is a copy of the source in which the line that keeps one rule is broken (sabotages.py). A small selection
-of the suites that claim the rule runs against it in a process of its own: one of its tests must run and fail, as
-pytest says of it by name. The same selections pass against the source as it is. A line that is no longer there as it
-was means that its sabotage went stale, and fails too.
+of the suites that claim the rule runs against it in a process of its own: each of its tests that can run must fail, in
+one of its cases at least, as pytest says of it by name. The same selections pass against the source as it is. A line
+that is no longer there as it was means that its sabotage went stale, and fails too.
 """
 
 import os
@@ -36,7 +36,9 @@ def test_the_product_is_broken_and_its_tests_say_so_where(sabotage: Sabotage, ro
     assert code == 1, printed
     failed = re.findall(r"^FAILED (\S+?::\w+)", printed, re.MULTILINE)
     assert failed, printed
-    assert all(any(name.startswith(claim.split("[")[0]) for claim in sabotage.claimed_by) for name in failed), printed
+    claims = {claim.split("[")[0] for claim in sabotage.claimed_by}
+    assert set(failed) <= claims, printed
+    assert set(failed) == claims or "skipped" in printed.splitlines()[-1], f"not all see the rule broken: {printed}"
     count("sabotaged variants caught")
 
 
@@ -67,7 +69,6 @@ def run(source: Path, root: Path, tests: Sequence[str]) -> tuple[int, str]:
         sys.executable,
         "-m",
         "pytest",
-        "-x",
         "-q",
         "-rf",
         "--tb=line",

@@ -13,7 +13,7 @@ from cs_archiver.domain.events import LogLevel
 from cs_archiver.errors import NeedsOperator, Permanent
 from cs_archiver.stages.nas import Nas, require_writable
 from cs_archiver.stages.places import Places
-from cs_archiver.tools import threads
+from cs_archiver.tools import disk, threads
 from cs_archiver.tools.nas import NasProbe
 from cs_archiver.tools.threads import FREE, Work, in_thread
 from tests.support.jobs import a_job
@@ -143,3 +143,32 @@ def test_a_folder_the_service_may_not_write_to_is_refused_before_it_is_copied(
     monkeypatch.setattr(os, "access", lambda path, mode, **_how: not mode & os.W_OK)
     with pytest.raises(Permanent, match="may not write"):
         require_writable(places, job)
+
+
+@pytest.mark.parametrize(
+    ("line", "is_awaited"),
+    [
+        ("nas:/team {} nfs hard 0 0", True),
+        ("nas:/team {}/ nfs hard", True),
+        ("nas:/team /{} nfs hard 0 0", True),
+        ("nas:/team {}/. nfs hard 0 0", True),
+        ("nas:/team {} nfs hard,noauto,x-systemd.automount 0 0", True),
+        ("nas:/team {} nfs hard,noauto 0 0", False),
+        ("# nas:/team {} nfs hard 0 0", False),
+        ("nas:/team {}-2 nfs hard 0 0", False),
+        ("nas:/team {}", False),
+        ("", False),
+    ],
+)
+@pytest.mark.parametrize("through", ["the folder itself", "a link above it"])
+def test_where_the_nas_is_to_be_mounted_is_read_from_fstab(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, is_awaited: bool, through: str
+) -> None:
+    (tmp_path / "mounts" / "the nas").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("mounts")
+    above = tmp_path / ("mounts" if through == "the folder itself" else "link")
+    named = str(above / "the nas").replace(" ", r"\040")
+    monkeypatch.setattr(disk, "FSTAB", tmp_path / "fstab")
+    disk.FSTAB.write_text(line.format(named) + "\n")
+    point = os.fsencode(tmp_path / "mounts" / "the nas")
+    assert (disk.mount_point_of(tmp_path / "mounts" / "the nas" / "team") == point) == is_awaited

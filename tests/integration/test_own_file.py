@@ -20,7 +20,11 @@ def write_ours(folder: Path, content: bytes = NEW) -> bool:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         return write_durably(
-            descriptor, b"marker", content, temporary_name=b".tmp", is_ours=lambda text: text.startswith(b"ours")
+            descriptor,
+            b"marker",
+            content,
+            temporary_name=b".tmp",
+            anew=lambda held: content if held.startswith(b"ours") else None,
         )
     finally:
         os.close(descriptor)

@@ -84,7 +84,9 @@ def only_the_first(approved: ApprovedDeletion) -> ApprovedDeletion:
 
 
 def delete(approved: ApprovedDeletion, work: Work | None = None) -> Removed:
-    return delete_verified_source(approved, work or Work(), lambda: False)
+    removed = Removed()
+    delete_verified_source(approved, removed, work or Work(), lambda: False)
+    return removed
 
 
 def left(root: Path) -> set[str]:

@@ -526,7 +526,7 @@ async def test_a_job_fails_all_the_same_when_its_files_cannot_be_set_aside(house
     write(house.places.failed, os.fsencode(job.id), b"in the way of the folder")
     async with at_work(house.worker(advancing(queued=Scripted(Permanent("no"))))):
         job = await house.until_in(job, JobStatus.FAILED)
-    assert "WARNING Its local files stay where they are" in "\n".join(await house.log_of(job))
+    assert "WARNING Not all of its local files could be put away" in "\n".join(await house.log_of(job))
 
 
 @pytest.mark.parametrize("bug", [ValueError("a bug"), KeyError("x"), StopIteration()])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.marker import Stored, is_marker_of, marker_text
+from cs_archiver.domain.marker import Stored, is_marker_of, marker_text, written_anew
 from tests.support.jobs import a_job
 
 STORED = Stored("destination-id", 12, 3_456)
@@ -73,3 +73,21 @@ def test_the_longest_paths_leave_the_job_id_where_it_is_looked_for() -> None:
     )
     text = marker_text(long, STORED, archived_on=WHEN, deleted=True)
     assert is_marker_of(long, text[:4096])
+
+
+def test_a_marker_is_written_anew_as_a_whole() -> None:
+    before, after = (marker_text(job(), STORED, archived_on=WHEN, deleted=deleted) for deleted in (False, True))
+    assert written_anew(before, after) == after
+    assert written_anew(before[:-9], after) == after, "a crash left a part of its last line"
+
+
+@pytest.mark.parametrize("at", [0, 3, 10])
+def test_what_people_wrote_into_a_marker_stays_where_it_is(at: int) -> None:
+    before, after = (marker_text(job(), STORED, archived_on=WHEN, deleted=deleted) for deleted in (False, True))
+    lines = before.splitlines(keepends=True)
+    noted = b"".join([*lines[:at], b"by hand\n\xff\n", *lines[at:]])
+    again = written_anew(noted, after)
+    assert again == noted.replace(b"Source deletion: in progress", b"Source deletion: complete   ")
+    assert is_marker_of(job(), again)
+    assert written_anew(again, after) == again
+    assert len(again) == len(noted), "not a byte moves"

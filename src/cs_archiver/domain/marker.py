@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.sizes import counted
 
+_STATE = b"Source deletion: "
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -28,9 +30,24 @@ def marker_text(job: Job, stored: Stored, *, archived_on: str, deleted: bool) ->
         f"Archive size: {job.archive_size_bytes} bytes",
         f"Archive SHA-256: {job.archive_sha256}",
         f"Content: {counted(stored.files, 'file')}, {counted(stored.bytes, 'byte')}",
-        f"Source deletion: {state}",
+        f"{_STATE.decode()}{state}",
     ]
     return ("\n".join(lines) + "\n").encode()
+
+
+def written_anew(held: bytes, text: bytes) -> bytes:
+    """The marker that holds `held`, with what `text` says of the deletion; all of `text`, unless people wrote into it.
+
+    Then nothing else is changed, and no byte moves: a crash in the middle leaves what they wrote where it is.
+    """
+    ours = [line.partition(b": ")[0] for line in text.splitlines()]
+    if all(line.partition(b": ")[0] in ours for line in held.splitlines()):
+        return text
+    state = text.splitlines()[-1]
+    return b"\n".join(
+        state.ljust(len(line)) if line.startswith(_STATE) and len(line) >= len(state) else line
+        for line in held.split(b"\n")
+    )
 
 
 def is_marker_of(job: Job, content: bytes) -> bool:

@@ -19,7 +19,7 @@ from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.domain.switches import DELETIONS_PAUSED, NOBODYS_FAULT
 from cs_archiver.domain.verification import Check, collection_of
-from cs_archiver.errors import Halted, NeedsOperator, Permanent, Temporary
+from cs_archiver.errors import Halted, JobError, NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.destination import require_still_there
 from cs_archiver.stages.last_look import (
     held_while_refused,
@@ -145,16 +145,23 @@ class DeleteSource:
     async def _delete(self, job: Job, approved: ApprovedDeletion, report: Report) -> None:
         total = job.folder_size_bytes or 0
         started = now_text()
+        removed = removal.Removed()
         async with self._nas.watched(report, f"Deleting the source ({human_size(total)})"):
             try:
-                removed = await in_thread(
-                    lambda work: removal.delete_verified_source(approved, work, self._switches.deletions_are_paused),
+                await in_thread(
+                    lambda work: removal.delete_verified_source(
+                        approved, removed, work, self._switches.deletions_are_paused
+                    ),
                     lambda count: report.progress(bytes_done=count, bytes_total=total),
                 )
             except removal.DeletionHalted as halt:
-                await report.log(f"Deletion paused: {_told(halt.removed)}, begun at {started}; the rest is kept")
+                await report.log(f"Deletion paused: {_told(removed)}, begun at {started}; the rest is kept")
                 await self._switches.require_deletions(has_begun=True)
                 raise Halted("Deletions were paused for a moment", problem=DELETIONS_PAUSED) from halt
+            except JobError:
+                if removed.files:
+                    await report.log(f"Deletion stopped: {_told(removed)}, begun at {started}; the rest is kept")
+                raise
         await report.log(f"Source deleted: {_told(removed)}, begun at {started}, at {shown(approved.folder)}")
 
     async def _write_marker(

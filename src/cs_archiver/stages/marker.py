@@ -3,11 +3,10 @@
 import errno
 import os
 from enum import StrEnum
-from functools import partial
 
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import shown
-from cs_archiver.domain.marker import is_marker_of
+from cs_archiver.domain.marker import is_marker_of, written_anew
 from cs_archiver.errors import NeedsOperator, Permanent
 from cs_archiver.stages.last_look import not_the_folder
 from cs_archiver.tools import own_file
@@ -70,7 +69,7 @@ def write_marker(approved: ApprovedDeletion, job: Job, text: bytes) -> bool:
                 os.fsencode(job.marker_name),
                 text,
                 temporary_name=temporary_marker_name(job),
-                is_ours=partial(is_marker_of, job),
+                anew=lambda held: written_anew(held, text) if is_marker_of(job, held) else None,
             )
         finally:
             os.close(descriptor)

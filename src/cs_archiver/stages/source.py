@@ -50,11 +50,15 @@ class SourceLook:
         self._read_content = read_content
 
     async def look(self, job: Job, manifest: Manifest, report: Report, *, deletion_begun: bool) -> FreshLook:
-        """Raises NeedsOperator when the folder cannot be found: that may be the NAS, and is never "done"."""
+        """Raises NeedsOperator when the folder cannot be found: that may be the NAS, and is never "done".
+
+        Of a deletion that has begun the content is read, whatever was set: that is looked at again only because
+        something happened in the middle of it.
+        """
         await self._nas.require(job, report)
         source = self._places.source(job)
         total = job.folder_size_bytes
-        read_content = self._reads_content_of(job)
+        read_content = deletion_begun or self._reads_content_of(job)
         doing = "Comparing the source with the manifest" + (", file by file" if read_content else "")
 
         def look(work: Work) -> FreshLook:

@@ -139,13 +139,24 @@ def mount_points() -> set[bytes]:
 
 
 def _mount_points_wanted() -> set[bytes]:
-    """Where this host is to have something mounted; none where nobody may read that."""
+    """Where this host mounts something when it starts; none where nobody may read that."""
     try:
         lines = FSTAB.read_bytes().splitlines()
     except OSError:
         return set()
-    named = [line.split()[1:2] for line in lines if not line.lstrip().startswith(b"#")]
-    return {_OCTAL.sub(_unescaped, point.rstrip(b"/")) for [point] in filter(None, named) if point.startswith(b"/")}
+    mounts = [line.split() for line in lines if not line.lstrip().startswith(b"#")]
+    return {_point_of(mount[1]) for mount in mounts if len(mount) > 3 and _is_mounted_at_start(mount[1], mount[3])}
+
+
+def _is_mounted_at_start(point: bytes, options: bytes) -> bool:
+    given = options.split(b",")
+    return point.startswith(b"/") and (b"noauto" not in given or b"x-systemd.automount" in given)
+
+
+def _point_of(named: bytes) -> bytes:
+    """As the kernel's table has it: no link is left in it, and what is mounted is not looked at."""
+    parent, name = os.path.split(os.path.normpath(b"/" + _OCTAL.sub(_unescaped, named).lstrip(b"/")))
+    return os.path.join(os.fsencode(place_of(Path(os.fsdecode(parent)))), name)
 
 
 def _unescaped(octal: re.Match[bytes]) -> bytes:

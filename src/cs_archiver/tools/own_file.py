@@ -10,7 +10,7 @@ from cs_archiver.tools.disk import READING
 from cs_archiver.tools.removal import give_up_name
 
 _WRITING = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-_BYTES_READ = 4096
+_MOST_BYTES = 1024**2  # what is larger was not written by us, or not by us alone
 _KNOWS_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -19,24 +19,25 @@ class _NoSuchName(FileNotFoundError):
 
 
 def write_durably(
-    folder: int, name: bytes, content: bytes, *, temporary_name: bytes, is_ours: Callable[[bytes], bool]
+    folder: int, name: bytes, content: bytes, *, temporary_name: bytes, anew: Callable[[bytes], bytes | None]
 ) -> bool:
-    """Write a file of our own, or write it anew when `is_ours` says so of what it holds; gives back whether it is new.
+    """Write a file of our own, or write it anew as `anew` says for what it holds; gives back whether it is new.
 
-    Raises FileExistsError when anything else has its name, however late that came, and leaves it alone. A new file
+    Raises FileExistsError when anything else has its name, of which `anew` is None, however late that came, and leaves
+    it alone. A new file
     appears whole, by a link, because rename replaces silently. A present one is written in place: what takes its name
     meanwhile is another file. `folder` is the descriptor of its folder. `temporary_name` is a name of our own: what
     stands under it, from a crash, is given up.
     """
     give_up_name(folder, temporary_name)
-    is_new = not _written_anew(folder, name, content, is_ours)
+    is_new = not _written_anew(folder, name, anew)
     if is_new:
         try:
             _write_new(folder, temporary_name, content)
             _link(folder, temporary_name, name, content)
         except FileExistsError:
             # A link sent twice, as NFS may send it, finds what it made itself.
-            if not _written_anew(folder, name, content, is_ours):
+            if not _written_anew(folder, name, anew):
                 raise
         finally:
             give_up_name(folder, temporary_name)
@@ -44,11 +45,13 @@ def write_durably(
     return is_new
 
 
-def _written_anew(folder: int, name: bytes, content: bytes, is_ours: Callable[[bytes], bool]) -> bool:
+def _written_anew(folder: int, name: bytes, anew: Callable[[bytes], bytes | None]) -> bool:
     try:
         with _opened_in(folder, name, READING) as reader:
             status = os.fstat(reader)
-            if not stat.S_ISREG(status.st_mode) or not is_ours(os.read(reader, _BYTES_READ)):
+            is_file = stat.S_ISREG(status.st_mode) and status.st_size <= _MOST_BYTES
+            content = anew(_read_all(reader)) if is_file else None
+            if content is None:
                 raise FileExistsError(errno.EEXIST, "no file of ours", name)
             with _opened_in(folder, name, _WRITING) as writer:
                 if not os.path.samestat(status, os.fstat(writer)):
@@ -75,16 +78,24 @@ def _opened_in(folder: int, name: bytes, flags: int) -> Iterator[int]:
         os.close(descriptor)
 
 
+def _read_all(descriptor: int) -> bytes:
+    blocks = []
+    while block := os.read(descriptor, _MOST_BYTES):
+        blocks.append(block)
+    return b"".join(blocks)
+
+
 def _write_new(folder: int, name: bytes, content: bytes) -> None:
     with _opened_in(folder, name, _WRITING | os.O_CREAT | os.O_EXCL) as descriptor:
         _write_all(descriptor, content)
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
+    if os.fstat(descriptor).st_size > len(content):
+        os.ftruncate(descriptor, len(content))  # first: a crash in between leaves no end of another text
     written = 0
     while written < len(content):
         written += os.pwrite(descriptor, content[written:], written)
-    os.ftruncate(descriptor, len(content))
     os.fsync(descriptor)
 
 

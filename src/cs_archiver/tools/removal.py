@@ -14,18 +14,16 @@ from cs_archiver.tools.threads import Work
 from cs_archiver.tools.way import FOLDER_FLAGS, Way
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Removed:
-    files: int
-    bytes: int
+    """What a deletion has removed so far."""
+
+    files: int = 0
+    bytes: int = 0
 
 
 class DeletionHalted(Exception):
-    """The deletion was told to stop, and did so between two entries; `removed` is what it had deleted until then."""
-
-    def __init__(self, removed: Removed) -> None:
-        super().__init__(f"halted after {removed.files} files")
-        self.removed = removed
+    """The deletion was told to stop, and did so between two entries."""
 
 
 class NotAsApproved(Permanent):
@@ -49,14 +47,15 @@ class ApprovedDeletion:
     stamps: dict[int, int] = field(default_factory=dict)
 
 
-def delete_verified_source(approved: ApprovedDeletion, work: Work, is_halted: Callable[[], bool]) -> Removed:
+def delete_verified_source(
+    approved: ApprovedDeletion, removed: Removed, work: Work, is_halted: Callable[[], bool]
+) -> None:
     """Delete the approved entries, leaving the folder itself and whatever else is in it, with the folders around that.
 
     Each entry must still be the very one that was looked at. The first that is not ends it: NotAsApproved, and
     everything from there on is kept. What the system refuses is NeedsOperator; calling again goes on. `is_halted` is
-    asked before each entry: DeletionHalted.
+    asked before each entry: DeletionHalted. What it removes is added to `removed`, however it ends.
     """
-    files = size = 0
     folders: list[bytes] = []
     with _opened(approved) as root, Way(root) as way:
         for entry in approved.entries:
@@ -64,23 +63,22 @@ def delete_verified_source(approved: ApprovedDeletion, work: Work, is_halted: Ca
                 folders.append(entry.path)
                 continue
             if is_halted():
-                raise DeletionHalted(Removed(files, size))
+                raise DeletionHalted
             work.add(entry.size)
             try:
-                removed = _delete_entry(way, entry, approved.stamps)
+                was_there = _delete_entry(way, entry, approved.stamps)
             except OSError as error:
                 raise _not_deletable(entry.path, error) from error
-            if removed:
-                files += 1
-                size += entry.size if entry.kind is EntryKind.FILE else 0
+            if was_there:
+                removed.files += 1
+                removed.bytes += entry.size if entry.kind is EntryKind.FILE else 0
         if is_halted():
-            raise DeletionHalted(Removed(files, size))
+            raise DeletionHalted
         _remove_folders(way, folders)
         try:
             os.fsync(root)
         except OSError as error:  # says nothing of what was verified, whatever its number
             raise _refused(b".", error) from error
-    return Removed(files, size)
 
 
 def _delete_entry(way: Way, entry: Seen, stamps: dict[int, int]) -> bool:

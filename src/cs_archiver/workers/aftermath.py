@@ -222,7 +222,7 @@ class Aftermath:
         try:
             await tidying
         except JobError as problem:
-            await self._tell(job, f"Its local files stay where they are: {problem}", LogLevel.WARNING)
+            await self._tell(job, f"Not all of its local files could be put away: {problem}", LogLevel.WARNING)
 
     async def _tell(self, job: Job, message: str, level: LogLevel = LogLevel.INFO) -> None:
         await log_line(self._jobs, self._bus, job.id, message, level)
