@@ -188,3 +188,16 @@ async def _begin_and_fail(api: Api) -> None:
     async with api.database.write() as connection:
         await connection.execute(tables.folders.delete())
         await connection.execute(tables.folders.insert().values(path="/x"))  # lacks the rest
+
+
+@pytest.mark.parametrize(("scope", "begins_one"), [(Scope.READ, False), (Scope.OPERATE, True)])
+async def test_a_token_that_may_only_read_does_not_begin_the_first_scan_either(
+    api: Api, scope: Scope, begins_one: bool
+) -> None:
+    async with api.database.write() as connection:
+        for table in (tables.scans, tables.folders):
+            await connection.execute(table.delete())
+    token = await api.personal_token_of("ann", scope)
+    assert bool(await api.get("/api/folders", token=token)) is begins_one
+    last = (await api.get("/api/folders/scan", token=token))["last"]
+    assert (last is not None) is begins_one

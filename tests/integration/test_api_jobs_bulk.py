@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from cs_archiver.domain.access import Scope
+from cs_archiver.domain.access import Scope, always
 from cs_archiver.domain.events import JobUpdate
+from cs_archiver.domain.folders import Folder
+from cs_archiver.services.folders import FolderService
 from tests.support.api import BASE_PATH, Api, refusal_of, running_api
 
 
@@ -149,3 +151,28 @@ async def test_two_hundred_folders_fit(api: Api) -> None:
     assert len(json.dumps(body)) < 64 * 1024
     outcomes = await _ask(api, *body["folder_paths"])
     assert {outcome["status"] for outcome in outcomes} == {404}
+
+
+@pytest.mark.parametrize(
+    ("path", "wish"), [("/api/jobs", {"folder_path": "Alpha"}), ("/api/jobs/bulk", {"folder_paths": ["Alpha", "Beta"]})]
+)
+async def test_who_is_deleted_while_a_wish_is_looked_at_is_granted_none(
+    api: Api, monkeypatch: pytest.MonkeyPatch, path: str, wish: dict[str, Any]
+) -> None:
+    await api.add_user("mallory")
+    token, users = await api.token_of("mallory"), api.user_service
+    look = FolderService.require_listed
+
+    async def is_overtaken(self: FolderService, folder_path: str) -> Folder:
+        found = await look(self, folder_path)
+        if "mallory" in {user.username for user in await users.listed()}:
+            await users.remove(await users.named("mallory"), always, by=await users.named("root"))
+        return found
+
+    monkeypatch.setattr(FolderService, "require_listed", is_overtaken)
+    named = {
+        name: api.folder(value) if isinstance(value, str) else list(map(api.folder, value))
+        for name, value in wish.items()
+    }
+    await refusal_of(await api.call("POST", path, token=token, json=named), 401, "not-authenticated")
+    assert await api.get("/api/jobs") == []

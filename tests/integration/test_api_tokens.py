@@ -11,7 +11,7 @@ from aiohttp import ClientResponse
 
 from cs_archiver.clock import from_text
 from cs_archiver.db import tables, tokens
-from cs_archiver.domain.access import Scope
+from cs_archiver.domain.access import Scope, always
 from cs_archiver.domain.events import SessionEnded
 from tests.support.api import PASSWORD, Api, refusal_of, running_api
 
@@ -145,6 +145,6 @@ async def test_token_that_differs_by_anything_does_not_count(api: Api, change: s
 
 async def test_request_under_way_makes_no_token_for_a_password_that_was_changed(api: Api) -> None:
     as_read = (await api.accounts.authenticate(await api.token_of("ann"))).user
-    await api.user_service.reset_password(as_read, "seven lamps in the harbour", by=None)
+    await api.user_service.reset_password(as_read, "seven lamps in the harbour", always, by=None)
     with pytest.raises(Exception, match="no longer counts"):
         await api.personal_tokens.create(as_read, name="late", scope=Scope.READ, lifetime=timedelta(days=1))

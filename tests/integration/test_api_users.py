@@ -12,7 +12,7 @@ from sqlalchemy import select
 from cs_archiver.clock import from_text, to_text
 from cs_archiver.db import tables
 from cs_archiver.db.accounts import Accounts
-from cs_archiver.domain.access import Scope
+from cs_archiver.domain.access import Scope, always
 from cs_archiver.domain.events import UserEnded
 from cs_archiver.services.passwords import Passwords
 from tests.support.api import PASSWORD, Api, refusal_of, running_api
@@ -183,7 +183,7 @@ async def test_the_last_administrator_stays(api: Api) -> None:
     users = api.user_service
     await api.call("DELETE", f"/api/users/{await _id_of(api, 'newadmin')}", username="root")
     with pytest.raises(Exception, match="last administrator"):
-        await users.remove(await users.named("ROOT"), by=await users.named("ann"))
+        await users.remove(await users.named("ROOT"), always, by=await users.named("ann"))
     assert (await _login(api, "root", PASSWORD)).status == 200
 
 
@@ -201,9 +201,9 @@ async def test_reset_that_was_overtaken_changes_nothing(
         made = await make(self, password)
         monkeypatch.setattr(Passwords, "hash", make)
         if what_comes_between == "a deletion":
-            await api.user_service.remove(ann, by=root)
+            await api.user_service.remove(ann, always, by=root)
         else:
-            await api.user_service.reset_password(ann, "two boats beside a bakery", by=root)
+            await api.user_service.reset_password(ann, "two boats beside a bakery", always, by=root)
         return made
 
     monkeypatch.setattr(Passwords, "hash", is_overtaken)
@@ -211,6 +211,40 @@ async def test_reset_that_was_overtaken_changes_nothing(
     response = await api.call("POST", f"/api/users/{ann.id}/password", username="root", json=wish)
     await refusal_of(response, 409, "changed-meanwhile")
     assert (await _login(api, "ann", wish["new_password"])).status == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "wish"),
+    [
+        ("/api/users", {"username": "eve", "password": "four owls above the quarry", "is_admin": True}),
+        ("/api/users/{ann}/password", {"new_password": "four owls above the quarry"}),
+    ],
+)
+@pytest.mark.parametrize("how", ["deleted", "signed out"])
+async def test_who_is_ended_while_a_password_is_hashed_changes_nothing(
+    api: Api, monkeypatch: pytest.MonkeyPatch, path: str, wish: dict[str, Any], how: str
+) -> None:
+    await api.add_user("mallory", is_admin=True)
+    token, mallory = await api.token_of("mallory"), await Accounts(api.database).by_name("mallory")
+    root = await Accounts(api.database).by_name("root")
+    assert mallory is not None
+    assert root is not None
+    make = Passwords.hash
+
+    async def is_overtaken(self: Passwords, password: str) -> str:
+        made = await make(self, password)
+        if how == "deleted":
+            await api.user_service.remove(mallory, always, by=root)
+        else:
+            await api.accounts.logout(await api.accounts.authenticate(token))
+        return made
+
+    address = path.format(ann=await _id_of(api, "ann"))
+    monkeypatch.setattr(Passwords, "hash", is_overtaken)
+    await refusal_of(await api.call("POST", address, token=token, json=wish), 401, "not-authenticated")
+    monkeypatch.setattr(Passwords, "hash", make)
+    assert "eve" not in {user["username"] for user in await api.get("/api/users", username="root")}
+    assert (await _login(api, "ann", PASSWORD)).status == 200
 
 
 async def test_reset_password_must_be_changed_and_ends_what_was_signed_in(api: Api) -> None:

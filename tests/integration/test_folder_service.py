@@ -15,7 +15,7 @@ from cs_archiver.bus import Bus
 from cs_archiver.clock import from_text
 from cs_archiver.db.database import Database
 from cs_archiver.db.folders import Folders
-from cs_archiver.domain.folders import Patterns
+from cs_archiver.domain.folders import Folder, Patterns
 from cs_archiver.errors import Conflict, InvalidRequest, NeedsOperator, NotFound, Temporary
 from cs_archiver.services.folders import FolderService
 from cs_archiver.tools.crew import Crews
@@ -88,8 +88,14 @@ async def service(discovery: CountingDiscovery, database: Database) -> AsyncIter
     await service.close()
 
 
+async def scanned(service: FolderService, *, refresh: bool, in_full: bool = False) -> list[Folder]:
+    """The list after a scan, if there is to be one."""
+    await service.scan(refresh=refresh, in_full=in_full)
+    return await service.listed()
+
+
 async def names_listed(service: FolderService, *, refresh: bool = False) -> list[str]:
-    return [folder.name for folder in await service.listed(refresh=refresh)]
+    return [folder.name for folder in await scanned(service, refresh=refresh)]
 
 
 async def until_begun(discovery: CountingDiscovery) -> None:
@@ -115,7 +121,7 @@ async def test_scan_that_found_nothing_is_not_repeated_unasked(tmp_path: Path, d
 
 
 async def test_refresh_scans_anew(service: FolderService, nas: Path) -> None:
-    await service.listed(refresh=False)
+    await scanned(service, refresh=False)
     plant(nas / "Production" / "2024" / "Gamma")
     shutil.rmtree(nas / "Production" / "2024" / "Alpha")
     assert await names_listed(service, refresh=True) == ["Beta", "Gamma"]
@@ -123,13 +129,13 @@ async def test_refresh_scans_anew(service: FolderService, nas: Path) -> None:
 
 
 async def test_listed_folder_has_size_count_and_time(service: FolderService, nas: Path) -> None:
-    alpha = (await service.listed(refresh=False))[0]
+    alpha = (await scanned(service, refresh=False))[0]
     assert (alpha.path, alpha.size_bytes, alpha.file_count) == (f"{nas}/Production/2024/Alpha", 10, 2)
     assert alpha.modified_at is not None
 
 
 async def test_left_out_folders_are_kept_with_their_reason(service: FolderService, nas: Path) -> None:
-    await service.listed(refresh=True)
+    await scanned(service, refresh=True)
     assert {folder.path: folder.left_out for folder in await service.left_out()} == {
         f"{nas}/Elsewhere": "a symbolic link: never followed",
         f"{nas}/Production/2024/Link": "a symbolic link: never followed",
@@ -138,7 +144,7 @@ async def test_left_out_folders_are_kept_with_their_reason(service: FolderServic
 
 
 async def test_result_outlives_the_service(service: FolderService, database: Database, nas: Path) -> None:
-    await service.listed(refresh=False)
+    await scanned(service, refresh=False)
     shutil.rmtree(nas)
     later = CountingDiscovery(nas)
     restarted = FolderService(later, Folders(database), Bus())
@@ -163,7 +169,7 @@ async def test_all_who_ask_at_the_same_time_share_one_scan(
 async def test_last_result_answers_while_a_scan_is_running(
     service: FolderService, discovery: CountingDiscovery, nas: Path
 ) -> None:
-    await service.listed(refresh=False)
+    await scanned(service, refresh=False)
     plant(nas / "Production" / "2024" / "Gamma")
     discovery.may_go_on.clear()
     discovery.began.clear()
@@ -193,10 +199,10 @@ async def test_scan_goes_on_for_others_when_one_who_asked_is_cancelled(
 async def test_failed_scan_leaves_the_last_result_and_is_logged(
     service: FolderService, nas: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await service.listed(refresh=False)
+    await scanned(service, refresh=False)
     nas.rename(nas.with_name("unmounted"))
     with caplog.at_level(logging.WARNING), pytest.raises(NeedsOperator, match="QNAP_BASE_PATH"):
-        await service.listed(refresh=True)
+        await scanned(service, refresh=True)
     assert "discovery failed: QNAP_BASE_PATH" in caplog.text
     assert await names_listed(service) == ["Alpha", "Beta"]
     assert len(await service.left_out()) == 3
@@ -209,7 +215,7 @@ async def test_failed_first_scan_is_tried_again_by_the_next_call(
 ) -> None:
     nas.rename(nas.with_name("unmounted"))
     with pytest.raises(NeedsOperator):
-        await service.listed(refresh=False)
+        await scanned(service, refresh=False)
     nas.with_name("unmounted").rename(nas)
     assert await names_listed(service) == ["Alpha", "Beta"]
     assert discovery.runs == 2
@@ -217,7 +223,7 @@ async def test_failed_first_scan_is_tried_again_by_the_next_call(
 
 async def test_event_loop_runs_on_while_a_scan_is_held_up(service: FolderService, discovery: CountingDiscovery) -> None:
     discovery.may_go_on.clear()
-    scan = asyncio.create_task(service.listed(refresh=True))
+    scan = asyncio.create_task(scanned(service, refresh=True))
     await until_begun(discovery)  # this very line would never return
     discovery.may_go_on.set()
     assert len(await scan) == 2
@@ -227,7 +233,7 @@ async def test_close_ends_a_running_scan_and_tells_who_waits(
     service: FolderService, discovery: CountingDiscovery, database: Database
 ) -> None:
     discovery.may_go_on.clear()
-    waiting = asyncio.create_task(service.listed(refresh=True))
+    waiting = asyncio.create_task(scanned(service, refresh=True))
     await until_begun(discovery)
     closing = asyncio.create_task(service.close())
     await asyncio.sleep(0)  # close has told the discovery to stop by now, and waits for it
@@ -241,10 +247,10 @@ async def test_close_ends_a_running_scan_and_tells_who_waits(
 async def test_scan_that_is_stopped_is_told_and_the_next_one_runs(
     service: FolderService, discovery: CountingDiscovery
 ) -> None:
-    await service.listed(refresh=False)
+    await scanned(service, refresh=False)
     discovery.may_go_on.clear()
     discovery.began.clear()
-    waiting = asyncio.create_task(service.listed(refresh=True))
+    waiting = asyncio.create_task(scanned(service, refresh=True))
     await until_begun(discovery)
     service.stop_scan()
     discovery.may_go_on.set()
@@ -277,7 +283,7 @@ async def test_folders_are_listed_while_the_scan_goes_on(
 
     monkeypatch.setattr(os, "lstat", lstat)
     service = FolderService(CountingDiscovery(nas), Folders(database), Bus())
-    scan = asyncio.create_task(service.listed(refresh=True))
+    scan = asyncio.create_task(scanned(service, refresh=True))
     async with asyncio.timeout(20):
         while not await service.known([f"{nas}/Production/2024/Alpha"]):
             await asyncio.sleep(0.01)
@@ -323,9 +329,9 @@ async def test_what_is_wished_in_full_does_not_join_a_scan_that_is_not(
     service: FolderService, discovery: CountingDiscovery
 ) -> None:
     discovery.may_go_on.clear()
-    quick = asyncio.create_task(service.listed(refresh=True))
+    quick = asyncio.create_task(scanned(service, refresh=True))
     await until_begun(discovery)
-    full = [asyncio.create_task(service.listed(refresh=True, in_full=True)) for _ in range(3)]
+    full = [asyncio.create_task(scanned(service, refresh=True, in_full=True)) for _ in range(3)]
     await asyncio.sleep(0)
     discovery.may_go_on.set()
     await asyncio.gather(quick, *full)
@@ -338,15 +344,15 @@ async def test_moment_since_which_sizes_were_measured_is_told(
     assert await service.last_scan() is None
     for path in [nas, *nas.rglob("*")]:
         os.utime(path, (1e9, 1e9), follow_symlinks=False)
-    await service.listed(refresh=True)
+    await scanned(service, refresh=True)
     first = await service.last_scan()
     assert first is not None
     assert service.measured_since(first) == first.started_at
-    await service.listed(refresh=True)
+    await scanned(service, refresh=True)
     second = await service.last_scan()
     assert second is not None
     assert from_text(service.measured_since(second)) <= from_text(first.finished_at) < from_text(second.finished_at)
-    await service.listed(refresh=True, in_full=True)
+    await scanned(service, refresh=True, in_full=True)
     last = await service.last_scan()
     assert last is not None
     assert service.measured_since(last) == last.started_at
@@ -356,7 +362,7 @@ async def test_moment_since_which_sizes_were_measured_is_told(
 
 
 async def test_listed_folder_passes_with_what_is_on_disk_now(service: FolderService, nas: Path) -> None:
-    await service.listed(refresh=False)
+    await scanned(service, refresh=False)
     path = f"{nas}/Production/2024/Alpha"
     before = snapshot(nas)
     assert (await service.require_listed(path)).size_bytes == 10
@@ -409,7 +415,7 @@ NO_DISCOVERED_FOLDER = [
 async def test_what_is_no_discovered_folder_is_not_found_and_the_detail_says_why(
     service: FolderService, nas: Path
 ) -> None:
-    await service.listed(refresh=False)
+    await scanned(service, refresh=False)
     before = snapshot(nas)
     for path, why in NO_DISCOVERED_FOLDER:
         with pytest.raises(NotFound) as caught:
@@ -422,26 +428,26 @@ async def test_what_is_no_discovered_folder_is_not_found_and_the_detail_says_why
 async def test_folder_that_no_scan_has_found_yet_is_not_found_although_it_is_there(
     service: FolderService, nas: Path
 ) -> None:
-    await service.listed(refresh=False)
+    await scanned(service, refresh=False)
     plant(nas / "Production" / "2024" / "Gamma")
     with pytest.raises(NotFound, match="refresh=true"):
         await service.require_listed(f"{nas}/Production/2024/Gamma")
-    await service.listed(refresh=True)
+    await scanned(service, refresh=True)
     assert (await service.require_listed(f"{nas}/Production/2024/Gamma")).name == "Gamma"
 
 
 async def test_folder_left_out_by_the_last_scan_stays_so_until_the_next(service: FolderService, nas: Path) -> None:
-    await service.listed(refresh=False)
+    await scanned(service, refresh=False)
     path = f"{nas}/Production/2024/Notes"
     (nas / "Production/2024/Notes/film.mov").write_bytes(b"film")
     with pytest.raises(NotFound, match=r"single \.txt file.*refresh=true"):
         await service.require_listed(path)
-    await service.listed(refresh=True)
+    await scanned(service, refresh=True)
     assert (await service.require_listed(path)).name == "Notes"
 
 
 async def test_folder_that_vanished_since_the_scan_is_not_found(service: FolderService, nas: Path) -> None:
-    await service.listed(refresh=False)
+    await scanned(service, refresh=False)
     shutil.rmtree(nas / "Production/2024/Alpha")
     with pytest.raises(NotFound, match="no such folder"):
         await service.require_listed(f"{nas}/Production/2024/Alpha")
@@ -451,7 +457,7 @@ async def test_folder_that_vanished_since_the_scan_is_not_found(service: FolderS
 async def test_folder_behind_a_link_made_since_the_scan_is_not_found(
     service: FolderService, nas: Path, tmp_path: Path, level: str
 ) -> None:
-    await service.listed(refresh=False)
+    await scanned(service, refresh=False)
     (nas / level).rename(tmp_path / "moved")
     (nas / level).symlink_to(tmp_path / "moved")
     with pytest.raises(NotFound, match=f"{level}: a symbolic link"):
@@ -488,7 +494,7 @@ def add_fifo(folder: Path) -> None:
 async def test_folder_that_changed_since_the_scan_is_a_conflict(
     service: FolderService, nas: Path, change: Callable[[Path], None], problem: str, why: str
 ) -> None:
-    await service.listed(refresh=False)
+    await scanned(service, refresh=False)
     change(nas / "Production/2024/Alpha")
     with pytest.raises(Conflict) as caught:
         await service.require_listed(f"{nas}/Production/2024/Alpha")
@@ -497,14 +503,14 @@ async def test_folder_that_changed_since_the_scan_is_a_conflict(
 
 
 async def test_folder_the_scan_already_left_out_gives_the_reason(service: FolderService, nas: Path) -> None:
-    await service.listed(refresh=False)
+    await scanned(service, refresh=False)
     with pytest.raises(Conflict, match=r"single \.txt file") as caught:
         await service.require_listed(f"{nas}/Production/2024/Notes")
     assert caught.value.problem == "nothing-to-archive"
 
 
 async def test_folder_cannot_pass_while_the_nas_is_not_mounted(service: FolderService, nas: Path) -> None:
-    await service.listed(refresh=False)
+    await scanned(service, refresh=False)
     nas.rename(nas.with_name("unmounted"))
     with pytest.raises(NeedsOperator, match="QNAP_BASE_PATH"):
         await service.require_listed(f"{nas}/Production/2024/Alpha")

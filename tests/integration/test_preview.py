@@ -135,13 +135,13 @@ async def test_what_cannot_be_read_is_named(open_nas: Path) -> None:
     (folder / "closed.mov").chmod(0)
     async with _previews_of(open_nas) as (previews, folders):
         with as_nobody():
-            await folders.listed(refresh=True)
+            await folders.scan(refresh=True)
             plan = await previews.of(str(folder), OnExisting.FAIL)
             assert plan.contents.unreadable.examples == ["'closed.mov': Permission denied"]
             assert [obstacle.problem for obstacle in plan.obstacles] == ["folder-not-archivable"]
         (folder / "shut").chmod(0)
         with as_nobody():
-            await folders.listed(refresh=True)
+            await folders.scan(refresh=True)
             plan = await previews.of(str(folder), OnExisting.FAIL)
         assert plan.contents.unreadable.examples == [
             "'closed.mov': Permission denied",
@@ -156,7 +156,7 @@ async def test_folder_that_could_not_be_emptied_in_the_end_is_an_obstacle(open_n
         path.chmod(0o755)
     async with _previews_of(open_nas) as (previews, folders):
         with as_nobody():
-            await folders.listed(refresh=True)
+            await folders.scan(refresh=True)
             plan = await previews.of(str(folder), OnExisting.FAIL)
     assert [obstacle.problem for obstacle in plan.obstacles] == ["folder-not-archivable"]
     assert "write" in plan.obstacles[0].detail

@@ -92,3 +92,26 @@ async def test_who_is_signed_in_is_refused_for_no_crowd(api: Api) -> None:
         go_on()
         assert (await changing).status == 200
         await asyncio.gather(*tasks)
+
+
+async def test_who_signs_in_waits_behind_no_row_of_new_accounts(api: Api) -> None:
+    await api.get("/api/users", username="root")  # signed in
+    with hashing_held_up(api) as go_on:
+        made = [
+            asyncio.create_task(
+                api.call(
+                    "POST", "/api/users", username="root", json={"username": f"new{number}", "password": NEW_PASSWORD}
+                )
+            )
+            for number in range(20)
+        ]
+        passwords: Passwords = api.accounts._passwords
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while passwords._new_ones._waiters is None or len(passwords._new_ones._waiters) < 19:
+                await asyncio.sleep(0.01)
+        assert passwords._threads._work_queue.qsize() <= 1, "before who signs in now"
+        task = _knock(api, "10.0.0.1", PASSWORD)
+        await asyncio.sleep(0)
+        go_on()
+        assert (await task).status == 200
+        assert [(await each).status for each in made] == [201] * 20

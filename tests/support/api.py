@@ -294,7 +294,7 @@ async def running_api(
     accounts = AccountService(Accounts(database), bus, passwords, Signer(SECRET, lifetime), idle=idle, clock=clock)
     discovery = Discovery(bytes(nas), Patterns(("*-ARCHIVED-TO-GLOBUS.txt",), (".DS_Store",)), threads=2)
     folders = FolderService(discovery, Folders(database), bus)
-    await folders.listed(refresh=True)
+    await folders.scan(refresh=True)
     installation = Installation()
     checks = Checks(installation.looked_at)
     switches = await Switches.read_from(database)

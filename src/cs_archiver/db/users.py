@@ -7,6 +7,7 @@ from cs_archiver.db import tables
 from cs_archiver.db.accounts import User, end_sessions, insert_user, update_as_read, user_of
 from cs_archiver.db.connection import Connection
 from cs_archiver.db.database import Database
+from cs_archiver.domain.access import StillAllowed
 from cs_archiver.errors import Conflict
 
 _USERS = tables.users
@@ -26,9 +27,12 @@ class Users:
         async with self._database.read() as connection:
             return await _find(connection, user_id)
 
-    async def add(self, username: str, password_hash: str, *, is_admin: bool, expires_at: str) -> User:
+    async def add(
+        self, username: str, password_hash: str, still: StillAllowed, *, is_admin: bool, expires_at: str
+    ) -> User:
         """With a password to be changed at the first sign-in, until then. Raises Conflict "username-taken"."""
         async with self._database.write() as connection:
+            await still()
             try:
                 user_id = await insert_user(
                     connection,
@@ -44,20 +48,22 @@ class Users:
             assert user is not None  # noqa: S101  inserted in this very transaction
             return user
 
-    async def remove(self, user: User) -> bool:
+    async def remove(self, user: User, still: StillAllowed) -> bool:
         """With its sessions and tokens. False when it is gone already. Raises Conflict "last-admin"."""
         async with self._database.write() as connection:
+            await still()
             others = (_USERS.c.is_admin == 1) & (_USERS.c.id != user.id)
             if user.is_admin and not await connection.scalar(select(func.count()).where(others)):
                 raise Conflict("last-admin", "This is the last administrator, without whom nobody could manage users.")
             return (await connection.execute(_USERS.delete().where(_USERS.c.id == user.id))).rowcount == 1
 
-    async def reset_password(self, user: User, new_hash: str, *, expires_at: str) -> bool:
+    async def reset_password(self, user: User, new_hash: str, still: StillAllowed, *, expires_at: str) -> bool:
         """To be changed at the next sign-in, until then; sessions and tokens end.
 
         False when the password changed meanwhile.
         """
         async with self._database.write() as connection:
+            await still()
             values = {"password_hash": new_hash, "must_change_password": 1, "password_expires_at": expires_at}
             if not await update_as_read(connection, user, values):
                 return False

@@ -89,6 +89,11 @@ def reason_to_refuse(user: User, who: Who, *, lacks_factor: bool) -> InvalidRequ
     return None
 
 
+def may_use(caller: Caller, needed: Scope) -> bool:
+    """Whether what the caller shows is a session, or a token of this scope."""
+    return _reason_to_refuse_token(caller.scope, needed) is None
+
+
 def require_scope(caller: Caller, needed: Scope) -> None:
     """For what a route does only if it is asked to. Raises Forbidden for a personal token of a narrower scope."""
     refusal = _reason_to_refuse_token(caller.scope, needed)

@@ -64,9 +64,8 @@ class FolderService:
         self._has_scanned = False
         self._pages: MadeOnce[FolderPage] = MadeOnce(_PAGES_KEPT)
 
-    async def listed(self, *, refresh: bool = False, in_full: bool = False) -> list[Folder]:
-        """The folders that can be archived, scanned as `scan` does."""
-        await self.scan(refresh=refresh, in_full=in_full)
+    async def listed(self) -> list[Folder]:
+        """The folders that can be archived, as the last scan found them."""
         return await self._folders.listed()
 
     async def scan(self, *, refresh: bool, in_full: bool = False) -> None:
@@ -105,7 +104,7 @@ class FolderService:
         return self._measured_since or to_text(from_text(last.started_at) - timedelta(seconds=OLDEST_SECONDS))
 
     def begin_scan(self, *, in_full: bool = False) -> None:
-        """Scan again, as `listed` does; `running_scan` and `scan_failure` tell what becomes of it."""
+        """Scan again, as `scan` does; `running_scan` and `scan_failure` tell what becomes of it."""
         _ = self._begun_scan(in_full=in_full)
 
     def stop_scan(self) -> None:

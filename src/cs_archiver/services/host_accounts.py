@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from cs_archiver.db.accounts import User
 from cs_archiver.db.audit import Deed
+from cs_archiver.domain.access import always
 from cs_archiver.errors import InvalidRequest
 from cs_archiver.services.audit import AuditService
 from cs_archiver.services.second_factor import SecondFactorService
@@ -29,13 +30,14 @@ class HostAccounts:
 
     async def add(self, username: str, password: str, *, is_admin: bool) -> User:
         """Raises as `UserService.add` does."""
-        work = self._users.add(username, password, is_admin=is_admin)
+        work = self._users.add(username, password, always, is_admin=is_admin)
         return await self._noted("users_add", username, work)
 
     async def reset_password(self, username: str, new: str) -> User:
         """Raises NotFound for a name that no user has, and as `UserService.reset_password` does."""
         user = await self._users.named(username)
-        await self._noted("users_reset_password", user.username, self._users.reset_password(user, new, by=None))
+        work = self._users.reset_password(user, new, always, by=None)
+        await self._noted("users_reset_password", user.username, work)
         return user
 
     async def remove_second_factor(self, username: str) -> User:

@@ -15,11 +15,20 @@ from cs_archiver.db.database import Database
 from cs_archiver.db.job_lines import find_lines
 from cs_archiver.db.job_search import JobSearch, find_jobs
 from cs_archiver.db.jobs import HistoryLine, Jobs, log
+from cs_archiver.domain.access import StillAllowed
 from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, QueueUpdate, StepProgress
 from cs_archiver.domain.folders import Folder
 from cs_archiver.domain.job import Job, OnExisting
 from cs_archiver.domain.states import ACTIVE, BUSY, CANCELLABLE, FINAL, WAITING, JobStatus, WorkerName
-from cs_archiver.errors import Conflict, InvalidRequest, JobError, JobMovedMeanwhile, NotFound
+from cs_archiver.errors import (
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    JobError,
+    JobMovedMeanwhile,
+    NotAuthenticated,
+    NotFound,
+)
 from cs_archiver.logs.context import about
 from cs_archiver.services.folders import FolderService
 from cs_archiver.services.job_ids import canonical, no_such_job
@@ -104,18 +113,21 @@ class JobService:
         self._discard_files = discard_files
         self._sends_again_on_retry = sends_again_on_retry
 
-    async def submit(self, folder_path: str, on_existing: OnExisting, *, username: str) -> Job:
+    async def submit(self, folder_path: str, on_existing: OnExisting, still: StillAllowed, *, username: str) -> Job:
         """Append a job for this folder to the queue.
 
         Raises what FolderService.require_listed raises, and Conflict when the folder has an active job
         ("already-queued") or its archive exists ("destination-exists", unless a new version is wanted).
         """
-        return await self._append(await self._row_of(folder_path, on_existing, username))
+        return await self._append(await self._row_of(folder_path, on_existing, username), still)
 
     async def submit_each(
-        self, folder_paths: Sequence[str], on_existing: OnExisting, *, username: str
+        self, folder_paths: Sequence[str], on_existing: OnExisting, still: StillAllowed, *, username: str
     ) -> list[Job | InvalidRequest | JobError]:
-        """As `submit`, each folder for itself; they join the queue in this order. What was refused is an error here."""
+        """As `submit`, each folder for itself; they join the queue in this order. What was refused is an error here.
+
+        Raises NotAuthenticated and Forbidden as `still` does: who asked may ask for no further folder.
+        """
         some_at_once = asyncio.Semaphore(_CHECKS_AT_ONCE)
 
         async def row_of(path: str) -> dict[str, object] | InvalidRequest | JobError:
@@ -128,7 +140,9 @@ class JobService:
         outcomes: list[Job | InvalidRequest | JobError] = []
         for row in await asyncio.gather(*map(row_of, folder_paths)):
             try:
-                outcomes.append(row if isinstance(row, Exception) else await self._append(row))
+                outcomes.append(row if isinstance(row, Exception) else await self._append(row, still))
+            except (NotAuthenticated, Forbidden):
+                raise
             except (InvalidRequest, JobError) as error:
                 outcomes.append(error)
         return outcomes
@@ -141,9 +155,10 @@ class JobService:
             await self._refuse_taken(str(row["globus_destination_path"]))
         return row
 
-    async def _append(self, row: dict[str, object]) -> Job:
+    async def _append(self, row: dict[str, object], still: StillAllowed) -> Job:
         message = f"Job created by {row['created_by']}"
         async with self._database.write() as connection:
+            await still()
             job = await queue.submit(connection, row)
             timestamp = await log(connection, job.id, LogLevel.INFO, message)
         self._publish(job, LogAdded(job.id, timestamp, LogLevel.INFO, message))

@@ -35,12 +35,14 @@ class Passwords:
         self._hasher = PasswordHasher(cost.time, cost.memory_kib, cost.parallelism)
         self._nobodys_hash = _hash_without_password(cost)
         self._threads = ThreadPoolExecutor(_HASHES_AT_ONCE, thread_name_prefix="argon2")
+        self._new_ones = asyncio.Semaphore(_HASHES_AT_ONCE - 1)  # who signs in waits behind no row of new accounts
 
     def close(self) -> None:
         self._threads.shutdown(wait=False)
 
     async def hash(self, password: str) -> str:
-        return await self._in_thread(self._hasher.hash, password)
+        async with self._new_ones:
+            return await self._in_thread(self._hasher.hash, password)
 
     async def fits(self, password_hash: str | None, password: str) -> bool:
         """Without a hash, of nobody's, it takes as long as with one, and no password fits."""
@@ -55,7 +57,8 @@ class Passwords:
         self, password: str, *, username: str, current: str = "", member: str = "new_password"
     ) -> None:
         """Raises InvalidRequest "weak-password", which points at `member` of the body."""
-        flaw = await self._in_thread(partial(password_flaw, password, username=username, current=current))
+        async with self._new_ones:
+            flaw = await self._in_thread(partial(password_flaw, password, username=username, current=current))
         if flaw is not None:
             raise wrong_member("weak-password", member, flaw)
 

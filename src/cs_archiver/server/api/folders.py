@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from cs_archiver.domain import folders
 from cs_archiver.domain.access import Scope
 from cs_archiver.server.admitted_still import require_admitted_still
-from cs_archiver.server.auth import require_scope
+from cs_archiver.server.auth import may_use, require_scope
 from cs_archiver.server.contract.folders import Folder, FoldersQuery, LeftOutFolder, Scan
 from cs_archiver.server.files import File, file_of, sent_unless_known
 from cs_archiver.server.keys import FOLDER_LISTS, FOLDERS
@@ -24,9 +24,10 @@ _Read = Callable[[], Awaitable[Sequence[folders.Folder]]]
 async def listed(call: Call[FoldersQuery, None]) -> web.Response:
     service, refresh = call.service(FOLDERS), call.query.refresh
     if refresh:
-        require_scope(call.caller, Scope.OPERATE)  # who may only read begins no work on the NAS
-    await service.scan(refresh=bool(refresh), in_full=refresh == "full")
-    await require_admitted_still(call.request, Who.USER)  # a scan may last longer than a session
+        require_scope(call.caller, Scope.OPERATE)
+    if may_use(call.caller, Scope.OPERATE):  # who may only read begins no work on the NAS, also not the first scan
+        await service.scan(refresh=bool(refresh), in_full=refresh == "full")
+        await require_admitted_still(call.request, Who.USER)  # a scan may last longer than a session
     return await _list(call, service.listed, Folder)
 
 

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from cs_archiver.domain.job import Job
 from cs_archiver.errors import InvalidRequest, JobError
-from cs_archiver.server.admitted_still import require_admitted_still
+from cs_archiver.server.admitted_still import require_admitted_still, still_admitted
 from cs_archiver.server.contract.base import Query
 from cs_archiver.server.contract.job_bulk import FolderOutcome, NewJobs
 from cs_archiver.server.contract.job_preview import Plan
@@ -20,7 +20,9 @@ from cs_archiver.server.route import Call, Reply, Who
 async def bulk(call: Call[Query, NewJobs]) -> Reply:
     wish = call.body
     call.concerns("; ".join(wish.folder_paths))
-    outcomes = await call.service(JOBS).submit_each(wish.folder_paths, wish.on_existing, username=call.user.username)
+    outcomes = await call.service(JOBS).submit_each(
+        wish.folder_paths, wish.on_existing, still_admitted(call, Who.USER), username=call.user.username
+    )
     call.came_out(results_of(wish.folder_paths, outcomes))
     return whole(
         [_outcome(call.request, path, outcome) for path, outcome in zip(wish.folder_paths, outcomes, strict=True)]

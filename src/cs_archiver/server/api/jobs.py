@@ -2,7 +2,7 @@
 
 from aiohttp import hdrs
 
-from cs_archiver.server.admitted_still import require_admitted_still
+from cs_archiver.server.admitted_still import require_admitted_still, still_admitted
 from cs_archiver.server.contract.base import Query
 from cs_archiver.server.contract.job_bulk import ClearedJobs
 from cs_archiver.server.contract.job_search import JobsQuery, WaitQuery
@@ -25,7 +25,8 @@ from cs_archiver.server.turns import made_of
 async def submit(call: Call[Query, NewJob]) -> Reply:
     wish = call.body
     call.concerns(wish.folder_path)
-    job = await call.service(JOBS).submit(wish.folder_path, wish.on_existing, username=call.user.username)
+    still = still_admitted(call, Who.USER)
+    job = await call.service(JOBS).submit(wish.folder_path, wish.on_existing, still, username=call.user.username)
     return Reply(SubmittedJob.of(job), {hdrs.LOCATION: link(call.request.app, f"/api/jobs/{job.id}")})
 
 

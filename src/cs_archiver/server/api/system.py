@@ -2,11 +2,12 @@
 
 from aiohttp import web
 
+from cs_archiver.server.admitted_still import require_admitted_still
 from cs_archiver.server.contract.system import CheckResult, Health, SystemStatus, Version
 from cs_archiver.server.files import sent
 from cs_archiver.server.keys import DOCS_PAGE, OPENAPI, STATUS, SWITCHES
 from cs_archiver.server.paging import whole
-from cs_archiver.server.route import Bare, Reply
+from cs_archiver.server.route import Bare, Reply, Who
 
 
 async def status(call: Bare) -> Reply:
@@ -14,7 +15,9 @@ async def status(call: Bare) -> Reply:
 
 
 async def check(call: Bare) -> Reply:
-    return whole([CheckResult.of(found) for found in await call.service(STATUS).checks.renew()])
+    results = await call.service(STATUS).checks.renew()
+    await require_admitted_still(call.request, Who.USER)  # they may last longer than a session
+    return whole([CheckResult.of(found) for found in results])
 
 
 async def health(_call: Bare) -> Reply:

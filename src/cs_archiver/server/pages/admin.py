@@ -8,10 +8,11 @@ from aiohttp import web
 from cs_archiver.clock import now_text
 from cs_archiver.db.accounts import User
 from cs_archiver.errors import InvalidRequest, JobError
+from cs_archiver.server.admitted_still import still_admitted
 from cs_archiver.server.contract.forms import Form, PageQuery
 from cs_archiver.server.keys import SECOND_FACTORS, USERS
 from cs_archiver.server.pages.frame import go_on, refused, render
-from cs_archiver.server.route import Call
+from cs_archiver.server.route import Call, Who
 
 _USERS = "/admin/users"
 _NEW, _DELETE, _RESET = "admin_user_new.html", "admin_user_delete.html", "admin_user_password.html"
@@ -42,7 +43,9 @@ async def add(call: Call[None, NewUserForm]) -> web.Response:
     wish = call.body
     call.concerns(wish.username)
     try:
-        user = await call.service(USERS).add(wish.username, wish.password, is_admin=wish.is_admin)
+        user = await call.service(USERS).add(
+            wish.username, wish.password, still_admitted(call, Who.ADMIN), is_admin=wish.is_admin
+        )
     except (InvalidRequest, JobError) as error:
         return await refused(call, error, _NEW, {"given": wish})
     text = f"{user.username} can sign in now, and must choose another password within 7 days."
@@ -55,7 +58,8 @@ async def ask_to_delete(call: Call[PageQuery, None]) -> web.Response:
 
 async def delete(call: Call[None, Form]) -> web.Response:
     text = "The account {} is deleted; its sessions and tokens have ended."
-    return await _do(call, _DELETE, text, lambda user: call.service(USERS).remove(user, by=call.user))
+    still = still_admitted(call, Who.ADMIN)
+    return await _do(call, _DELETE, text, lambda user: call.service(USERS).remove(user, still, by=call.user))
 
 
 async def ask_to_remove_factor(call: Call[PageQuery, None]) -> web.Response:
@@ -72,11 +76,13 @@ async def ask_to_reset(call: Call[PageQuery, None]) -> web.Response:
 
 
 async def reset_password(call: Call[None, ResetForm]) -> web.Response:
-    text, new = (
-        "{} has a new password, and must choose another within 7 days. Tell it in person.",
-        call.body.new_password,
-    )
-    return await _do(call, _RESET, text, lambda user: call.service(USERS).reset_password(user, new, by=call.user))
+    text = "{} has a new password, and must choose another within 7 days. Tell it in person."
+    still = still_admitted(call, Who.ADMIN)
+
+    async def reset(user: User) -> None:
+        await call.service(USERS).reset_password(user, call.body.new_password, still, by=call.user)
+
+    return await _do(call, _RESET, text, reset)
 
 
 async def _ask(call: Call[PageQuery, None], template: str) -> web.Response:

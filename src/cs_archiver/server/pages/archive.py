@@ -9,7 +9,7 @@ from pydantic import Field
 
 from cs_archiver.domain.job import Job, OnExisting
 from cs_archiver.errors import InvalidRequest, JobError
-from cs_archiver.server.admitted_still import require_admitted_still
+from cs_archiver.server.admitted_still import require_admitted_still, still_admitted
 from cs_archiver.server.api.job_wishes import results_of
 from cs_archiver.server.contract.forms import Form, PageQuery
 from cs_archiver.server.contract.jobs import FolderPath
@@ -56,7 +56,9 @@ async def archive(call: Call[None, ArchiveForm]) -> web.Response:
     form = call.body
     paths = list(dict.fromkeys(form.path))
     call.concerns("; ".join(paths))
-    outcomes = await call.service(JOBS).submit_each(paths, form.on_existing, username=call.user.username)
+    outcomes = await call.service(JOBS).submit_each(
+        paths, form.on_existing, still_admitted(call, Who.USER), username=call.user.username
+    )
     call.came_out(results_of(paths, outcomes))
     queued = [outcome for outcome in outcomes if isinstance(outcome, Job)]
     refusals = [outcome for outcome in outcomes if not isinstance(outcome, Job)]

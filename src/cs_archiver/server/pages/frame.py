@@ -106,8 +106,11 @@ async def render(
 async def refused(
     call: Call[Any, Any], error: InvalidRequest | JobError, template: str, context: dict[str, Any]
 ) -> web.Response:
-    """The page of a form once more, with why it was refused as `error`. Raises the error for who wants no page."""
-    if not prefers_page(call.request):
+    """The page of a form once more, with why it was refused as `error`.
+
+    Raises the error for who wants no page, or is signed in no longer.
+    """
+    if not prefers_page(call.request) or isinstance(error, NotAuthenticated):
         raise error
     refusal = NotReady(error.problem, str(error)) if isinstance(error, JobError) else error
     call.request[PROBLEM] = refusal.problem
