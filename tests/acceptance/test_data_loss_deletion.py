@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import itertools
 import os
 import shutil
 import sys
@@ -69,7 +70,7 @@ async def test_a_deletion_that_stops_halfway_is_held_told_and_goes_on_when_mende
 
         assert job["status"] == "deleting_source"
         assert f"Globus path: {job['globus_destination_path']}\nJob ID: {job_id}\n" in marker
-        assert marker.endswith("Source deletion: in progress\n")
+        assert marker.endswith("Source deletion: underway\n")
         assert files_in(folder) == [MARKER, "sub/three.mov", "sub/two.mov"]
         assert query(service, "SELECT source_deleted_at FROM archives WHERE job_id = ?", job_id) == [(None,)]
         assert files_in(service.place.storage / "archives") == ["Production/2024/Project_Alpha.tar.7z"]
@@ -347,6 +348,30 @@ async def test_what_only_gets_another_mode_while_the_deletion_runs_is_compared_a
     assert kept.losses_in(service.place.archive_of(folder), tmp_path / "scratch") == []
 
 
+async def test_a_deletion_waits_for_somebody_who_goes_on_changing_modes(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = plant(service.place.folder())
+    kept = Kept(folder, tmp_path / "copies")
+    stat, modes, at_work = os.stat, itertools.cycle([0o640, 0o644]), threading.Event()
+    at_work.set()
+
+    def changed_before_each_look(name: Any, **options: Any) -> os.stat_result:
+        if at_work.is_set() and name == b"two.mov" and "dir_fd" in options and (folder / MARKER).exists():
+            (folder / "sub/two.mov").chmod(next(modes))
+        return stat(name, **options)
+
+    async with held_at_globus(service, folder) as job_id:
+        monkeypatch.setattr(os, "stat", changed_before_each_look)
+    await until_told(service, job_id, "somebody is at work in the source while it is deleted")
+    assert (await service.job(job_id))["status"] == "deleting_source"
+    assert (folder / "sub/two.mov").exists()
+    at_work.clear()
+    assert (await service.until(job_id))["status"] == "completed"
+    assert files_in(folder) == [MARKER]
+    assert kept.losses_in(service.place.archive_of(folder), tmp_path / "scratch") == []
+
+
 @pytest.mark.parametrize("recheck", ["hash", "metadata"])
 async def test_what_gets_another_content_while_the_deletion_runs_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recheck: str
@@ -375,21 +400,38 @@ async def test_what_gets_another_content_while_a_deletion_is_held_is_kept_also_w
     assert film.read_bytes() == content
 
 
-async def test_what_people_write_into_the_marker_meanwhile_is_kept(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+def with_notes(marker: bytes) -> bytes:
+    return marker + b"\nUser: Kim. Ask before you restore this.\n"
+
+
+def as_windows_saves_it(marker: bytes) -> bytes:
+    return marker.replace(b"\n", b"\r\n")
+
+
+def below_long_notes(marker: bytes) -> bytes:
+    return b"notes\n" * 2_000 + marker
+
+
+@pytest.mark.parametrize("people_make", [with_notes, as_windows_saves_it, below_long_notes])
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_people_make_of_the_marker_meanwhile_stays_and_stops_nothing(
+    tmp_path: Path, people_make: Callable[[bytes], bytes], restarted: bool
 ) -> None:
-    folder, notes = service.place.folder(), "\nAsk Kim before you restore this.\n"
-
-    def note(_film: Path) -> None:
-        with (folder / MARKER).open("a") as marker:
-            marker.write(notes)
-
-    plant(folder)
-    job = await while_two_are_left(service, Gate(monkeypatch, folder), note)
-    assert job["status"] == "completed", job
-    marker = (folder / MARKER).read_text()
-    assert marker.endswith(notes)
-    assert "\nSource deletion: complete   \n" in marker
+    place = Place(tmp_path).make()
+    folder = plant(place.folder())
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        with ExitStack() as closed:
+            async with service_in(place, sandbox) as service:
+                job_id = await until_half_deleted(service, folder, closed)
+                made = people_make((folder / MARKER).read_bytes())
+                (folder / MARKER).write_bytes(made)
+                if not restarted:
+                    closed.close()
+                    assert (await service.until(job_id))["status"] == "completed"
+        if restarted:
+            async with service_in(place, sandbox) as service:
+                assert (await service.until(job_id))["status"] == "completed"
+    assert (folder / MARKER).read_bytes() == made.replace(b"underway", b"complete")
 
 
 async def test_a_deletion_after_which_a_file_is_still_there_is_not_complete(
@@ -406,7 +448,7 @@ async def test_a_deletion_after_which_a_file_is_still_there_is_not_complete(
     await service.discover()
     job_id = await service.submit(folder)
     await until_told(service, job_id, "Held: 'one.mov' and 0 more are still there after their deletion")
-    assert (folder / MARKER).read_text().endswith("Source deletion: in progress\n")
+    assert (folder / MARKER).read_text().endswith("Source deletion: underway\n")
     assert query(service, "SELECT source_deleted_at FROM archives WHERE job_id = ?", job_id) == [(None,)]
 
     monkeypatch.setattr(os, "unlink", unlink)
@@ -463,7 +505,7 @@ async def test_a_file_that_came_back_under_its_old_name_during_the_deletion_is_k
     assert job["status"] == "failed"
     assert "What is left of the source is kept" in job["error_message"]
     assert "'one.mov' and 0 more are still there" in "\n".join(await service.log_of(job["job_id"]))
-    assert (folder / MARKER).read_text().endswith("Source deletion: in progress\n")
+    assert (folder / MARKER).read_text().endswith("Source deletion: underway\n")
 
 
 async def test_a_deletion_goes_on_where_the_service_was_stopped(
@@ -485,7 +527,7 @@ async def test_a_deletion_goes_on_where_the_service_was_stopped(
             gate.open.set()
             await stopping
         assert len(files_in(folder)) == 5
-        assert (folder / MARKER).read_text().endswith("Source deletion: in progress\n")
+        assert (folder / MARKER).read_text().endswith("Source deletion: underway\n")
 
         async with service_in(place, sandbox) as service:
             assert (await service.until(job_id))["status"] == "completed"

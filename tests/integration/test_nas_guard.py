@@ -156,6 +156,7 @@ def test_a_folder_the_service_may_not_write_to_is_refused_before_it_is_copied(
         ("nas:/team {} nfs hard,noauto 0 0", False),
         ("# nas:/team {} nfs hard 0 0", False),
         ("nas:/team {}-2 nfs hard 0 0", False),
+        ("nas:/team {} nfs", True),
         ("nas:/team {}", False),
         ("", False),
     ],

@@ -559,7 +559,7 @@ def test_a_file_written_to_just_after_it_was_read_is_seen_although_size_and_time
     write(root, b"only", b"content")
     manifest = manifest_of(root)
     found = look(root, manifest, work=Meddling(lambda: rewrite_keeping_size_and_time(root / "only", b"CONTENT")))
-    assert [difference.what for difference in found.differences] == ["was written to while it was being read"]
+    assert [difference.what for difference in found.differences] == ["changed while it was being read"]
     assert not found.content_checked
 
 

@@ -20,7 +20,7 @@ from tests.support.tampering import files_in, plant
 USES: dict[str, Callable[[ApprovedDeletion], object]] = {
     "whether it is as approved": lambda approved: is_as_approved(approved, set(), Work()),
     "what is left": lambda approved: left_and_still_there(approved, b"marker", Work()),
-    "the marker": lambda approved: write_marker(approved, a_job(source_inode=approved.inode), b"text"),
+    "the marker": lambda approved: write_marker(approved, a_job(source_inode=approved.inode), b"text", deleted=False),
 }
 
 

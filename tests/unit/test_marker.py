@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.marker import Stored, is_marker_of, marker_text, written_anew
+from cs_archiver.domain.marker import Stored, is_marker_of, marker_text, word_for_state
 from tests.support.jobs import a_job
 
 STORED = Stored("destination-id", 12, 3_456)
@@ -35,7 +35,7 @@ def test_the_marker_has_the_lines_of_the_requirements_first() -> None:
 
 def test_a_marker_written_before_the_deletion_says_that_it_goes_on() -> None:
     text = marker_text(job(), STORED, archived_on=WHEN, deleted=False).decode()
-    assert text.splitlines()[-1] == "Source deletion: in progress"
+    assert text.splitlines()[-1] == "Source deletion: underway"
 
 
 @pytest.mark.parametrize("deleted", [True, False])
@@ -51,7 +51,6 @@ def test_a_job_knows_its_own_marker(deleted: bool) -> None:
         b"\nJob ID: 7b2f0c6e-0000-4000-8000-000000000001 and more\n",
         b"\nUser: Job ID: 7b2f0c6e-0000-4000-8000-000000000001\n",
         b"\nJob ID: 7b2f0c6e-0000-4000-8000-000000000002\n",
-        b"\nJob ID: 7b2f0c6e-0000-4000-8000-000000000001\r\n",
         b"shopping list\n",
     ],
 )
@@ -75,19 +74,35 @@ def test_the_longest_paths_leave_the_job_id_where_it_is_looked_for() -> None:
     assert is_marker_of(long, text[:4096])
 
 
-def test_a_marker_is_written_anew_as_a_whole() -> None:
-    before, after = (marker_text(job(), STORED, archived_on=WHEN, deleted=deleted) for deleted in (False, True))
-    assert written_anew(before, after) == after
-    assert written_anew(before[:-9], after) == after, "a crash left a part of its last line"
+@pytest.mark.parametrize(
+    "noted", ["by hand\n", "User: Kim takes over in May\n", "Source deletion: was approved by Kim\n"]
+)
+@pytest.mark.parametrize("at", [0, 3, 6, 9, 10])
+@pytest.mark.parametrize("ends", [b"\n", b"\r\n"])
+def test_what_people_wrote_into_a_marker_stays_where_it_is(noted: str, at: int, ends: bytes) -> None:
+    lines = marker_text(job(), STORED, archived_on=WHEN, deleted=False).splitlines(keepends=True)
+    held = b"".join([*lines[:at], noted.encode(), *lines[at:]]).replace(b"\n", ends)
+    change = word_for_state(job(), held, deleted=True)
+    assert change is not None
+    offset, word = change
+    assert held[offset : offset + len(word)] == b"underway"
+    assert patched(held, change) == held.replace(b"underway", b"complete")
 
 
-@pytest.mark.parametrize("at", [0, 3, 10])
-def test_what_people_wrote_into_a_marker_stays_where_it_is(at: int) -> None:
-    before, after = (marker_text(job(), STORED, archived_on=WHEN, deleted=deleted) for deleted in (False, True))
-    lines = before.splitlines(keepends=True)
-    noted = b"".join([*lines[:at], b"by hand\n\xff\n", *lines[at:]])
-    again = written_anew(noted, after)
-    assert again == noted.replace(b"Source deletion: in progress", b"Source deletion: complete   ")
-    assert is_marker_of(job(), again)
-    assert written_anew(again, after) == again
-    assert len(again) == len(noted), "not a byte moves"
+def test_an_older_marker_beside_ours_stays_as_it_is() -> None:
+    older = marker_text(a_job(), STORED, archived_on=WHEN, deleted=False)
+    ours = marker_text(job(), STORED, archived_on=WHEN, deleted=False)
+    change = word_for_state(job(), older + ours + older, deleted=True)
+    assert change is not None
+    assert patched(older + ours + older, change) == older + ours.replace(b"underway", b"complete") + older
+
+
+def test_a_marker_without_the_word_is_left_as_it_is() -> None:
+    ours = marker_text(job(), STORED, archived_on=WHEN, deleted=False)
+    assert word_for_state(job(), ours.replace(b"underway", b"done, says Kim"), deleted=True) == (0, b"")
+    assert word_for_state(job(), b"shopping list\n", deleted=True) is None
+
+
+def patched(held: bytes, change: tuple[int, bytes]) -> bytes:
+    offset, word = change
+    return held[:offset] + word + held[offset + len(word) :]

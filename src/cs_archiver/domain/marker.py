@@ -1,11 +1,13 @@
 """The text file that stays in place of an archived folder's content (PRD 2.6)."""
 
+import re
 from dataclasses import dataclass
 
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.sizes import counted
 
-_STATE = b"Source deletion: "
+_STATE = b"\nSource deletion: "
+_UNDER_WAY, _COMPLETE = b"underway", b"complete"  # as long as each other, see below
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Stored:
 
 def marker_text(job: Job, stored: Stored, *, archived_on: str, deleted: bool) -> bytes:
     """The PRD's five lines, then what helps to find and check the archive. `archived_on` as in PRD 2.6."""
-    state = "complete" if deleted else "in progress"
+    state = (_COMPLETE if deleted else _UNDER_WAY).decode()
     lines = [
         f"Archived on: {archived_on}",
         f"Archive name: {job.archive_name}",
@@ -30,26 +32,28 @@ def marker_text(job: Job, stored: Stored, *, archived_on: str, deleted: bool) ->
         f"Archive size: {job.archive_size_bytes} bytes",
         f"Archive SHA-256: {job.archive_sha256}",
         f"Content: {counted(stored.files, 'file')}, {counted(stored.bytes, 'byte')}",
-        f"{_STATE.decode()}{state}",
+        f"Source deletion: {state}",
     ]
     return ("\n".join(lines) + "\n").encode()
 
 
-def written_anew(held: bytes, text: bytes) -> bytes:
-    """The marker that holds `held`, with what `text` says of the deletion; all of `text`, unless people wrote into it.
-
-    Then nothing else is changed, and no byte moves: a crash in the middle leaves what they wrote where it is.
-    """
-    ours = [line.partition(b": ")[0] for line in text.splitlines()]
-    if all(line.partition(b": ")[0] in ours for line in held.splitlines()):
-        return text
-    state = text.splitlines()[-1]
-    return b"\n".join(
-        state.ljust(len(line)) if line.startswith(_STATE) and len(line) >= len(state) else line
-        for line in held.split(b"\n")
-    )
-
-
 def is_marker_of(job: Job, content: bytes) -> bool:
     """Whether a file of the marker's name was written by this very job, and is not somebody's own file."""
-    return f"\nJob ID: {job.id}\n".encode() in content
+    return _id_line(job, content) is not None
+
+
+def word_for_state(job: Job, held: bytes, *, deleted: bool) -> tuple[int, bytes] | None:
+    """What of the job's marker is written once more: the word for the state of its deletion, and where it stands.
+
+    Nothing else of it ever is, and no byte of it moves, since people may have written into it: also over that word,
+    which is then nowhere. None for what is no marker of this job.
+    """
+    line = _id_line(job, held)
+    if line is None:
+        return None
+    at = held.find(_STATE + _UNDER_WAY, line.end() - 1)
+    return (0, b"") if at < 0 else (at + len(_STATE), _COMPLETE if deleted else _UNDER_WAY)
+
+
+def _id_line(job: Job, content: bytes) -> re.Match[bytes] | None:
+    return re.search(rb"\nJob ID: %b\r?\n" % re.escape(job.id.encode()), content)

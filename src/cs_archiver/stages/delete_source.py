@@ -38,6 +38,7 @@ from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.threads import in_thread
+from cs_archiver.tools.tree import CHANGING
 
 
 class DeleteSource:
@@ -80,7 +81,11 @@ class DeleteSource:
             await self._delete_all(job, approved, report)
         except removal.NotAsApproved:
             # A chmod, as to mend a hold, touches an entry and changes nothing that is archived: its content decides.
-            await self._delete_all(job, await self._look_again(job, report), report)
+            again = await self._look_again(job, report)
+            try:
+                await self._delete_all(job, again, report)
+            except removal.NotAsApproved as error:
+                raise _somebody_is_at_work(str(error)) from error
         await self._switches.require_deletions(has_begun=True)
         removed = await self._remove_local_archive(job, report)
         return Advance(
@@ -132,6 +137,8 @@ class DeleteSource:
             raise NeedsOperator(not_the_folder(self._places.source(job)), problem="nas-unreachable")
         require_readable(self._places.source(job), look.unreadable)
         checks = await self._catalogue.passed_checks(job.id)
+        if look.differences and all(found.what == CHANGING for found in look.differences):
+            raise _somebody_is_at_work(f"'{shown(look.differences[0].path)}' {CHANGING}")
         reasons = await self._source.reasons_to_keep(job, manifest, checks, look)
         if reasons:
             await self._require_still_there(job, checks)
@@ -162,7 +169,8 @@ class DeleteSource:
                 if removed.files:
                     await report.log(f"Deletion stopped: {_told(removed)}, begun at {started}; the rest is kept")
                 raise
-        await report.log(f"Source deleted: {_told(removed)}, begun at {started}, at {shown(approved.folder)}")
+        before = " (what was missing had been deleted before)" if removed.files < (job.folder_file_count or 0) else ""
+        await report.log(f"Source deleted: {_told(removed)}{before}, begun at {started}, at {shown(approved.folder)}")
 
     async def _write_marker(
         self, job: Job, approved: ApprovedDeletion, report: Report, collection: str, *, deleted: bool
@@ -176,7 +184,7 @@ class DeleteSource:
             deleted=deleted,
         )
         async with self._nas.watched(report, "Writing the marker into the source"):
-            return await in_thread(lambda _work: write_marker(approved, job, text))
+            return await in_thread(lambda _work: write_marker(approved, job, text, deleted=deleted))
 
     async def _require_all_gone(self, job: Job, approved: ApprovedDeletion, report: Report) -> None:
         """What came after the last look was never archived: it stays, under a marker that hides the folder.
@@ -217,6 +225,14 @@ class DeleteSource:
     async def _record(self, connection: Connection, job: Job) -> None:
         await catalogue_rows.set_source_deleted(connection, job.id)
         await folder_rows.set_left_out(connection, job.source_path, archived_by(os.fsencode(job.marker_name)))
+
+
+def _somebody_is_at_work(what: str) -> NeedsOperator:
+    return NeedsOperator(
+        f"{what}: somebody is at work in the source while it is deleted. Nothing more is deleted until they are done "
+        "and it is found to be what was archived",
+        problem="source-changed",
+    )
 
 
 def _told(removed: removal.Removed) -> str:

@@ -3,17 +3,16 @@
 import errno
 import os
 from enum import StrEnum
+from functools import partial
 
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import shown
-from cs_archiver.domain.marker import is_marker_of, written_anew
+from cs_archiver.domain.marker import is_marker_of, word_for_state
 from cs_archiver.errors import NeedsOperator, Permanent
 from cs_archiver.stages.last_look import not_the_folder
 from cs_archiver.tools import own_file
 from cs_archiver.tools.disk import open_regular
 from cs_archiver.tools.removal import ApprovedDeletion
-
-_MARKER_BYTES_READ = 4096
 
 
 def temporary_marker_name(job: Job) -> bytes:
@@ -33,7 +32,7 @@ def marker_found(source: bytes, job: Job) -> MarkerFound:
     path = os.path.join(source, os.fsencode(job.marker_name))
     try:
         with os.fdopen(open_regular(path), "rb") as marker:
-            ours = is_marker_of(job, marker.read(_MARKER_BYTES_READ))
+            ours = is_marker_of(job, marker.read(own_file.MOST_READ_BYTES))
     except FileNotFoundError:
         return MarkerFound.NOTHING
     except OSError as error:
@@ -52,8 +51,8 @@ def own_names(source: bytes, job: Job) -> frozenset[bytes]:
     return frozenset({temporary_marker_name(job), *([os.fsencode(job.marker_name)] if ours else [])})
 
 
-def write_marker(approved: ApprovedDeletion, job: Job, text: bytes) -> bool:
-    """Durably, in the very folder that was approved. Whether it is new, and not written once more in its place.
+def write_marker(approved: ApprovedDeletion, job: Job, text: bytes, *, deleted: bool) -> bool:
+    """Durably, in the very folder that was approved; `text` if it is new, which is given back, or what changes of it.
 
     Raises NeedsOperator when that folder is not there or refuses it, Permanent when its name is somebody's.
     """
@@ -69,7 +68,7 @@ def write_marker(approved: ApprovedDeletion, job: Job, text: bytes) -> bool:
                 os.fsencode(job.marker_name),
                 text,
                 temporary_name=temporary_marker_name(job),
-                anew=lambda held: written_anew(held, text) if is_marker_of(job, held) else None,
+                patch=partial(word_for_state, job, deleted=deleted),
             )
         finally:
             os.close(descriptor)

@@ -145,10 +145,10 @@ def _mount_points_wanted() -> set[bytes]:
     except OSError:
         return set()
     mounts = [line.split() for line in lines if not line.lstrip().startswith(b"#")]
-    return {_point_of(mount[1]) for mount in mounts if len(mount) > 3 and _is_mounted_at_start(mount[1], mount[3])}
+    return {_point_of(mount[1]) for mount in mounts if len(mount) > 2 and _is_mounted_at_start(*mount[1:4])}
 
 
-def _is_mounted_at_start(point: bytes, options: bytes) -> bool:
+def _is_mounted_at_start(point: bytes, _kind: bytes, options: bytes = b"") -> bool:
     given = options.split(b",")
     return point.startswith(b"/") and (b"noauto" not in given or b"x-systemd.automount" in given)
 

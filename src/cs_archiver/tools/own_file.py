@@ -10,7 +10,11 @@ from cs_archiver.tools.disk import READING
 from cs_archiver.tools.removal import give_up_name
 
 _WRITING = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-_MOST_BYTES = 1024**2  # what is larger was not written by us, or not by us alone
+MOST_READ_BYTES = 1024**2
+"""So much of a file is looked at for what shows that it is ours."""
+
+Patch = tuple[int, bytes]
+"""Bytes, and the offset at which they are written over as many others."""
 _KNOWS_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -19,25 +23,25 @@ class _NoSuchName(FileNotFoundError):
 
 
 def write_durably(
-    folder: int, name: bytes, content: bytes, *, temporary_name: bytes, anew: Callable[[bytes], bytes | None]
+    folder: int, name: bytes, content: bytes, *, temporary_name: bytes, patch: Callable[[bytes], Patch | None]
 ) -> bool:
-    """Write a file of our own, or write it anew as `anew` says for what it holds; gives back whether it is new.
+    """Write a file of our own, or what `patch` says for what is in it already; gives back whether it is new.
 
-    Raises FileExistsError when anything else has its name, of which `anew` is None, however late that came, and leaves
-    it alone. A new file
+    Raises FileExistsError when anything else has its name, for which `patch` gives None, however late that came, and
+    leaves it alone. A new file
     appears whole, by a link, because rename replaces silently. A present one is written in place: what takes its name
     meanwhile is another file. `folder` is the descriptor of its folder. `temporary_name` is a name of our own: what
     stands under it, from a crash, is given up.
     """
     give_up_name(folder, temporary_name)
-    is_new = not _written_anew(folder, name, anew)
+    is_new = not _patched(folder, name, patch)
     if is_new:
         try:
             _write_new(folder, temporary_name, content)
             _link(folder, temporary_name, name, content)
         except FileExistsError:
             # A link sent twice, as NFS may send it, finds what it made itself.
-            if not _written_anew(folder, name, anew):
+            if not _patched(folder, name, patch):
                 raise
         finally:
             give_up_name(folder, temporary_name)
@@ -45,18 +49,17 @@ def write_durably(
     return is_new
 
 
-def _written_anew(folder: int, name: bytes, anew: Callable[[bytes], bytes | None]) -> bool:
+def _patched(folder: int, name: bytes, patch: Callable[[bytes], Patch | None]) -> bool:
     try:
         with _opened_in(folder, name, READING) as reader:
             status = os.fstat(reader)
-            is_file = stat.S_ISREG(status.st_mode) and status.st_size <= _MOST_BYTES
-            content = anew(_read_all(reader)) if is_file else None
-            if content is None:
+            change = patch(_start_of(reader)) if stat.S_ISREG(status.st_mode) else None
+            if change is None:
                 raise FileExistsError(errno.EEXIST, "no file of ours", name)
             with _opened_in(folder, name, _WRITING) as writer:
                 if not os.path.samestat(status, os.fstat(writer)):
                     raise FileExistsError(errno.EEXIST, "no longer the file of ours", name)
-                _write_all(writer, content)
+                _write_all(writer, *change)
     except _NoSuchName:
         return False
     return True
@@ -78,24 +81,22 @@ def _opened_in(folder: int, name: bytes, flags: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _read_all(descriptor: int) -> bytes:
-    blocks = []
-    while block := os.read(descriptor, _MOST_BYTES):
-        blocks.append(block)
-    return b"".join(blocks)
+def _start_of(descriptor: int) -> bytes:
+    start = b""
+    while len(start) < MOST_READ_BYTES and (block := os.read(descriptor, MOST_READ_BYTES - len(start))):
+        start += block
+    return start
 
 
 def _write_new(folder: int, name: bytes, content: bytes) -> None:
     with _opened_in(folder, name, _WRITING | os.O_CREAT | os.O_EXCL) as descriptor:
-        _write_all(descriptor, content)
+        _write_all(descriptor, 0, content)
 
 
-def _write_all(descriptor: int, content: bytes) -> None:
-    if os.fstat(descriptor).st_size > len(content):
-        os.ftruncate(descriptor, len(content))  # first: a crash in between leaves no end of another text
+def _write_all(descriptor: int, offset: int, content: bytes) -> None:
     written = 0
     while written < len(content):
-        written += os.pwrite(descriptor, content[written:], written)
+        written += os.pwrite(descriptor, content[written:], offset + written)
     os.fsync(descriptor)
 
 

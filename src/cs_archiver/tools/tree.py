@@ -22,6 +22,8 @@ _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _MOST_DIFFERENCES = 20
 _KINDS = {stat.S_IFREG: EntryKind.FILE, stat.S_IFDIR: EntryKind.DIR, stat.S_IFLNK: EntryKind.LINK}
 
+CHANGING = "changed while it was being read"
+
 
 @dataclass(frozen=True, slots=True)
 class Scan:
@@ -280,7 +282,7 @@ def _altered(manifest: Iterable[Entry], seen: Iterable[Seen], digests: Iterable[
 def _touched(before: Iterable[Seen], after: Iterable[Seen]) -> Iterator[Difference]:
     for was, entry in paired(before, after):
         if entry is not None and entry.kind is EntryKind.FILE and not _is_same_file(was, entry):
-            yield Difference(entry.path, "was written to while it was being read")
+            yield Difference(entry.path, CHANGING)
 
 
 def _is_same_file(before: Seen | None, after: Seen) -> bool:
