@@ -60,7 +60,7 @@ async def test_the_marker_begins_with_the_lines_of_the_requirements(service: Ser
         f"Job ID: {job['job_id']}",
         "User: admin",
     ]
-    assert lines[-1] == "Source deletion: complete"
+    assert lines[-1] == "Source deletion: is complete"
 
 
 async def test_nothing_of_a_finished_job_stays_on_the_local_disk(service: Service) -> None:

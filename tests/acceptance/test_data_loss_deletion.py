@@ -70,7 +70,7 @@ async def test_a_deletion_that_stops_halfway_is_held_told_and_goes_on_when_mende
 
         assert job["status"] == "deleting_source"
         assert f"Globus path: {job['globus_destination_path']}\nJob ID: {job_id}\n" in marker
-        assert marker.endswith("Source deletion: underway\n")
+        assert marker.endswith("Source deletion: in progress\n")
         assert files_in(folder) == [MARKER, "sub/three.mov", "sub/two.mov"]
         assert query(service, "SELECT source_deleted_at FROM archives WHERE job_id = ?", job_id) == [(None,)]
         assert files_in(service.place.storage / "archives") == ["Production/2024/Project_Alpha.tar.7z"]
@@ -81,7 +81,7 @@ async def test_a_deletion_that_stops_halfway_is_held_told_and_goes_on_when_mende
     assert (await service.until(job_id))["status"] == "completed"
     assert sum("Marker written" in line for line in await service.log_of(job_id)) == 1
     assert files_in(folder) == [MARKER]
-    assert (folder / MARKER).read_text().endswith("Source deletion: complete\n")
+    assert (folder / MARKER).read_text().endswith("Source deletion: is complete\n")
     assert kept.losses_in(service.place.archive_of(folder), tmp_path / "scratch") == []
 
 
@@ -143,7 +143,7 @@ async def test_what_comes_while_the_deletion_runs_stays_and_does_not_stop_it(
     assert job["status"] == "completed", job
     assert late.read_bytes() == b"written by a file manager"
     assert files_in(folder) == sorted([MARKER, str(late.relative_to(folder))])
-    assert (folder / MARKER).read_text().endswith("Source deletion: complete\n")
+    assert (folder / MARKER).read_text().endswith("Source deletion: is complete\n")
     [told] = [line for line in await service.log_of(job["job_id"]) if "left where found" in line]
     assert told.startswith("WARNING Not in the archive, and left where found: 1 entry that came after")
     assert str(late.relative_to(folder)) in told
@@ -431,7 +431,7 @@ async def test_what_people_make_of_the_marker_meanwhile_stays_and_stops_nothing(
         if restarted:
             async with service_in(place, sandbox) as service:
                 assert (await service.until(job_id))["status"] == "completed"
-    assert (folder / MARKER).read_bytes() == made.replace(b"underway", b"complete")
+    assert (folder / MARKER).read_bytes() == made.replace(b"in progress", b"is complete")
 
 
 async def test_a_deletion_after_which_a_file_is_still_there_is_not_complete(
@@ -448,7 +448,7 @@ async def test_a_deletion_after_which_a_file_is_still_there_is_not_complete(
     await service.discover()
     job_id = await service.submit(folder)
     await until_told(service, job_id, "Held: 'one.mov' and 0 more are still there after their deletion")
-    assert (folder / MARKER).read_text().endswith("Source deletion: underway\n")
+    assert (folder / MARKER).read_text().endswith("Source deletion: in progress\n")
     assert query(service, "SELECT source_deleted_at FROM archives WHERE job_id = ?", job_id) == [(None,)]
 
     monkeypatch.setattr(os, "unlink", unlink)
@@ -484,7 +484,7 @@ async def test_a_deletion_whose_end_cannot_be_looked_at_is_held_until_it_can(
     monkeypatch.setattr(os, call, real)
 
     assert (await service.until(job_id))["status"] == "completed"
-    assert (folder / MARKER).read_text().endswith("Source deletion: complete\n")
+    assert (folder / MARKER).read_text().endswith("Source deletion: is complete\n")
 
 
 async def test_a_file_that_came_back_under_its_old_name_during_the_deletion_is_kept_and_told(
@@ -505,7 +505,7 @@ async def test_a_file_that_came_back_under_its_old_name_during_the_deletion_is_k
     assert job["status"] == "failed"
     assert "What is left of the source is kept" in job["error_message"]
     assert "'one.mov' and 0 more are still there" in "\n".join(await service.log_of(job["job_id"]))
-    assert (folder / MARKER).read_text().endswith("Source deletion: underway\n")
+    assert (folder / MARKER).read_text().endswith("Source deletion: in progress\n")
 
 
 async def test_a_deletion_goes_on_where_the_service_was_stopped(
@@ -527,13 +527,13 @@ async def test_a_deletion_goes_on_where_the_service_was_stopped(
             gate.open.set()
             await stopping
         assert len(files_in(folder)) == 5
-        assert (folder / MARKER).read_text().endswith("Source deletion: underway\n")
+        assert (folder / MARKER).read_text().endswith("Source deletion: in progress\n")
 
         async with service_in(place, sandbox) as service:
             assert (await service.until(job_id))["status"] == "completed"
             assert "looked at and compared again first" in "\n".join(await service.log_of(job_id))
         assert files_in(folder) == [MARKER]
-        assert (folder / MARKER).read_text().endswith("Source deletion: complete\n")
+        assert (folder / MARKER).read_text().endswith("Source deletion: is complete\n")
     assert kept.losses_in(place.archive_of(folder), tmp_path / "scratch") == []
 
 

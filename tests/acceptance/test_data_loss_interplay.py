@@ -239,7 +239,7 @@ async def test_a_deletion_during_which_the_database_is_locked_is_told_and_ends_w
             while "Database unhealthy" not in str(await service.call("GET", "/api/system/status")):
                 await asyncio.sleep(0.05)
         assert (await service.job(job_id))["status"] == "deleting_source"
-        assert (folder / MARKER).read_text().endswith("Source deletion: underway\n")
+        assert (folder / MARKER).read_text().endswith("Source deletion: in progress\n")
 
         lock.end()
 

@@ -113,7 +113,7 @@ async def test_a_deletion_paused_midway_keeps_the_rest_and_completes_when_resume
     assert job["status"] == "deleting_source"
     assert "what is left of it stays" in job["current_operation"]
     assert len(files_in(folder)) == 200 - 37 + 1, "the one in hand was the last"
-    assert (folder / MARKER).read_text().endswith("Source deletion: underway\n")
+    assert (folder / MARKER).read_text().endswith("Source deletion: in progress\n")
     assert oracle.losses(service.place.remote) == []
     assert "Deletion paused: 37 files" in "\n".join(await service.log_of(job_id))
     assert files_in(service.place.storage / "archives") == ["Production/2024/Project_Alpha.tar.7z"]

@@ -39,7 +39,7 @@ async def test_a_job_is_followed_to_the_receipt_of_its_deletion(desk: Desk) -> N
     service.sandbox.faults.clear()
     await expect(page.get_by_role("region", name="Receipt of the deletion")).to_contain_text("1 file, 1\u202f000 bytes")
     await expect(page.locator("#verification")).to_contain_text("Verified")
-    await expect(page.locator("#marker pre")).to_contain_text("Source deletion: complete")
+    await expect(page.locator("#marker pre")).to_contain_text("Source deletion: is complete")
     await expect(page.locator("#log .log-text").last).to_have_text("Job completed")
     await expect(page.get_by_role("link", name="Cancel", exact=True)).to_have_count(0)
     (task, digest) = query(service, "SELECT globus_task_id, archive_sha256 FROM jobs")[0]
@@ -107,7 +107,7 @@ async def test_without_scripts_the_log_is_read_and_the_job_tried_again(desk: Des
     await expect(page.get_by_role("status").filter(has_text="is in the queue again")).to_be_visible()
     assert (await service.until(job_id))["status"] == "completed"
     await page.get_by_role("link", name="Refresh").click()
-    await expect(page.locator("#marker pre")).to_contain_text("Source deletion: complete")
+    await expect(page.locator("#marker pre")).to_contain_text("Source deletion: is complete")
 
 
 async def test_files_are_searched_while_one_types(desk: Desk) -> None:

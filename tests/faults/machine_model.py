@@ -207,7 +207,7 @@ class Model:
             return
         text = folder.marker.read_text()
         digest = f"Archive SHA-256: {self._frozen[path].digest}"
-        for line in (f"Job ID: {job}", digest, f"Archive name: {path.name}", "Source deletion: complete"):
+        for line in (f"Job ID: {job}", digest, f"Archive name: {path.name}", "Source deletion: is complete"):
             assert line in text, (line, text)
         if folder.changes == self._changes_at_start[job]:
             assert folder.files() == [], f"{job} is completed, and this is left: {folder.files()}"

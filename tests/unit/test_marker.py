@@ -28,14 +28,14 @@ def test_the_marker_has_the_lines_of_the_requirements_first() -> None:
         "Archive size: 999 bytes",
         "Archive SHA-256: ab",
         "Content: 12 files, 3456 bytes",
-        "Source deletion: complete",
+        "Source deletion: is complete",
     ]
     assert text.endswith("\n")
 
 
 def test_a_marker_written_before_the_deletion_says_that_it_goes_on() -> None:
     text = marker_text(job(), STORED, archived_on=WHEN, deleted=False).decode()
-    assert text.splitlines()[-1] == "Source deletion: underway"
+    assert text.splitlines()[-1] == "Source deletion: in progress"
 
 
 @pytest.mark.parametrize("deleted", [True, False])
@@ -85,8 +85,8 @@ def test_what_people_wrote_into_a_marker_stays_where_it_is(noted: str, at: int, 
     change = word_for_state(job(), held, deleted=True)
     assert change is not None
     offset, word = change
-    assert held[offset : offset + len(word)] == b"underway"
-    assert patched(held, change) == held.replace(b"underway", b"complete")
+    assert held[offset : offset + len(word)] == b"in progress"
+    assert patched(held, change) == held.replace(b"in progress", b"is complete")
 
 
 def test_an_older_marker_beside_ours_stays_as_it_is() -> None:
@@ -94,12 +94,12 @@ def test_an_older_marker_beside_ours_stays_as_it_is() -> None:
     ours = marker_text(job(), STORED, archived_on=WHEN, deleted=False)
     change = word_for_state(job(), older + ours + older, deleted=True)
     assert change is not None
-    assert patched(older + ours + older, change) == older + ours.replace(b"underway", b"complete") + older
+    assert patched(older + ours + older, change) == older + ours.replace(b"in progress", b"is complete") + older
 
 
 def test_a_marker_without_the_word_is_left_as_it_is() -> None:
     ours = marker_text(job(), STORED, archived_on=WHEN, deleted=False)
-    assert word_for_state(job(), ours.replace(b"underway", b"done, says Kim"), deleted=True) == (0, b"")
+    assert word_for_state(job(), ours.replace(b"in progress", b"done, says Kim"), deleted=True) == (0, b"")
     assert word_for_state(job(), b"shopping list\n", deleted=True) is None
 
 

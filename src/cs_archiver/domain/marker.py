@@ -7,7 +7,7 @@ from cs_archiver.domain.job import Job
 from cs_archiver.domain.sizes import counted
 
 _STATE = b"\nSource deletion: "
-_UNDER_WAY, _COMPLETE = b"underway", b"complete"  # as long as each other, see below
+_UNDER_WAY, _COMPLETE = b"in progress", b"is complete"  # as long as each other, see below
 
 
 @dataclass(frozen=True, slots=True)
