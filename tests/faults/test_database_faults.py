@@ -287,7 +287,7 @@ async def require_refused_or_right(world: World) -> None:
         assert job["status"] != "completed" or world.oracle.is_archived_and_gone(world.place.remote), job
 
 
-@pytest.mark.parametrize("seed", range(pick(6, 160)))
+@pytest.mark.parametrize("seed", range(pick(4, 160)))
 async def test_a_damaged_database_is_refused_at_the_start_or_does_no_harm(
     root: Path, count: Count, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

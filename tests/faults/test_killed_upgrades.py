@@ -40,8 +40,8 @@ LATER = {
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)\n"
     "INSERT INTO more SELECT i, hex(zeroblob(100)) FROM n;\n",
 }
-WITHIN_STATEMENTS = pick(10, 2000)
-EVERY = pick(2, 1)  # of the points between statements
+WITHIN_STATEMENTS = pick(6, 2000)
+EVERY = pick(4, 1)  # of the points between statements
 NEVER, OFTEN = 10**9, 50  # steps of SQLite's machine
 
 Run = Callable[[dict[str, Any]], int]

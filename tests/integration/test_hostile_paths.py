@@ -16,7 +16,7 @@ from tests.support.hostile_paths import hostile_path
 from tests.support.tally import Count
 
 SHARDS = 4
-STRINGS = pick(900, 100_000)
+STRINGS = pick(500, 100_000)
 BULK = 100
 ROUTES = ("/api/jobs", "/api/jobs/preview")
 NFC, NFD = (unicodedata.normalize(form, "Café Ünïcode") for form in ("NFC", "NFD"))

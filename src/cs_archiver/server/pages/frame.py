@@ -110,7 +110,7 @@ async def refused(
 
     Raises the error for who wants no page, or is signed in no longer.
     """
-    if not prefers_page(call.request) or isinstance(error, NotAuthenticated):
+    if not prefers_page(call.request) or error.problem == "not-authenticated":
         raise error
     refusal = NotReady(error.problem, str(error)) if isinstance(error, JobError) else error
     call.request[PROBLEM] = refusal.problem
