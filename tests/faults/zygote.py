@@ -96,8 +96,8 @@ def _answer(connection: socket.socket, server: socket.socket) -> None:
     if pid == 0:
         server.close()
         sys.stderr = open(plan["errors"], "w", encoding="utf-8", buffering=1)  # noqa: SIM115  the life's own
+        connection.sendall(_line({"pid": os.getpid()}))  # by itself, and so before anything else it says
         _live_and_exit(connection, plan)
-    connection.sendall(_line({"pid": pid}))
     connection.sendall(_line({"ended": os.waitstatus_to_exitcode(_status_of(pid))}))
 
 
