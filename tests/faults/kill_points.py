@@ -57,7 +57,7 @@ service  fchmod      1  50   0   5  40   5   5   2   5   5   5   0   0   0   0  
 service  fchown      5   5   5   4   4   5   5   5   3   4   3   4   3   3   3   3
 service  fdatasync  35  35  35  35  35  35  33  35  27  27  27  13  13   4   4   4
 service  fsync      18  18  18  18  18  26  12  32  16  15  19   7   7   6   6   6
-service  ftruncate   6   6   6   6   6   6   4   8   5   5   5   5   5   5   5   5
+service  ftruncate   4   4   4   4   4   4   2   6   3   3   3   3   3   3   3   3
 service  linkat      2   2   2   2   2   4   1   4   2   2   3   1   1   0   0   0
 service  mkdir       7  17   7  10  17  11  10   9  10   8  10   3   3   3   3   3
 service  openat     17  60  16  19  40  24  17  23  18  20  18  13  11  10  10  10
