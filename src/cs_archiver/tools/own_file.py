@@ -10,12 +10,13 @@ from cs_archiver.tools.disk import READING
 from cs_archiver.tools.removal import give_up_name
 
 _WRITING = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+_KNOWS_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+
 MOST_READ_BYTES = 1024**2
 """So much of a file is looked at for what shows that it is ours."""
 
 Patch = tuple[int, bytes]
 """Bytes, and the offset at which they are written over as many others."""
-_KNOWS_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class _NoSuchName(FileNotFoundError):
@@ -28,10 +29,9 @@ def write_durably(
     """Write a file of our own, or what `patch` says for what is in it already; gives back whether it is new.
 
     Raises FileExistsError when anything else has its name, for which `patch` gives None, however late that came, and
-    leaves it alone. A new file
-    appears whole, by a link, because rename replaces silently. A present one is written in place: what takes its name
-    meanwhile is another file. `folder` is the descriptor of its folder. `temporary_name` is a name of our own: what
-    stands under it, from a crash, is given up.
+    leaves it alone. A new file appears whole, by a link, because rename replaces silently. A present one is written to
+    in place: what takes its name meanwhile is another file. `folder` is the descriptor of its folder. `temporary_name`
+    is a name of our own: what stands under it, from a crash, is given up.
     """
     give_up_name(folder, temporary_name)
     is_new = not _patched(folder, name, patch)
