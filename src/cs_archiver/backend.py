@@ -26,7 +26,7 @@ from cs_archiver.services.ended_jobs import EndedJobs
 from cs_archiver.services.folders import FolderService
 from cs_archiver.services.job_records import JobRecords
 from cs_archiver.services.job_waits import JobWaits
-from cs_archiver.services.jobs import DestinationIsTaken, JobService
+from cs_archiver.services.jobs import JobService
 from cs_archiver.services.markers import Markers
 from cs_archiver.services.metrics import Elsewhere, Metrics
 from cs_archiver.services.notify.life import notifications_of, telling
@@ -36,6 +36,7 @@ from cs_archiver.services.readiness import Readiness, quick_looks
 from cs_archiver.services.second_factor import SecondFactorService
 from cs_archiver.services.signing import Signer, load_or_create_secret
 from cs_archiver.services.status import StatusService
+from cs_archiver.services.submissions import DestinationIsTaken, Submissions
 from cs_archiver.services.switches import SwitchService
 from cs_archiver.services.tokens import TokenService
 from cs_archiver.services.users import UserService
@@ -66,12 +67,16 @@ async def build_services(parts: Parts, stack: AsyncExitStack, notices: Sequence[
     )
     folders = FolderService(discovery, Folders(database), parts.bus)
     stack.push_async_callback(folders.close)
-    jobs = JobService(
+    submissions = Submissions(
         database,
         folders,
         parts.bus,
         destination_base_path=settings.globus.destination_base_path,
         destination_is_taken=_destination_is_taken(parts),
+    )
+    jobs = JobService(
+        database,
+        parts.bus,
         discard_files=SetAside(places_of(settings)).discard,
         sends_again_on_retry=not settings.verification.compare_again,
     )
@@ -102,6 +107,7 @@ async def build_services(parts: Parts, stack: AsyncExitStack, notices: Sequence[
         tokens,
         AuditService(Audit(database)),
         folders,
+        submissions,
         jobs,
         JobRecords(database),
         EndedJobs(database),

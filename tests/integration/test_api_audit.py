@@ -318,7 +318,7 @@ async def test_what_the_service_broke_off_when_it_stopped_is_noted_as_interrupte
         begun.set_result(asyncio.current_task())
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(api.client.app[keys.JOBS], "submit", never_ends)
+    monkeypatch.setattr(api.client.app[keys.SUBMISSIONS], "submit", never_ends)
     asked = asyncio.create_task(api.call("POST", "/api/jobs", json={"folder_path": api.folder("Alpha")}))
     async with asyncio.timeout(10):
         handling = await begun

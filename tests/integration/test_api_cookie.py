@@ -133,6 +133,20 @@ async def test_other_sites_cannot_sign_a_browser_in(api: Api) -> None:
     assert (await _login(api, headers={"Origin": _own_origin(api)})).status == 200
 
 
+async def test_a_link_on_another_site_begins_no_scan(api: Api) -> None:
+    cookie = f"csa={await api.token_of('ann')}"
+    before = await api.get("/api/folders/scan")
+    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}):
+        for wish in ("true", "full"):
+            response = await _by_cookie(api, "GET", f"/api/folders?refresh={wish}", cookie, headers=headers)
+            await refusal_of(response, 403, "cross-site-request")
+        assert (await _by_cookie(api, "GET", "/api/folders", cookie, headers=headers)).status == 200
+    assert await api.get("/api/folders/scan") == before
+    own = {"Sec-Fetch-Site": "same-origin"}
+    assert (await _by_cookie(api, "GET", "/api/folders?refresh=true", cookie, headers=own)).status == 200
+    assert await api.get("/api/folders/scan") != before
+
+
 async def test_signing_out_makes_the_browser_forget(api: Api) -> None:
     cookie = f"csa={await api.token_of('ann')}"
     own = {"Origin": _own_origin(api)}

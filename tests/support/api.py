@@ -62,6 +62,7 @@ from cs_archiver.services.readiness import Readiness, quick_looks
 from cs_archiver.services.second_factor import SecondFactorService
 from cs_archiver.services.signing import Signer
 from cs_archiver.services.status import StatusService
+from cs_archiver.services.submissions import Submissions
 from cs_archiver.services.switches import SwitchService
 from cs_archiver.services.tokens import TokenService
 from cs_archiver.services.users import UserService
@@ -309,12 +310,16 @@ async def running_api(
         notices=[],
         of_notifications=notifications.troubles,
     )
-    jobs = JobService(
+    submissions = Submissions(
         database,
         folders,
         bus,
         destination_base_path=BASE_PATH,
         destination_is_taken=destination.is_taken,
+    )
+    jobs = JobService(
+        database,
+        bus,
         discard_files=_nothing_to_discard,
         sends_again_on_retry=False,
     )
@@ -330,6 +335,7 @@ async def running_api(
         tokens=personal_tokens,
         audit=AuditService(Audit(database)),
         folders=folders,
+        submissions=submissions,
         jobs=jobs,
         job_records=JobRecords(database),
         ended_jobs=EndedJobs(database),

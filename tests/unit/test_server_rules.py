@@ -6,7 +6,7 @@ from cs_archiver.db.accounts import User
 from cs_archiver.domain.folders import Folder
 from cs_archiver.server.auth import reason_to_refuse
 from cs_archiver.server.route import Who
-from cs_archiver.services.jobs import destination_of
+from cs_archiver.services.submissions import destination_of
 
 
 def _user(*, is_admin: bool, must_change: bool) -> User:

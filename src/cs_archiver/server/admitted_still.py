@@ -24,6 +24,6 @@ async def require_admitted_still(request: web.Request, who: Who) -> None:
         raise refusal
 
 
-def still_admitted(call: Call[Any, Any], who: Who) -> StillAllowed:
+def still_admitted(call: Call[Any, Any]) -> StillAllowed:
     """For what may have to wait before it changes anything."""
-    return partial(require_admitted_still, call.request, who)
+    return partial(require_admitted_still, call.request, call.who)

@@ -37,6 +37,7 @@ from cs_archiver.services.preview import Previews
 from cs_archiver.services.readiness import Readiness
 from cs_archiver.services.second_factor import SecondFactorService
 from cs_archiver.services.status import StatusService
+from cs_archiver.services.submissions import Submissions
 from cs_archiver.services.switches import SwitchService
 from cs_archiver.services.tokens import TokenService
 from cs_archiver.services.users import UserService
@@ -52,6 +53,7 @@ class Services:
     tokens: TokenService
     audit: AuditService
     folders: FolderService
+    submissions: Submissions
     jobs: JobService
     job_records: JobRecords
     ended_jobs: EndedJobs
@@ -128,6 +130,7 @@ def _provide(app: web.Application, services: Services) -> None:
     app[keys.TOKENS] = services.tokens
     app[keys.AUDIT] = services.audit
     app[keys.FOLDERS] = services.folders
+    app[keys.SUBMISSIONS] = services.submissions
     app[keys.JOBS] = services.jobs
     app[keys.JOB_RECORDS] = services.job_records
     app[keys.ENDED_JOBS] = services.ended_jobs

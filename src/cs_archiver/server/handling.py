@@ -25,7 +25,7 @@ def handler_of(route: Route) -> Handler:
     async def called(
         request: web.Request, query: Query | None, body: Body | Form | None
     ) -> web.StreamResponse | Rendered:
-        reply = await route.handler(Call(request, query, body))
+        reply = await route.handler(Call(request, query, body, route.who))
         return Rendered(reply, adapter) if isinstance(reply, Reply) else reply
 
     async def handle(request: web.Request) -> web.StreamResponse:

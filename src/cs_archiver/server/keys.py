@@ -24,6 +24,7 @@ from cs_archiver.services.preview import Previews
 from cs_archiver.services.readiness import Readiness
 from cs_archiver.services.second_factor import SecondFactorService
 from cs_archiver.services.status import StatusService
+from cs_archiver.services.submissions import Submissions
 from cs_archiver.services.switches import SwitchService
 from cs_archiver.services.tokens import TokenService
 from cs_archiver.services.users import UserService
@@ -35,6 +36,7 @@ TOKENS = web.AppKey("tokens", TokenService)
 AUDIT = web.AppKey("audit", AuditService)
 FOLDERS = web.AppKey("folders", FolderService)
 FOLDER_LISTS = web.AppKey("folder_lists", MadeOnce[tuple[File, int]])  # as JSON, and how many are in it
+SUBMISSIONS = web.AppKey("submissions", Submissions)
 JOBS = web.AppKey("jobs", JobService)
 JOB_RECORDS = web.AppKey("job_records", JobRecords)
 ENDED_JOBS = web.AppKey("ended_jobs", EndedJobs)

@@ -14,7 +14,7 @@ from cs_archiver.server.keys import LIVE
 from cs_archiver.server.live_client import DEFECT, LEFT, NOT_UNDERSTOOD, TRY_AGAIN, Client, Closing
 from cs_archiver.server.live_hub import Live
 from cs_archiver.server.problems import problem
-from cs_archiver.server.route import Call, Who
+from cs_archiver.server.route import Call
 
 _PING_SECONDS = 20.0
 _CLOSE_SECONDS = 3.0
@@ -42,7 +42,7 @@ async def jobs(call: LiveCall) -> web.StreamResponse:
         headers: dict[str, str] = {hdrs.UPGRADE: "websocket", hdrs.SEC_WEBSOCKET_VERSION: "13"}
         return problem(request, UpgradeRequired("upgrade-required", detail), headers=headers)
     with call.service(LIVE).seat(call.user.id, call.caller.credential) as client:
-        await require_admitted_still(call.request, Who.USER)  # it may have ended before there was a seat
+        await require_admitted_still(call.request, call.who)  # it may have ended before there was a seat
         return await _serve(call, client)
 
 
@@ -110,7 +110,7 @@ async def _watch(call: LiveCall, client: Client) -> Closing:
                 async with asyncio.timeout(_seconds_to_look(call.caller.expires_at)):
                     await client.doubted.wait()
             client.doubted.clear()
-            await require_admitted_still(call.request, Who.USER)
+            await require_admitted_still(call.request, call.who)
     except InvalidRequest as error:
         return Closing(_SESSION_ENDED, error.problem)
     except JobError:

@@ -35,11 +35,15 @@ class Who(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[_Query, _Body]):
-    """A request whose sender was admitted, with its query and body as the route's models made them."""
+    """A request whose sender was admitted, with its query and body as the route's models made them.
+
+    who: whom the route is for.
+    """
 
     request: web.Request
     query: _Query
     body: _Body
+    who: Who
 
     @property
     def user(self) -> User:

@@ -124,7 +124,7 @@ API = (
           answer=list[NotificationTested], problems=("notifications-off",)),
 
     Route("GET", "/api/folders", folders.listed, Who.USER, Scope.READ, "The folders that can be archived",
-          query=FoldersQuery, answer=list[Folder], problems=SCAN),
+          query=FoldersQuery, answer=list[Folder], problems=(*SCAN, "cross-site-request")),
     Route("GET", "/api/folders/scan", folders.scan, Who.USER, Scope.READ, "How far the scan of the NAS is",
           answer=Scan, is_for_all=True),
     Route("DELETE", "/api/folders/scan", folders.stop_scan, Who.USER, Scope.OPERATE,

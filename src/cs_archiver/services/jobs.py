@@ -1,9 +1,7 @@
-"""Jobs as a person sees them: asking for one, and looking at those there are."""
+"""Jobs as a person sees them: looking at those there are, and ending or retrying one."""
 
-import asyncio
 import logging
-import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -15,29 +13,12 @@ from cs_archiver.db.database import Database
 from cs_archiver.db.job_lines import find_lines
 from cs_archiver.db.job_search import JobSearch, find_jobs
 from cs_archiver.db.jobs import HistoryLine, Jobs, log
-from cs_archiver.domain.access import StillAllowed
-from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, QueueUpdate, StepProgress
-from cs_archiver.domain.folders import Folder
-from cs_archiver.domain.job import Job, OnExisting
+from cs_archiver.domain.events import JobUpdate, LogAdded, LogLevel, StepProgress
+from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import ACTIVE, BUSY, CANCELLABLE, FINAL, WAITING, JobStatus, WorkerName
-from cs_archiver.errors import (
-    Conflict,
-    Forbidden,
-    InvalidRequest,
-    JobError,
-    JobMovedMeanwhile,
-    NotAuthenticated,
-    NotFound,
-)
-from cs_archiver.logs.context import about
-from cs_archiver.services.folders import FolderService
+from cs_archiver.errors import Conflict, JobMovedMeanwhile, NotFound
 from cs_archiver.services.job_ids import canonical, no_such_job
-
-DestinationIsTaken = Callable[[str], Awaitable[str | None]]
-"""Tells why nothing may be written to a path of the destination collection; None if nothing is known against it.
-
-Only a courtesy to the person who asks: the job itself looks again before it copies the first byte.
-"""
+from cs_archiver.services.job_news import NO_NEWS, tell_of
 
 
 class DiscardFiles(Protocol):
@@ -46,8 +27,6 @@ class DiscardFiles(Protocol):
     def __call__(self, job: Job, *, others_archive: bool) -> Awaitable[None]: ...
 
 
-_NO_NEWS = StepProgress()
-_CHECKS_AT_ONCE = 8  # of folders asked for together, each at the NAS and at Globus
 _CLEARED_AT_ONCE = 200  # jobs with their logs in one transaction, so that no worker waits long for its turn to write
 
 _log = logging.getLogger(__name__)
@@ -89,16 +68,13 @@ class QueueView:
 
 
 class JobService:
-    """Asking for a folder to be archived is one transaction; whoever listens hears of it after the commit."""
+    """Each change is one transaction; whoever listens hears of it after the commit."""
 
     def __init__(
         self,
         database: Database,
-        folders: FolderService,
         bus: Bus,
         *,
-        destination_base_path: str,
-        destination_is_taken: DestinationIsTaken,
         discard_files: DiscardFiles,
         sends_again_on_retry: bool,
     ) -> None:
@@ -106,63 +82,9 @@ class JobService:
         self._database = database
         self._jobs = Jobs(database)
         self._catalogue = Catalogue(database)
-        self._folders = folders
         self._bus = bus
-        self._destination_base_path = destination_base_path
-        self._destination_is_taken = destination_is_taken
         self._discard_files = discard_files
         self._sends_again_on_retry = sends_again_on_retry
-
-    async def submit(self, folder_path: str, on_existing: OnExisting, still: StillAllowed, *, username: str) -> Job:
-        """Append a job for this folder to the queue.
-
-        Raises what FolderService.require_listed raises, and Conflict when the folder has an active job
-        ("already-queued") or its archive exists ("destination-exists", unless a new version is wanted).
-        """
-        return await self._append(await self._row_of(folder_path, on_existing, username), still)
-
-    async def submit_each(
-        self, folder_paths: Sequence[str], on_existing: OnExisting, still: StillAllowed, *, username: str
-    ) -> list[Job | InvalidRequest | JobError]:
-        """As `submit`, each folder for itself; they join the queue in this order. What was refused is an error here.
-
-        Raises NotAuthenticated and Forbidden as `still` does: who asked may ask for no further folder.
-        """
-        some_at_once = asyncio.Semaphore(_CHECKS_AT_ONCE)
-
-        async def row_of(path: str) -> dict[str, object] | InvalidRequest | JobError:
-            try:
-                async with some_at_once:
-                    return await self._row_of(path, on_existing, username)
-            except (InvalidRequest, JobError) as error:
-                return error
-
-        outcomes: list[Job | InvalidRequest | JobError] = []
-        for row in await asyncio.gather(*map(row_of, folder_paths)):
-            try:
-                outcomes.append(row if isinstance(row, Exception) else await self._append(row, still))
-            except (NotAuthenticated, Forbidden):
-                raise
-            except (InvalidRequest, JobError) as error:
-                outcomes.append(error)
-        return outcomes
-
-    async def _row_of(self, folder_path: str, on_existing: OnExisting, username: str) -> dict[str, object]:
-        folder = await self._folders.require_listed(folder_path)
-        row = self._row(folder, on_existing, username)
-        await self._refuse_second(row)
-        if on_existing is OnExisting.FAIL:
-            await self._refuse_taken(str(row["globus_destination_path"]))
-        return row
-
-    async def _append(self, row: dict[str, object], still: StillAllowed) -> Job:
-        message = f"Job created by {row['created_by']}"
-        async with self._database.write() as connection:
-            await still()
-            job = await queue.submit(connection, row)
-            timestamp = await log(connection, job.id, LogLevel.INFO, message)
-        self._publish(job, LogAdded(job.id, timestamp, LogLevel.INFO, message))
-        return job
 
     async def cancel(self, job_id: str, *, username: str) -> None:
         """End a job; one that is being worked on ends a moment later. Its source is untouched.
@@ -190,7 +112,7 @@ class JobService:
             else:
                 cancelled = await queue.request_cancel(connection, job, username=username)
             timestamp = await log(connection, job.id, LogLevel.WARNING, message)
-        self._publish(cancelled, LogAdded(job.id, timestamp, LogLevel.WARNING, message))
+        tell_of(self._bus, cancelled, LogAdded(job.id, timestamp, LogLevel.WARNING, message))
         if cancelled.status is JobStatus.CANCELLED:
             await self._discard_files(job, others_archive=await self._jobs.is_archive_of_another(job))
 
@@ -216,7 +138,7 @@ class JobService:
             if self._sends_again_on_retry:
                 await catalogue.doubt_uploads(connection, job.id)
             timestamp = await log(connection, job.id, LogLevel.INFO, message)
-        self._publish(queued, LogAdded(job.id, timestamp, LogLevel.INFO, message))
+        tell_of(self._bus, queued, LogAdded(job.id, timestamp, LogLevel.INFO, message))
         return queued
 
     async def clear_completed(self, *, username: str, until: str | None = None) -> int:
@@ -255,7 +177,7 @@ class JobService:
             cleared = await find_cleared(self._database, canonical(job_id))
             if cleared is None:
                 raise
-            return JobView(cleared, _NO_NEWS, is_cleared=True)
+            return JobView(cleared, NO_NEWS, is_cleared=True)
 
     async def history(self, job_id: str) -> list[HistoryLine]:
         """Every state the job was in, in order. Raises NotFound as `on_record` does."""
@@ -281,44 +203,10 @@ class JobService:
         waiting = {worker: [job for job in active if job.status is state] for worker, state in WAITING.items()}
         return QueueView(current, waiting)
 
-    def _publish(self, job: Job, added: LogAdded) -> None:
-        update = JobUpdate(job.id, job.status, job.progress_percent, job.current_operation, _NO_NEWS)
-        for event in (update, added, QueueUpdate()):
-            self._bus.publish(event)
-        with about(job=job.id):
-            _log.log(logging.getLevelName(added.level.value), "%s", added.message)
-
-    async def _refuse_second(self, row: dict[str, object]) -> None:
-        # Before the destination is asked: an archive there may be the one that the active job just sent.
-        async with self._database.read() as connection:
-            conflict = await queue.active_conflict(connection, row)
-        if conflict is not None:
-            raise conflict
-
-    async def _refuse_taken(self, destination: str) -> None:
-        reason = await self._destination_is_taken(destination)
-        if reason is not None:
-            hint = 'To archive it beside that one, send "on_existing": "new_version".'
-            raise Conflict("destination-exists", f"{reason}. {hint}", destination=destination)
-
-    def _row(self, folder: Folder, on_existing: OnExisting, username: str) -> dict[str, object]:
-        return {
-            "id": str(uuid.uuid4()),
-            "folder_name": folder.name,
-            "level1": folder.level1,
-            "level2": folder.level2,
-            "source_path": folder.path,
-            "globus_destination_path": destination_of(folder, self._destination_base_path),
-            "on_existing": on_existing,
-            "folder_size_bytes": folder.size_bytes,
-            "folder_file_count": folder.file_count,
-            "created_by": username,
-        }
-
     def _view(self, job: Job) -> JobView:
         news = self._bus.latest(job.id)
         if news is None:
-            return JobView(job, _NO_NEWS)
+            return JobView(job, NO_NEWS)
         percent, operation, step = news.added_to(job.status, job.progress_percent, job.current_operation)
         return JobView(job._replace(progress_percent=percent, current_operation=operation), step)
 
@@ -336,12 +224,6 @@ def _why_not_retried(job: Job) -> str:
         f"The deletion of the source has begun; {where}. To archive what is left, remove the marker file, if there is "
         'one, refresh the folders, and submit this one again with "on_existing": "new_version".'
     )
-
-
-def destination_of(folder: Folder, base_path: str) -> str:
-    """Where the archive goes in the destination collection: /level1/level2/name.tar.7z below `base_path`."""
-    path = f"{base_path}/{folder.level1}/{folder.level2}/{folder.name}.tar.7z"
-    return "/" + "/".join(part for part in path.split("/") if part)
 
 
 def _require_cancellable(job: Job) -> None:

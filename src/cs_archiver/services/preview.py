@@ -19,7 +19,7 @@ from cs_archiver.domain.sizes import counted
 from cs_archiver.domain.space import Need, Room, required_bytes, why_never
 from cs_archiver.errors import Conflict, InvalidRequest, JobError
 from cs_archiver.services.folders import FolderService, refused
-from cs_archiver.services.jobs import destination_of
+from cs_archiver.services.submissions import destination_of
 from cs_archiver.tools.disk import room_on
 from cs_archiver.tools.threads import Work, in_thread
 from cs_archiver.tools.tree import scan_tree

@@ -12,10 +12,11 @@ from cs_archiver.domain.access import Scope
 from cs_archiver.server.admitted_still import require_admitted_still
 from cs_archiver.server.auth import may_use, require_scope
 from cs_archiver.server.contract.folders import Folder, FoldersQuery, LeftOutFolder, Scan
+from cs_archiver.server.csrf import refuse_other_sites
 from cs_archiver.server.files import File, file_of, sent_unless_known
 from cs_archiver.server.keys import FOLDER_LISTS, FOLDERS
 from cs_archiver.server.paging import TOTAL_COUNT
-from cs_archiver.server.route import JSON, Bare, Call, Reply, Who
+from cs_archiver.server.route import JSON, Bare, Call, Reply
 from cs_archiver.server.turns import made_of
 
 _Read = Callable[[], Awaitable[Sequence[folders.Folder]]]
@@ -25,9 +26,11 @@ async def listed(call: Call[FoldersQuery, None]) -> web.Response:
     service, refresh = call.service(FOLDERS), call.query.refresh
     if refresh:
         require_scope(call.caller, Scope.OPERATE)
+        if call.is_by_cookie:  # it begins work on the NAS, which no link of another site may do
+            refuse_other_sites(call.request)
     if may_use(call.caller, Scope.OPERATE):  # who may only read begins no work on the NAS, also not the first scan
         await service.scan(refresh=bool(refresh), in_full=refresh == "full")
-        await require_admitted_still(call.request, Who.USER)  # a scan may last longer than a session
+        await require_admitted_still(call.request, call.who)  # a scan may last longer than a session
     return await _list(call, service.listed, Folder)
 
 

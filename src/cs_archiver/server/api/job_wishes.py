@@ -11,17 +11,17 @@ from cs_archiver.server.contract.base import Query
 from cs_archiver.server.contract.job_bulk import FolderOutcome, NewJobs
 from cs_archiver.server.contract.job_preview import Plan
 from cs_archiver.server.contract.jobs import NewJob, SubmittedJob
-from cs_archiver.server.keys import JOBS, PREVIEWS
+from cs_archiver.server.keys import PREVIEWS, SUBMISSIONS
 from cs_archiver.server.paging import whole
 from cs_archiver.server.problems import NotReady, Problem, document_of
-from cs_archiver.server.route import Call, Reply, Who
+from cs_archiver.server.route import Call, Reply
 
 
 async def bulk(call: Call[Query, NewJobs]) -> Reply:
     wish = call.body
     call.concerns("; ".join(wish.folder_paths))
-    outcomes = await call.service(JOBS).submit_each(
-        wish.folder_paths, wish.on_existing, still_admitted(call, Who.USER), username=call.user.username
+    outcomes = await call.service(SUBMISSIONS).submit_each(
+        wish.folder_paths, wish.on_existing, still_admitted(call), username=call.user.username
     )
     call.came_out(results_of(wish.folder_paths, outcomes))
     return whole(
@@ -33,7 +33,7 @@ async def preview(call: Call[Query, NewJob]) -> Reply:
     wish = call.body
     call.concerns(wish.folder_path)
     plan = await call.service(PREVIEWS).of(wish.folder_path, wish.on_existing)
-    await require_admitted_still(call.request, Who.USER)  # it may have ended meanwhile
+    await require_admitted_still(call.request, call.who)  # it may have ended meanwhile
     return Reply(Plan.of(plan))
 
 

@@ -15,18 +15,18 @@ from cs_archiver.server.contract.jobs import (
     RetriedJob,
     SubmittedJob,
 )
-from cs_archiver.server.keys import JOB_WAITS, JOBS
+from cs_archiver.server.keys import JOB_WAITS, JOBS, SUBMISSIONS
 from cs_archiver.server.links import link
 from cs_archiver.server.paging import one_page, whole
-from cs_archiver.server.route import Bare, Call, Made, Reply, Who
+from cs_archiver.server.route import Bare, Call, Made, Reply
 from cs_archiver.server.turns import made_of
 
 
 async def submit(call: Call[Query, NewJob]) -> Reply:
     wish = call.body
     call.concerns(wish.folder_path)
-    still = still_admitted(call, Who.USER)
-    job = await call.service(JOBS).submit(wish.folder_path, wish.on_existing, still, username=call.user.username)
+    still = still_admitted(call)
+    job = await call.service(SUBMISSIONS).submit(wish.folder_path, wish.on_existing, still, username=call.user.username)
     return Reply(SubmittedJob.of(job), {hdrs.LOCATION: link(call.request.app, f"/api/jobs/{job.id}")})
 
 
@@ -41,7 +41,7 @@ async def one(call: Call[WaitQuery, None]) -> Reply:
     job_id, wait = call.in_path("job_id"), call.query.wait
     if wait:
         view = await call.service(JOB_WAITS).until_changed(job_id, seconds=wait, username=call.user.username)
-        await require_admitted_still(call.request, Who.USER)  # it may have ended meanwhile
+        await require_admitted_still(call.request, call.who)  # it may have ended meanwhile
         return Reply(JobInFull.of(view))
     return Reply(JobInFull.of(await call.service(JOBS).get(job_id)))
 

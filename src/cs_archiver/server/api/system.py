@@ -7,7 +7,7 @@ from cs_archiver.server.contract.system import CheckResult, Health, SystemStatus
 from cs_archiver.server.files import sent
 from cs_archiver.server.keys import DOCS_PAGE, OPENAPI, STATUS, SWITCHES
 from cs_archiver.server.paging import whole
-from cs_archiver.server.route import Bare, Reply, Who
+from cs_archiver.server.route import Bare, Reply
 
 
 async def status(call: Bare) -> Reply:
@@ -16,7 +16,7 @@ async def status(call: Bare) -> Reply:
 
 async def check(call: Bare) -> Reply:
     results = await call.service(STATUS).checks.renew()
-    await require_admitted_still(call.request, Who.USER)  # they may last longer than a session
+    await require_admitted_still(call.request, call.who)  # they may last longer than a session
     return whole([CheckResult.of(found) for found in results])
 
 

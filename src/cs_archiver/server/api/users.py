@@ -9,7 +9,7 @@ from cs_archiver.server.contract.users import NewUser, PasswordReset, UserLine
 from cs_archiver.server.keys import SECOND_FACTORS, USERS
 from cs_archiver.server.links import link
 from cs_archiver.server.paging import whole
-from cs_archiver.server.route import Bare, Call, Reply, Who
+from cs_archiver.server.route import Bare, Call, Reply
 
 
 async def listed(call: Bare) -> Reply:
@@ -19,16 +19,14 @@ async def listed(call: Bare) -> Reply:
 async def add(call: Call[Query, NewUser]) -> Reply:
     wish = call.body
     call.concerns(wish.username)
-    user = await call.service(USERS).add(
-        wish.username, wish.password, still_admitted(call, Who.ADMIN), is_admin=wish.is_admin
-    )
+    user = await call.service(USERS).add(wish.username, wish.password, still_admitted(call), is_admin=wish.is_admin)
     return Reply(Account.of(user), {hdrs.LOCATION: link(call.request.app, f"/api/users/{user.id}")})
 
 
 async def remove(call: Bare) -> Reply:
     user = await call.service(USERS).get(call.number_in_path("user_id"))
     call.concerns(user.username)
-    await call.service(USERS).remove(user, still_admitted(call, Who.ADMIN), by=call.user)
+    await call.service(USERS).remove(user, still_admitted(call), by=call.user)
     return Reply()
 
 
@@ -42,6 +40,6 @@ async def remove_second_factor(call: Bare) -> Reply:
 async def reset_password(call: Call[Query, PasswordReset]) -> Reply:
     user = await call.service(USERS).get(call.number_in_path("user_id"))
     call.concerns(user.username)
-    still = still_admitted(call, Who.ADMIN)
+    still = still_admitted(call)
     await call.service(USERS).reset_password(user, call.body.new_password, still, by=call.user)
     return Reply()

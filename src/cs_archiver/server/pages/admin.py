@@ -12,7 +12,7 @@ from cs_archiver.server.admitted_still import still_admitted
 from cs_archiver.server.contract.forms import Form, PageQuery
 from cs_archiver.server.keys import SECOND_FACTORS, USERS
 from cs_archiver.server.pages.frame import go_on, refused, render
-from cs_archiver.server.route import Call, Who
+from cs_archiver.server.route import Call
 
 _USERS = "/admin/users"
 _NEW, _DELETE, _RESET = "admin_user_new.html", "admin_user_delete.html", "admin_user_password.html"
@@ -43,9 +43,7 @@ async def add(call: Call[None, NewUserForm]) -> web.Response:
     wish = call.body
     call.concerns(wish.username)
     try:
-        user = await call.service(USERS).add(
-            wish.username, wish.password, still_admitted(call, Who.ADMIN), is_admin=wish.is_admin
-        )
+        user = await call.service(USERS).add(wish.username, wish.password, still_admitted(call), is_admin=wish.is_admin)
     except (InvalidRequest, JobError) as error:
         return await refused(call, error, _NEW, {"given": wish})
     text = f"{user.username} can sign in now, and must choose another password within 7 days."
@@ -58,7 +56,7 @@ async def ask_to_delete(call: Call[PageQuery, None]) -> web.Response:
 
 async def delete(call: Call[None, Form]) -> web.Response:
     text = "The account {} is deleted; its sessions and tokens have ended."
-    still = still_admitted(call, Who.ADMIN)
+    still = still_admitted(call)
     return await _do(call, _DELETE, text, lambda user: call.service(USERS).remove(user, still, by=call.user))
 
 
@@ -77,7 +75,7 @@ async def ask_to_reset(call: Call[PageQuery, None]) -> web.Response:
 
 async def reset_password(call: Call[None, ResetForm]) -> web.Response:
     text = "{} has a new password, and must choose another within 7 days. Tell it in person."
-    still = still_admitted(call, Who.ADMIN)
+    still = still_admitted(call)
 
     async def reset(user: User) -> None:
         await call.service(USERS).reset_password(user, call.body.new_password, still, by=call.user)

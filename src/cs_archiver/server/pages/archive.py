@@ -13,11 +13,11 @@ from cs_archiver.server.admitted_still import require_admitted_still, still_admi
 from cs_archiver.server.api.job_wishes import results_of
 from cs_archiver.server.contract.forms import Form, PageQuery
 from cs_archiver.server.contract.jobs import FolderPath
-from cs_archiver.server.keys import FOLDERS, JOBS, PREVIEWS
+from cs_archiver.server.keys import FOLDERS, PREVIEWS, SUBMISSIONS
 from cs_archiver.server.pages.flash import Level
 from cs_archiver.server.pages.frame import go_on, refused, render
 from cs_archiver.server.pages.intent import Intended, Intent
-from cs_archiver.server.route import Call, Who
+from cs_archiver.server.route import Call
 
 _PREVIEWED = 10  # more would keep people waiting: what is known from the last scan must do
 _MOST_NAMED = 5
@@ -40,7 +40,7 @@ class ArchiveForm(Form):
 
 async def ask(call: Call[ArchiveQuery, None]) -> web.Response:
     plan = await call.service(PREVIEWS).of(call.query.path, OnExisting.FAIL)
-    await require_admitted_still(call.request, Who.USER)  # it may have ended meanwhile
+    await require_admitted_still(call.request, call.who)  # it may have ended meanwhile
     return await render(call.request, "archive.html", {"intent": Intent([Intended.of_plan(plan)])})
 
 
@@ -56,8 +56,8 @@ async def archive(call: Call[None, ArchiveForm]) -> web.Response:
     form = call.body
     paths = list(dict.fromkeys(form.path))
     call.concerns("; ".join(paths))
-    outcomes = await call.service(JOBS).submit_each(
-        paths, form.on_existing, still_admitted(call, Who.USER), username=call.user.username
+    outcomes = await call.service(SUBMISSIONS).submit_each(
+        paths, form.on_existing, still_admitted(call), username=call.user.username
     )
     call.came_out(results_of(paths, outcomes))
     queued = [outcome for outcome in outcomes if isinstance(outcome, Job)]
@@ -79,7 +79,7 @@ async def _intent(call: Call[None, SelectionForm] | Call[None, ArchiveForm], pat
             return Intended.refused(path, error)
 
     intent = Intent(await asyncio.gather(*map(intended, paths)))
-    await require_admitted_still(call.request, Who.USER)
+    await require_admitted_still(call.request, call.who)
     return intent
 
 
