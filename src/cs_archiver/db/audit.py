@@ -12,6 +12,7 @@ from cs_archiver.clock import now_text
 from cs_archiver.db import tables
 from cs_archiver.db.connection import Connection
 from cs_archiver.db.database import Database
+from cs_archiver.db.rolled import rolled, unrolled
 from cs_archiver.db.words import holds
 
 _AUDIT = tables.audit
@@ -81,7 +82,7 @@ class Audit:
             if is_nearer_to_end:
                 limit, offset = max(total - offset, 0) - behind, behind
             query = _page_of(wanted, newest_first=not is_nearer_to_end)
-            rows = (await connection.execute(query, {"limit": limit, "offset": offset})).all()
+            rows = unrolled((await connection.execute(query, {"limit": limit, "offset": offset})).all())
         lines = [AuditLine(line_id, at, Deed(*deed)) for line_id, at, *deed in rows]
         return lines[::-1] if is_nearer_to_end else lines, total
 
@@ -103,7 +104,7 @@ def _page_of(wanted: Wanted, *, newest_first: bool) -> Any:
     ids = ids.order_by(literal_column("id").desc() if newest_first else literal_column("id"))
     ids = ids.limit(bindparam("limit", type_=Integer)).offset(bindparam("offset", type_=Integer))
     query = select(*columns).where(_AUDIT.c.id.in_(select(ids.subquery().c.id)))
-    return query.order_by(_AUDIT.c.id.desc() if newest_first else _AUDIT.c.id)
+    return rolled(query.order_by(_AUDIT.c.id.desc() if newest_first else _AUDIT.c.id))
 
 
 def _ids_of(wanted: Wanted, also: ColumnElement[bool]) -> Any:

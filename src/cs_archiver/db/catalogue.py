@@ -15,7 +15,7 @@ from cs_archiver.db.database import Database
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import Entry, EntryKind, Totals
 from cs_archiver.domain.packed import Manifest, Packed, Part, pack
-from cs_archiver.domain.states import FINAL
+from cs_archiver.domain.states import ACTIVE
 from cs_archiver.domain.verification import Check
 
 _ENTRIES = tables.manifest_entries
@@ -168,8 +168,9 @@ class Catalogue:
 
     async def tasks_of(self, upload: Upload) -> list[str]:
         """The ids of all tasks that may have written its destination: its own, and those of its comparisons."""
+        of_job = _UPLOADS.c.job_id == upload.job_id  # as those of its comparisons are, and an index leads there
         own = (_UPLOADS.c.id == upload.id) | (_UPLOADS.c.compares == upload.id)
-        query = select(_UPLOADS.c.task_id).where(own, _UPLOADS.c.task_id.is_not(None))
+        query = select(_UPLOADS.c.task_id).where(of_job, own, _UPLOADS.c.task_id.is_not(None))
         return [str(row.task_id) for row in await self._database.rows(query)]
 
     async def writer_at(self, path: str, *, other_than: str | None) -> str | None:
@@ -203,7 +204,8 @@ class Catalogue:
 
     async def open_comparison(self, upload: Upload) -> Upload | None:
         """The second look at this upload that is still under way."""
-        query = _select_uploads().where(_UPLOADS.c.compares == upload.id, _UPLOADS.c.outcome.is_(None))
+        of_job = (_UPLOADS.c.job_id == upload.job_id) & (_UPLOADS.c.compares == upload.id)
+        query = _select_uploads().where(of_job, _UPLOADS.c.outcome.is_(None))
         async with self._database.read() as connection:
             row = (await connection.execute(query)).first()
         return None if row is None else _upload_of(row._mapping)
@@ -212,7 +214,7 @@ class Catalogue:
         """The id of another job that is on its way to this destination."""
         table = tables.jobs
         query = select(table.c.id).where(
-            table.c.globus_destination_path == path, table.c.id != other_than, table.c.status.not_in(FINAL)
+            table.c.globus_destination_path == path, table.c.id != other_than, table.c.status.in_(ACTIVE)
         )
         async with self._database.read() as connection:
             row = (await connection.execute(query.limit(1))).first()

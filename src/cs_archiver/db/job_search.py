@@ -9,9 +9,10 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import ColumnElement, Integer, Text, bindparam, func, literal_column, null, select, union_all
 
 from cs_archiver.db import job_words, tables
-from cs_archiver.db.connection import AnyRow, Ask
+from cs_archiver.db.connection import Ask
 from cs_archiver.db.database import Database
 from cs_archiver.db.queue import job_of, select_jobs
+from cs_archiver.db.rolled import rolled, unrolled
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import JobStatus
 
@@ -73,7 +74,7 @@ class Read(Generic[_Found]):
     columns: tuple[ColumnElement[Any], ...]
     made: Callable[[Any], _Found]
 
-    def each(self, rows: Sequence[AnyRow]) -> list[_Found]:
+    def each(self, rows: Sequence[Sequence[Any]]) -> list[_Found]:
         return [self.made(row) for row in rows]
 
 
@@ -95,9 +96,9 @@ async def find(
         return await database.answer(lambda ask: _found_by_words(ask, search, words, read, page))
     if offset > _DEEP:
         return await database.answer(lambda ask: _found_far_on(ask, search, read, limit=limit, offset=offset))
-    rows = await database.rows(page_of(search, _way_of(search), read), page)
+    rows = unrolled(await database.rows(page_of(search, _way_of(search), read), page))
     if rows:
-        return read.each(rows), rows[0].total
+        return read.each(rows), rows[0][-1]
     return [], (await database.rows(_count_of(search)))[0][0] if offset else 0
 
 
@@ -107,7 +108,7 @@ def _found_by_words(
     seqs = job_words.few_with(ask, words)
     way, given = (Way.SIFT, {}) if seqs is None else (Way.AMONG, {"seqs": seqs})
     ((total,),) = ask(_count_of(search, way), given)
-    rows = ask(page_of(search, Way.WALK if seqs is None else way, read), {**page, **given})
+    rows = unrolled(ask(page_of(search, Way.WALK if seqs is None else way, read), {**page, **given}))
     return read.each(rows), total
 
 
@@ -120,7 +121,8 @@ def _found_far_on(
     if is_nearer_to_end := behind < offset:
         search = replace(search, descending=not search.descending)
         limit, offset = max(total - offset, 0) - behind, behind
-    found = read.each(ask(page_of(search, _way_of(search), read), {"limit": limit, "offset": offset}))
+    rows = unrolled(ask(page_of(search, _way_of(search), read), {"limit": limit, "offset": offset}))
+    found = read.each(rows)
     return found[::-1] if is_nearer_to_end else found, total
 
 
@@ -131,12 +133,12 @@ def _way_of(search: JobSearch) -> Way:
 
 @lru_cache(maxsize=64)  # to build a query takes longer than to run it
 def page_of(search: JobSearch, way: Way, read: Read[Any] = _IN_FULL) -> Any:
-    """The query for the jobs on the page of `limit` and `offset`; without words, each with the total."""
+    """The query, rolled, for the jobs on the page of `limit` and `offset`; without words, the total ends each."""
     seqs = _walked(search) if way is Way.WALK else _sifted(search, way)
     page = seqs.limit(bindparam("limit", type_=Integer)).offset(bindparam("offset", type_=Integer)).cte("page")
     total = null() if search.words is not None else _count_of(search).scalar_subquery()
     query = select(*read.columns, total.label("total")).join_from(page, _JOBS, _JOBS.c.seq == page.c.seq)
-    return query.order_by(*_order(search, _COLUMNS[search.sort_by], _JOBS.c.seq))
+    return rolled(query.order_by(*_order(search, _COLUMNS[search.sort_by], _JOBS.c.seq)))
 
 
 def _walked(search: JobSearch) -> Any:

@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, bindparam, func, select, true
 
 from cs_archiver.clock import now_text
 from cs_archiver.db import tables
-from cs_archiver.db.connection import AnyRow, Connection
+from cs_archiver.db.connection import Connection
 from cs_archiver.db.database import Database
 from cs_archiver.db.queue import BY_ID, job_of, select_jobs
+from cs_archiver.db.rolled import rolled, unrolled
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.states import JobStatus
@@ -98,11 +99,11 @@ class Jobs:
         while True:
             query = _select_lines(wanted, _LOGS.c.id > skipped, _LOGS.c.id <= last).order_by(_LOGS.c.id)
             async with self._database.read() as connection:
-                rows = (await connection.execute(query.limit(_BATCH))).all()
+                rows = unrolled((await connection.execute(rolled(query.limit(_BATCH)))).all())
             if not rows:
                 return
-            yield [_line_of(row) for row in rows]
-            skipped = rows[-1].id
+            yield [LogLine(timestamp, LogLevel(level), message) for _, timestamp, level, message in rows]
+            skipped = rows[-1][0]
 
     async def clear_completed(self, *, until: str | None, at_most: int) -> int:
         """Take some completed jobs, and their logs, out of the list; gives back how many.
@@ -147,11 +148,6 @@ def _lines_of(job_id: str, level: LogLevel | None, since: str | None) -> ColumnE
     if since is not None:
         wanted &= _LOGS.c.timestamp >= since
     return wanted
-
-
-def _line_of(row: AnyRow) -> LogLine:
-    _, timestamp, level, message = row
-    return LogLine(timestamp, LogLevel(level), message)
 
 
 @cache  # built once for each set of states that is asked for: that takes longer than the query

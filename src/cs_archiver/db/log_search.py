@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Integer, Text, bindparam, func, select
 from cs_archiver.db import tables
 from cs_archiver.db.database import Database
 from cs_archiver.db.jobs import LogLine
+from cs_archiver.db.rolled import rolled, unrolled
 from cs_archiver.db.words import holds
 from cs_archiver.domain.events import LogLevel
 
@@ -36,7 +37,7 @@ async def find_lines(
     kept = frozenset(levels)
     newest, count = _queries(kept, has_since) if words is None else _queries_for(kept, has_since, words)
     given = {"job_id": job_id, "since": since}
-    rows, total = await database.rows(newest, {**given, "limit": limit}), 0
+    rows, total = unrolled(await database.rows(newest, {**given, "limit": limit})), 0
     if len(rows) == limit:
         ((total,),) = await database.rows(count, given)
     lines = [LogLine(timestamp, LogLevel(level), message) for timestamp, level, message in reversed(rows)]
@@ -58,4 +59,5 @@ def _queries_for(levels: frozenset[LogLevel], has_since: bool, words: str | None
     if words is not None:
         wanted &= holds(_LOGS.c.message, words)
     newest = select(_LOGS.c.timestamp, _LOGS.c.level, _LOGS.c.message).where(wanted).order_by(_LOGS.c.id.desc())
-    return newest.limit(bindparam("limit", type_=Integer)), select(func.count()).select_from(_LOGS).where(wanted)
+    newest = newest.limit(bindparam("limit", type_=Integer))
+    return rolled(newest), select(func.count()).select_from(_LOGS).where(wanted)

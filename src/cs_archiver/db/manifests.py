@@ -3,12 +3,13 @@
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Integer, bindparam, func, select, true, union_all
+from sqlalchemy import ColumnElement, Integer, bindparam, case, func, select, true, union_all
 from sqlalchemy.util import LRUCache
 
 from cs_archiver.db import tables
 from cs_archiver.db.connection import Ask
 from cs_archiver.db.database import Database
+from cs_archiver.db.rolled import rolled, unrolled
 from cs_archiver.db.words import holds
 from cs_archiver.domain.manifest import Entry, EntryKind
 
@@ -16,6 +17,7 @@ _ENTRIES = tables.manifest_entries
 _JOBS = tables.jobs
 _ARCHIVES = tables.archives
 _COUNTS_KEPT = 200
+_BYTES = ("path", "target", "sha256")
 
 
 class ManifestPage(NamedTuple):
@@ -43,7 +45,7 @@ class Manifests:
             manifest_id = rows[0].manifest_id
             if manifest_id is None:
                 return ManifestPage([], 0)
-            found = ask(page, {"manifest_id": manifest_id, "limit": limit, "offset": offset})
+            found = unrolled(ask(page, {"manifest_id": manifest_id, "limit": limit, "offset": offset}))
             total = self._counts.get((manifest_id, words))
             if total is None:
                 ((total,),) = ask(count, {"manifest_id": manifest_id})
@@ -58,9 +60,9 @@ def _queries(words: str | None) -> tuple[Any, Any]:
     """For the entries of the page, and for how many there are in all."""
     wanted = _ENTRIES.c.manifest_id == bindparam("manifest_id")
     wanted &= true() if words is None else holds(_ENTRIES.c.path, words)
-    page = select(*(_ENTRIES.c[name] for name in Entry._fields)).where(wanted).order_by(_ENTRIES.c.path)
+    page = select(*map(_as_text, Entry._fields)).where(wanted).order_by(_ENTRIES.c.path)
     page = page.limit(bindparam("limit", type_=Integer)).offset(bindparam("offset", type_=Integer))
-    return page, select(func.count()).select_from(_ENTRIES).where(wanted)
+    return rolled(page), select(func.count()).select_from(_ENTRIES).where(wanted)
 
 
 def manifest_of(job_id: Any) -> Any:
@@ -70,8 +72,20 @@ def manifest_of(job_id: Any) -> Any:
     return union_all(of_job, in_catalogue)
 
 
-def _entry_of(path: bytes, kind: str, *rest: Any) -> Entry:
-    return Entry(path, EntryKind(kind), *rest)
+def _as_text(name: str) -> ColumnElement[Any]:
+    column = _ENTRIES.c[name]
+    if name not in _BYTES:
+        return column
+    return case((column.is_not(None), func.hex(column))).label(name)  # JSON has no bytes
+
+
+def _entry_of(path: str, kind: str, *rest: Any) -> Entry:
+    size, mtime_ns, mode, target, crc32, sha256 = rest
+    return Entry(bytes.fromhex(path), EntryKind(kind), size, mtime_ns, mode, _bytes(target), crc32, _bytes(sha256))
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else bytes.fromhex(text)
 
 
 _MANIFEST_OF = manifest_of(bindparam("job_id"))
