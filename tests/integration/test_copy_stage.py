@@ -23,6 +23,7 @@ from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import Entry, EntryKind, Seen
 from cs_archiver.domain.packing import Mode
+from cs_archiver.domain.space import Room
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import DiskFull, JobError, NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.compress import Compress
@@ -640,16 +641,30 @@ def methods_in(archive: bytes) -> Counter[str]:
     return Counter(re.findall(r"^Method = (\w+)", listed.stdout, re.MULTILINE))
 
 
-async def test_auto_packs_in_one_run_what_the_disk_had_no_room_for_before(world: World) -> None:
-    write(world.source, b"take.mov", os.urandom(3_000_000))
-    write(world.source, b"notes.xml", b"<note>said again and again</note>" * 30_000)
+@pytest.mark.parametrize(
+    ("kinds", "free_bytes", "methods"),
+    [
+        (("take.mov", "notes.xml"), 7_979_999, {"LZMA2": 2}),
+        (("take.mov", "notes.xml"), 7_980_000, {"LZMA2": 1, "Copy": 1}),
+        (("take.mov",), 0, {"Copy": 1}),
+    ],
+    ids=["no room for two runs", "room for two runs", "one run is enough"],
+)
+async def test_auto_needs_room_for_two_runs_where_a_disk_had_none_before(
+    world: World, monkeypatch: pytest.MonkeyPatch, kinds: tuple[str, ...], free_bytes: int, methods: dict[str, int]
+) -> None:
+    contents = {"take.mov": os.urandom(3_000_000), "notes.xml": b"<note>said again and again</note>" * 30_000}
+    for name in kinds:
+        write(world.source, name.encode(), contents[name])
     job = await copied(world, disk_was_full=1)
+    monkeypatch.setattr("cs_archiver.stages.compress.room_on", lambda _path: Room(free_bytes, 10**9, None, 4096))
     heard = Heard()
 
     await Compress(SevenZip(Processes()), world.places, Mode.AUTO, threads=2).run(job, heard)
 
-    assert [line for line in heard.lines if "the disk was full before" in line] == heard.lines[1:]
-    assert methods_in(world.places.partial(job)) == {"LZMA2": 2}
+    warned = [line for line in heard.lines if "this job had to wait for disk space before" in line]
+    assert warned == (heard.lines[1:] if methods == {"LZMA2": 2} else [])
+    assert methods_in(world.places.partial(job)) == methods
 
 
 async def test_auto_says_what_7zip_shows(world: World) -> None:

@@ -5,7 +5,7 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -264,16 +264,32 @@ def test_no_more_directories_are_remembered_than_there_is_room_for(monkeypatch: 
     assert [known.find((name,), 5 * _DAY_NS) is None for name in (b"a", b"b", b"c")] == [True, False, False]
 
 
-def test_folders_are_handed_over_while_the_walk_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "HAND_OVER_SECONDS", 0.0)
+def test_what_was_found_is_handed_over_while_one_folder_takes_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plant(tmp_path, *(file for number in range(5) for file in two_files(f"A/B/{number}")))
+    plant(tmp_path, *two_files("A/B/slow"))
     handed: list[Folder] = []
-    found = discovery_of(tmp_path, threads=1).run(hand_over=handed.extend)
-    assert sorted(handed, key=lambda folder: folder.path) == found.folders
+    are_there, real = threading.Event(), os.scandir
+
+    def hand_over(folders: Sequence[Folder]) -> None:
+        handed.extend(folders)
+        if len(handed) == 5:
+            are_there.set()
+
+    def scandir(path: bytes) -> Any:
+        if path.endswith(b"/slow"):
+            assert are_there.wait(30)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = discovery_of(tmp_path, threads=2).run(hand_over=hand_over)
+    assert sorted(folder.name for folder in handed[:5]) == ["0", "1", "2", "3", "4"]
+    assert len(found.folders) == 6
 
 
 def test_nothing_is_handed_over_of_a_base_that_was_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "HAND_OVER_SECONDS", 0.0)
+    monkeypatch.setattr(discovery, "HAND_OVER_SECONDS", 0.01)
     base = tmp_path / "base"
     plant(base, *two_files("A/B/C"))
 

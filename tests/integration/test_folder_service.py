@@ -272,7 +272,6 @@ async def test_stopping_when_no_scan_runs_does_nothing_to_the_next(service: Fold
 async def test_folders_are_listed_while_the_scan_goes_on(
     nas: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cs_archiver.tools.discovery.HAND_OVER_SECONDS", 0.0)
     monkeypatch.setattr("cs_archiver.services.folders.HAND_OVER_SECONDS", 0.01)
     goes_on, real = threading.Event(), os.lstat
 

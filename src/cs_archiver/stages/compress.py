@@ -10,18 +10,13 @@ from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import Temporary
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
-from cs_archiver.tools.disk import file_size, local_error, make_folders, sync_file, sync_folder
+from cs_archiver.tools.disk import file_size, local_error, make_folders, room_on, sync_file, sync_folder
 from cs_archiver.tools.removal import remove_file
 from cs_archiver.tools.sampling import sample_families
 from cs_archiver.tools.sevenzip import SevenZip
 from cs_archiver.tools.sevenzip_commands import Compression
 from cs_archiver.tools.threads import Work, in_thread
 from cs_archiver.tools.tree import scan_tree
-
-_NO_ROOM_FOR_TWO_RUNS = (
-    "Compressing everything, without a look at what would not shrink: the disk was full before, and to store a part "
-    "of the files takes a second run of 7-Zip, which writes the archive anew beside the first one"
-)
 
 
 class Compress:
@@ -53,9 +48,6 @@ class Compress:
         """What `auto` finds in the copy; the other modes know without looking."""
         if self._mode is not Mode.AUTO:
             return Plan(self._mode)
-        if job.disk_was_full:
-            await report.log(_NO_ROOM_FOR_TWO_RUNS, LogLevel.WARNING)
-            return Plan(Mode.FAST)
         report.operation("Trying on samples what is worth compressing")
         copy = self._places.copy(job)
 
@@ -64,7 +56,19 @@ class Compress:
             gains = sample_families(copy, families(entries), threads=self._threads, work=work)
             return plan(copy.rpartition(b"/")[2], entries, gains)
 
-        return await in_thread(look)
+        planned = await in_thread(look)
+        if planned.mode is not Mode.AUTO or not job.disk_was_full:
+            return planned
+        needed, free = 2 * (job.folder_size_bytes or 0), (await in_thread(lambda _work: room_on(copy))).free_bytes
+        if needed <= free:
+            return planned
+        await report.log(
+            "Compressing everything: this job had to wait for disk space before, and to store a part of the files "
+            "takes a second run of 7-Zip, which writes the archive anew beside the first one: up to "
+            f"{human_size(needed)} in all, and {human_size(free)} are free",
+            LogLevel.WARNING,
+        )
+        return Plan(Mode.FAST)
 
     async def _pack(self, job: Job, planned: Plan, partial: bytes, report: Report) -> None:
         copy, total = self._places.copy(job), job.folder_size_bytes

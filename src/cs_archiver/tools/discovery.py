@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from cs_archiver.clock import from_ns
@@ -18,9 +19,10 @@ from cs_archiver.tools.crew import Crew, Crews
 from cs_archiver.tools.folder_count import Comparison, Count
 from cs_archiver.tools.known_folders import Directories, Known, KnownFolders
 from cs_archiver.tools.share import LeftOutError, Names, Share, is_gone, reason_of
+from cs_archiver.tools.ticking import every
 
 HAND_OVER_SECONDS: Final = 1.0
-_REST_SECONDS: Final = 1.0  # for a look at the base: whoever stopped the run waits
+_GRACE_SECONDS: Final = 1.0  # for a look at the base: whoever stopped the run waits
 
 Progress = Callable[[int], None]
 HandOver = Callable[[Sequence[Folder]], None]
@@ -64,7 +66,7 @@ class Discovery:
         """Takes as long as the NAS does; a folder is not walked again if it is unchanged, unless `in_full`.
 
         What that means stands at KnownFolders. On the threads of the walk, `on_progress` gets the number of folders
-        looked at, one call at a time, and `hand_over` about every second those that were walked since the last time.
+        looked at, one call at a time; on one of its own, `hand_over` gets about every second what was walked since.
         What vanishes meanwhile is skipped. Raises NeedsOperator when the base cannot be read, is another directory
         at the end than at the beginning, or hangs; Temporary after `stop`, here or of `crews`, within
         crew.STOP_GRACE_SECONDS even if the NAS hangs. What was found until then is handed over.
@@ -72,12 +74,14 @@ class Discovery:
         report = _Report(on_progress, hand_over)
         walk = _Walk(self.base, self._patterns, self._known, report, in_full=in_full)
         try:
-            self._follow(walk, _Walk.visit_base, crews or self.crews())
+            with every(HAND_OVER_SECONDS, partial(_hand_over, walk, report), grace_seconds=_GRACE_SECONDS):
+                self._follow(walk, _Walk.visit_base, crews or self.crews())
         except (NeedsOperator, Temporary) as error:
             if error.problem == "source-unavailable":
                 self._known = KnownFolders()  # who knows what was read of a share that came or went meanwhile
             else:
-                self._hand_over_the_rest(walk, report)
+                with suppress(NeedsOperator, Temporary):
+                    Crews(timeout_seconds=_GRACE_SECONDS).run(1, lambda _crew: _hand_over(walk, report))
             raise
         self._known.forget_all_but(walk.visited)
         folders = sorted(report.found, key=lambda folder: (folder.level1, folder.level2, folder.name, folder.path))
@@ -110,12 +114,6 @@ class Discovery:
             for crews in self._running:
                 crews.stop()
 
-    def _hand_over_the_rest(self, walk: "_Walk", report: "_Report") -> None:
-        if rest := report.rest():
-            with suppress(NeedsOperator, Temporary):  # what was read of a share that went away is shown to nobody
-                Crews(timeout_seconds=_REST_SECONDS).run(1, lambda _crew: walk.require_same_base())
-                report.hand_over(rest)
-
     def _follow(self, walk: "_Walk", first: "Callable[[_Walk], None]", crews: Crews) -> None:
         with self._lock:
             self._running.add(crews)
@@ -139,11 +137,10 @@ class _Report:
         self._on_progress = on_progress
         self._hand_over = hand_over
         self._fresh: list[Folder] = []
-        self._handed_over_at = time.monotonic()
         self._lock = threading.Lock()
 
-    def keep(self, folder: Folder, measured_at_ns: int | None = None) -> list[Folder]:
-        """`measured_at_ns` is of one that is taken over. Gives back what is to be handed over now."""
+    def keep(self, folder: Folder, measured_at_ns: int | None = None) -> None:
+        """`measured_at_ns` is of one that is taken over."""
         with self._lock:
             self.found.append(folder)
             if measured_at_ns is None:
@@ -152,27 +149,16 @@ class _Report:
                 self.taken_over_at_ns.add(measured_at_ns)
             if self._on_progress is not None:
                 self._on_progress(len(self.found))
-            return self._due()
 
-    def rest(self) -> list[Folder]:
-        """What is not handed over yet."""
+    def taken(self) -> list[Folder]:
+        """What is not handed over yet, for `hand_over`."""
         with self._lock:
-            return self._taken()
+            fresh, self._fresh = self._fresh, []
+        return fresh
 
     def hand_over(self, folders: list[Folder]) -> None:
         if self._hand_over is not None:
             self._hand_over(folders)
-
-    def _due(self) -> list[Folder]:
-        now = time.monotonic()
-        if self._hand_over is None or now - self._handed_over_at < HAND_OVER_SECONDS:
-            return []
-        self._handed_over_at = now
-        return self._taken()
-
-    def _taken(self) -> list[Folder]:
-        fresh, self._fresh = self._fresh, []
-        return fresh
 
 
 class _Walk:
@@ -288,10 +274,15 @@ class _Walk:
             modified_at=from_ns(content.newest_mtime_ns) if content else None,
             left_out=left_out,
         )
-        due = self._report.keep(folder, measured_at_ns)
-        if due:
-            self.require_same_base()  # what was read of a share that went away meanwhile is shown to nobody
-            self._report.hand_over(due)
+        self._report.keep(folder, measured_at_ns)
+
+
+def _hand_over(walk: _Walk, report: _Report) -> None:
+    fresh = report.taken()
+    if fresh:
+        with suppress(NeedsOperator):  # what was read of a share that went away meanwhile is shown to nobody
+            walk.require_same_base()
+            report.hand_over(fresh)
 
 
 def _stat_base(base: str) -> os.stat_result:
