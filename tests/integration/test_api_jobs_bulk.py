@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from cs_archiver.db import tables
 from cs_archiver.domain.access import Scope, always
 from cs_archiver.domain.events import JobUpdate
 from cs_archiver.domain.folders import Folder
+from cs_archiver.domain.job import Job
 from cs_archiver.services.folders import FolderService
+from cs_archiver.services.submissions import Submissions
 from tests.support.api import BASE_PATH, Api, refusal_of, running_api
 
 
@@ -176,3 +179,47 @@ async def test_who_is_deleted_while_a_wish_is_looked_at_is_granted_none(
     }
     await refusal_of(await api.call("POST", path, token=token, json=named), 401, "not-authenticated")
     assert await api.get("/api/jobs") == []
+
+
+async def test_who_is_signed_out_in_the_middle_is_told_which_folders_were_taken(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.add_user("mallory")
+    token, users = await api.token_of("mallory"), api.user_service
+    append = Submissions._append
+
+    async def then_is_deleted(self: Submissions, *wish: Any) -> Job:
+        job = await append(self, *wish)
+        await users.remove(await users.named("mallory"), always, by=await users.named("root"))
+        return job
+
+    monkeypatch.setattr(Submissions, "_append", then_is_deleted)
+    paths = list(map(api.folder, ("Alpha", "Beta", "Gamma")))
+    response = await api.call("POST", "/api/jobs/bulk", token=token, json={"folder_paths": paths})
+    assert [outcome["status"] for outcome in await response.json()] == [201, 401, 401]
+    assert [job["folder_name"] for job in await api.get("/api/jobs")] == ["Alpha"]
+    lines = await api.get("/api/audit", username="root", params={"action": "job_wishes_bulk"})
+    assert {(line["target"], line["result"]) for line in lines} == {
+        (paths[0], "ok"),
+        (paths[1], "not-authenticated"),
+        (paths[2], "not-authenticated"),
+    }
+
+
+@pytest.mark.timeout(30)
+async def test_a_personal_token_of_which_a_use_is_due_holds_up_nobody(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wish = {"name": "script", "scope": "operate", "expires_in_days": 1}
+    made = await api.call("POST", "/api/auth/tokens", json=wish)
+    token = (await made.json())["token"]
+    look = FolderService.require_listed
+
+    async def takes_minutes(self: FolderService, folder_path: str) -> Folder:
+        async with api.database.write() as connection:
+            await connection.execute(tables.api_tokens.update().values(last_used_at="2020-01-01T00:00:00.000Z"))
+        return await look(self, folder_path)
+
+    monkeypatch.setattr(FolderService, "require_listed", takes_minutes)
+    response = await api.call("POST", "/api/jobs", token=token, json={"folder_path": api.folder("Alpha")})
+    assert response.status == 201, await response.text()

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, event, select
 
 from cs_archiver.db import tables
-from cs_archiver.db.catalogue import Catalogue
+from cs_archiver.db.catalogue import Catalogue, set_succeeded
 from cs_archiver.db.database import Database
 from cs_archiver.db.rolled import rolled, unrolled
 from tests.support import jobs
@@ -76,6 +76,9 @@ async def test_what_an_upload_asks_walks_no_whole_table(api: Api) -> None:
         assert await catalogue.active_job_for(job.globus_destination_path, other_than="") == job.id
         assert await catalogue.active_job_for(job.globus_destination_path, other_than=job.id) is None
     assert len(asked) >= 4
+    async with api.database.write() as connection:
+        await set_succeeded(connection, comparison, left_behind=None)
+    assert await catalogue.open_comparison(upload) is None, "what has ended is no proof of today"
     assert await _walks(api.database, asked) == []
 
 

@@ -57,6 +57,30 @@ def test_an_administrator_without_the_second_factor_that_is_needed_may_only_swit
     }
 
 
+def test_these_are_for_administrators() -> None:
+    assert {_name(route) for route in ROUTES if route.who is Who.ADMIN} == {
+        "GET /admin/users",
+        "GET /admin/users/new",
+        "POST /admin/users",
+        "GET /admin/users/{user_id}/delete",
+        "POST /admin/users/{user_id}/delete",
+        "GET /admin/users/{user_id}/password",
+        "POST /admin/users/{user_id}/password",
+        "GET /admin/users/{user_id}/second-factor",
+        "POST /admin/users/{user_id}/second-factor",
+        "GET /admin/notifications",
+        "POST /admin/notifications/test",
+        "GET /admin/audit",
+        "GET /api/users",
+        "POST /api/users",
+        "DELETE /api/users/{user_id}",
+        "POST /api/users/{user_id}/password",
+        "DELETE /api/users/{user_id}/second-factor",
+        "GET /api/audit",
+        "POST /api/notifications/test",
+    }
+
+
 def test_only_these_are_closed_to_personal_tokens() -> None:
     assert {_name(route) for route in API if route.scope is None and route.who is not Who.ANYONE} == {
         "POST /api/auth/logout",

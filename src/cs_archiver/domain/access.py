@@ -10,7 +10,8 @@ USERNAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
 StillAllowed = Callable[[], Awaitable[object]]
 """Raises what somebody is told who may no longer have what was asked for: the asking may have had to wait.
 
-It is called with the one lock for writing in hand. Who ends an account waits for that, so nothing comes between.
+It is called with the one lock for writing in hand, so it must not write. Who ends an account waits for that lock,
+so nothing comes between.
 """
 
 

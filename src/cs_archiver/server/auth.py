@@ -32,7 +32,7 @@ async def admit(request: web.Request, route: Route) -> None:
     token = _token_in_header(request) or _token_in_query(request, route)
     request[IS_BY_COOKIE] = not token
     request[TOKEN] = token or token_in_cookie(request)
-    caller = await caller_of(request.app, request[TOKEN])
+    caller = await _caller_by(request.app, request[TOKEN])
     request[CALLER] = caller
     request[USER] = caller.user
     from_here(user=caller.user.username)
@@ -61,11 +61,16 @@ async def may_see_details(request: web.Request) -> bool:
 
 
 async def caller_of(app: web.Application, token: str) -> Caller:
-    """Whom a session's token or a personal one stands for. Raises NotAuthenticated."""
+    """Whom a session's token or a personal one stands for. Writes nothing. Raises NotAuthenticated."""
     if not token:
         raise NotAuthenticated("not-authenticated", "Sign in at POST /api/auth/login and send its token.")
     service = app[TOKENS] if token.startswith(tokens.PREFIX) else app[ACCOUNTS]
     return await service.authenticate(token)
+
+
+async def _caller_by(app: web.Application, token: str) -> Caller:
+    """As `caller_of`, for a request that begins: the use of a personal token is noted."""
+    return await (app[TOKENS].use(token) if token.startswith(tokens.PREFIX) else caller_of(app, token))
 
 
 def refusal_of(app: web.Application, user: User, who: Who) -> InvalidRequest | None:

@@ -56,7 +56,8 @@ class Submissions:
     ) -> list[Job | InvalidRequest | JobError]:
         """As `submit`, each folder for itself; they join the queue in this order. What was refused is an error here.
 
-        Raises NotAuthenticated and Forbidden as `still` does: who asked may ask for no further folder.
+        Raises NotAuthenticated and Forbidden as `still` does. Where some joined the queue before, those that follow
+        are refused with it instead: what came of each is told.
         """
         some_at_once = asyncio.Semaphore(_CHECKS_AT_ONCE)
 
@@ -71,9 +72,10 @@ class Submissions:
         for row in await asyncio.gather(*map(row_of, folder_paths)):
             try:
                 outcomes.append(row if isinstance(row, Exception) else await self._append(row, still))
-            except (NotAuthenticated, Forbidden):
-                raise
             except (InvalidRequest, JobError) as error:
+                has_joined = any(isinstance(outcome, Job) for outcome in outcomes)
+                if isinstance(error, NotAuthenticated | Forbidden) and not has_joined:
+                    raise
                 outcomes.append(error)
         return outcomes
 

@@ -59,16 +59,30 @@ class TokenService:
         self._bus.publish(SessionEnded(_credential(token_id)))
 
     async def authenticate(self, token: str) -> Caller:
-        """Whom the token stands for. Raises NotAuthenticated when it no longer counts, or never did."""
-        found = await self._tokens.by_sha256(_hash(token)) if token.isascii() else None
-        if found is None:
-            raise token_refused()
-        user, line = found
+        """Whom the token stands for; only reads, also within a transaction of somebody else's.
+
+        Raises NotAuthenticated when it no longer counts, or never did.
+        """
+        return _caller_by(*await self._found(token))
+
+    async def use(self, token: str) -> Caller:
+        """As `authenticate`, and note when it was used."""
+        user, line = await self._found(token)
         try:
             await self._tokens.note_use(line)
         except NeedsOperator as error:  # reading goes on while nothing can be written
             _log.warning("the use of token %d of %s is not noted: %s", line.id, user.username, error)
-        return Caller(user, _credential(line.id), line.expires_at, line.created_at, line.scope)
+        return _caller_by(user, line)
+
+    async def _found(self, token: str) -> tuple[User, TokenLine]:
+        found = await self._tokens.by_sha256(_hash(token)) if token.isascii() else None
+        if found is None:
+            raise token_refused()
+        return found
+
+
+def _caller_by(user: User, line: TokenLine) -> Caller:
+    return Caller(user, _credential(line.id), line.expires_at, line.created_at, line.scope)
 
 
 def _credential(token_id: int) -> str:

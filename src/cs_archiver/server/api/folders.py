@@ -12,9 +12,9 @@ from cs_archiver.domain.access import Scope
 from cs_archiver.server.admitted_still import require_admitted_still
 from cs_archiver.server.auth import may_use, require_scope
 from cs_archiver.server.contract.folders import Folder, FoldersQuery, LeftOutFolder, Scan
-from cs_archiver.server.csrf import refuse_other_sites
+from cs_archiver.server.csrf import FORM_TOKEN, require_own_page
 from cs_archiver.server.files import File, file_of, sent_unless_known
-from cs_archiver.server.keys import FOLDER_LISTS, FOLDERS
+from cs_archiver.server.keys import ACCOUNTS, FOLDER_LISTS, FOLDERS
 from cs_archiver.server.paging import TOTAL_COUNT
 from cs_archiver.server.route import JSON, Bare, Call, Reply
 from cs_archiver.server.turns import made_of
@@ -27,7 +27,8 @@ async def listed(call: Call[FoldersQuery, None]) -> web.Response:
     if refresh:
         require_scope(call.caller, Scope.OPERATE)
         if call.is_by_cookie:  # it begins work on the NAS, which no link of another site may do
-            refuse_other_sites(call.request)
+            form_token = call.service(ACCOUNTS).form_token(call.caller.credential)
+            require_own_page(call.request, shown=call.request.headers.get(FORM_TOKEN, ""), expected=form_token)
     if may_use(call.caller, Scope.OPERATE):  # who may only read begins no work on the NAS, also not the first scan
         await service.scan(refresh=bool(refresh), in_full=refresh == "full")
         await require_admitted_still(call.request, call.who)  # a scan may last longer than a session
