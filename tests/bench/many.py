@@ -211,9 +211,9 @@ Each archive is unpacked with stock 7-Zip and compared with a copy that nothing 
 
 {table(_STAGE_HEADS, stages)}
 
-What bounds it: the file system, which creates and deletes each file twice, and Python's work for every entry in the
-scans, the two readings, the manifest's rows and the look before each deletion. "Own" is how late the timer was without
-the time in which its thread waited for a processor that other programs had.""",
+What bounds it: the file system, which creates each file once and deletes it twice, and Python's work for every entry in
+the scans, the two readings, the manifest's rows and the look before each deletion. "Own" is how late the timer was
+without the time in which its thread waited for a processor that other programs had.""",
     )
 
 

@@ -47,14 +47,15 @@ _WHY = (
     ),
     (
         "copy, by the product",
-        "is, where the product copies; rsync and dd know no digest. Beside dd, the product copies and hashes itself "
-        "what is below 1 MiB. `auto` reads samples",
+        "is, where the product copies; rsync and dd know no digest, so their copy is read when they have "
+        "ended. Beside dd, the product copies and hashes itself what is below 1 MiB. `auto` reads samples",
     ),
     ("copy, by 7-Zip", "no; its CRC32 is held against that of the source"),
     (
         "archive, by 7-Zip, and once by the product",
         "`7z t` gives no digest of the archive, and the product does not unpack: two reads, but at the same time, so "
-        "that the second finds the bytes in memory. The listing reads the headers alone",
+        "that the second finds the bytes in memory. The listing reads the headers alone. Where `auto` packs in two "
+        "runs, the second reads again what the first wrote, which are the files that shrink",
     ),
     (
         "archive, once more by the product",
@@ -196,7 +197,8 @@ def _claims(found: Mapping[str, Counted]) -> list[Claim]:
     most = {"source": 2, "copy": 1, "archive": 3}
     return [
         Claim(
-            f"times that each byte of the {what} is read by the product and its tools, by default",
+            f"times that each byte of the {what} is read by the product and its tools, by default, in a folder "
+            "up to 1 GB",
             f"<= {times}",
             by_default.said(what),
             f"{by_default.in_all(what):.2f}",

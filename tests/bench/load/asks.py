@@ -1,4 +1,4 @@
-"""What is asked of the service: every GET route of its table, so that a new one is measured too, in several forms."""
+"""What can be asked of the service: every GET route of its table, in several forms; those read often are measured."""
 
 import re
 from collections.abc import Callable, Iterator
