@@ -27,6 +27,7 @@ from cs_archiver.logs.lines import OneLine
 from cs_archiver.server.parsing import FORM_TYPE
 from cs_archiver.server.route import Route, Who
 from cs_archiver.server.routes import ROUTES
+from cs_archiver.services.checks import Checks
 from cs_archiver.services.ended_jobs import EndedJobs
 from cs_archiver.services.folders import FolderService
 from cs_archiver.services.preview import Previews
@@ -363,8 +364,9 @@ async def test_a_form_does_nothing_either_for_who_is_signed_out_before_it_is_who
         ((Previews, "of"), ("POST", "/api/jobs/preview", "json", {"folder_path": "Alpha"})),
         ((Previews, "of"), ("GET", "/folders/archive", "params", {"path": "Alpha"})),
         ((Previews, "of"), ("POST", "/folders/plan", "data", {"path": "Alpha"})),
+        ((Checks, "renew"), ("POST", "/api/system/checks", "params", {})),
     ],
-    ids=["scan", "preview", "preview as a page", "several previews as a page"],
+    ids=["scan", "preview", "preview as a page", "several previews as a page", "checks"],
 )
 async def test_who_is_signed_out_while_an_answer_is_made_is_not_given_it(
     api: Api,

@@ -595,6 +595,19 @@ async def test_a_worker_is_cancelled_at_the_very_end_of_a_stage_too(house: House
         assert done, "the cancellation was lost"
 
 
+async def test_progress_is_told_at_most_five_times_a_second(house: House) -> None:
+    report = report_module.JobReport(await house.submit(), bus=house.bus, jobs=house.jobs, queue=house.queue)
+    with house.bus.subscribe() as events:
+        began = asyncio.get_running_loop().time()
+        async with report.running():
+            for percent in range(100):
+                report.progress(percent=percent)
+                await asyncio.sleep(0.005)
+        took = asyncio.get_running_loop().time() - began
+        told = [event for event in heard_by(events) if isinstance(event, JobUpdate)]
+    assert 1 <= len(told) <= 2 + took * 5
+
+
 async def test_a_stage_that_raises_a_cancellation_nobody_asked_for_does_not_end_the_worker(house: House) -> None:
     stages = advancing(queued=Scripted(asyncio.CancelledError(), NEXT[JobStatus.QUEUED]))
     async with at_work(house.worker(stages)) as task:

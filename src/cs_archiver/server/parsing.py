@@ -97,7 +97,7 @@ def query_of(request: web.Request, model: type[_Query]) -> _Query:
     try:
         return model.model_validate(_by_name(request.query.items(), model))
     except ValidationError as error:
-        raise invalid_values(_described(error, "?")) from error
+        raise invalid_values(_described(error, "?", is_flat=True)) from error
 
 
 async def form_of(request: web.Request, model: type[_Form]) -> _Form:
@@ -135,14 +135,19 @@ def _takes_several(model: type[BaseModel], name: str) -> bool:
     return field is not None and get_origin(field.annotation) is tuple
 
 
-def _described(error: ValidationError, prefix: str) -> list[dict[str, str]]:
+def _described(error: ValidationError, prefix: str, *, is_flat: bool = False) -> list[dict[str, str]]:
+    """`is_flat`: a name below a member is none of the client's, but that of a type which pydantic tried."""
     return [
         {
-            "pointer": (prefix + "/".join(map(_escaped, found["loc"]))).removesuffix("/"),
+            "pointer": (prefix + "/".join(map(_escaped, _steps(found["loc"], is_flat=is_flat)))).removesuffix("/"),
             "detail": _WORDS.get(found["type"], found["msg"].removeprefix("Value error, ")),
         }
         for found in error.errors(include_url=False, include_input=False)[:_MOST_ERRORS]
     ]
+
+
+def _steps(loc: tuple[str | int, ...], *, is_flat: bool) -> Iterable[str | int]:
+    return [*loc[:1], *(step for step in loc[1:] if isinstance(step, int))] if is_flat else loc
 
 
 def _escaped(part: str | int) -> str:

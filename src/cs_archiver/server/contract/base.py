@@ -35,7 +35,7 @@ def _flag(value: Any) -> bool:
 
 def _whole_number(value: Any) -> int:
     if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII):
-        raise ValueError("must be a whole number, and be given once")
+        raise ValueError("must be a whole number of at most 18 digits, and be given once")
     return int(value)
 
 
