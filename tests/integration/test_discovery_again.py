@@ -82,6 +82,16 @@ def test_in_full_everything_is_listed_again_and_a_file_that_grew_in_place_is_see
     assert _by_name(walked.run().folders)["C"].size_bytes == 5007
 
 
+def test_what_came_is_seen_also_where_the_time_of_the_directory_was_put_back(tmp_path: Path) -> None:
+    plant(tmp_path, *two_files("A/B/C/deep"))
+    _age(tmp_path)
+    walked, deep = discovery_of(tmp_path), tmp_path / "A/B/C/deep"
+    assert [folder.file_count for folder in walked.run().folders] == [2]
+    os.link(deep / "two.mov", deep / "three.mov")
+    _age(tmp_path)
+    assert [folder.file_count for folder in walked.run().folders] == [3]
+
+
 def test_folder_in_which_something_was_just_written_is_counted_again_each_time(tmp_path: Path) -> None:
     plant(tmp_path, *two_files("A/B/C/deep"))
     _age(tmp_path)
