@@ -5,7 +5,8 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -298,19 +299,59 @@ def test_what_was_found_is_handed_over_while_one_folder_takes_long(
     assert len(found.folders) == 6
 
 
-def test_nothing_is_handed_over_of_a_base_that_was_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "HAND_OVER_SECONDS", 0.01)
-    base = tmp_path / "base"
-    plant(base, *two_files("A/B/C"))
-
-    def replace(_number: int) -> None:
-        base.rename(tmp_path / "unmounted")
-        base.mkdir()
-
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_nothing_is_handed_over_of_a_base_that_was_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comes_back: bool
+) -> None:
+    base, away = tmp_path / "base", tmp_path / "unmounted"
+    plant(base, *two_files("A/B/1"), *two_files("A/B/2"))
     handed: list[Folder] = []
+    ticks: list[Callable[[], None]] = []
+    listed: list[bytes] = []
+    real = os.scandir
+
+    @contextmanager
+    def every(_seconds: float, do: Callable[[], None], **_more: float) -> Iterator[None]:
+        ticks.append(do)
+        yield
+        do()
+
+    def scandir(path: bytes) -> Any:
+        if path.endswith((b"/1", b"/2")):
+            listed.append(path)
+            if len(listed) == 2:
+                base.rename(away)
+                base.mkdir()
+                ticks[0]()
+                if comes_back:
+                    base.rmdir()
+                    away.rename(base)
+        return real(path)
+
+    monkeypatch.setattr(discovery, "every", every)
+    monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(NeedsOperator, match="unmounted or replaced"):
-        discovery_of(base).run(replace, hand_over=handed.extend)
-    assert handed == []
+        discovery_of(base, threads=1).run(hand_over=handed.extend)
+    assert (len(listed), handed) == (2, [])
+
+
+def test_nothing_is_handed_over_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "_GRACE_SECONDS", 0.05)
+    plant(tmp_path, *two_files("A/B/C"))
+    answers, real = threading.Event(), os.stat
+    handed: list[Folder] = []
+
+    def stat(path: Any, **options: Any) -> os.stat_result:
+        if threading.current_thread().name == "ticking":
+            assert answers.wait(30)
+        return real(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert len(discovery_of(tmp_path).run(hand_over=handed.extend).folders) == 1
+    (hangs,) = (thread for thread in threading.enumerate() if thread.name == "ticking")
+    answers.set()
+    hangs.join(30)
+    assert (hangs.is_alive(), handed) == (False, [])
 
 
 def test_nothing_is_remembered_of_a_share_that_came_or_went(tmp_path: Path, listed: list[str]) -> None:

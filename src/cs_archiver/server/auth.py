@@ -54,7 +54,7 @@ async def may_see_details(request: web.Request) -> bool:
     if is_monitor(request):
         return True
     try:
-        caller = await caller_of(request.app, _token_in_header(request) or token_in_cookie(request))
+        caller = await _caller_by(request.app, _token_in_header(request) or token_in_cookie(request))
     except (NotAuthenticated, NeedsOperator):  # where the database cannot be read, nobody is known
         return False
     return refusal_of(request.app, caller.user, Who.USER) is None

@@ -14,7 +14,7 @@ from cs_archiver.clock import from_ns
 from cs_archiver.domain import folders as rules
 from cs_archiver.domain.folders import Content, Folder, Patterns
 from cs_archiver.domain.manifest import shown
-from cs_archiver.errors import NeedsOperator, NotFound, Temporary
+from cs_archiver.errors import NeedsOperator, NotFound
 from cs_archiver.tools.crew import Crew, Crews
 from cs_archiver.tools.folder_count import Comparison, Count
 from cs_archiver.tools.known_folders import Directories, Known, KnownFolders
@@ -68,21 +68,17 @@ class Discovery:
         What that means stands at KnownFolders. On the threads of the walk, `on_progress` gets the number of folders
         looked at, one call at a time; on one of its own, `hand_over` gets about every second what was walked since.
         What vanishes meanwhile is skipped. Raises NeedsOperator when the base cannot be read, is another directory
-        at the end than at the beginning, or hangs; Temporary after `stop`, here or of `crews`, within
-        crew.STOP_GRACE_SECONDS even if the NAS hangs. What was found until then is handed over.
+        at the end than at the beginning or when something was to be handed over, or hangs; Temporary after `stop`,
+        here or of `crews`, a second after crew.STOP_GRACE_SECONDS at the latest if the NAS hangs. What was found until
+        then is handed over, if the NAS answers; nothing is after the end.
         """
         report = _Report(on_progress, hand_over)
         walk = _Walk(self.base, self._patterns, self._known, report, in_full=in_full)
         try:
             with every(HAND_OVER_SECONDS, partial(_hand_over, walk, report), grace_seconds=_GRACE_SECONDS):
-                self._follow(walk, _Walk.visit_base, crews or self.crews())
-        except (NeedsOperator, Temporary) as error:
-            if error.problem == "source-unavailable":
-                self._known = KnownFolders()  # who knows what was read of a share that came or went meanwhile
-            else:
-                with suppress(NeedsOperator, Temporary):
-                    Crews(timeout_seconds=_GRACE_SECONDS).run(1, lambda _crew: _hand_over(walk, report))
-            raise
+                self._follow_or_forget(walk, report, crews or self.crews())
+        finally:
+            report.close()
         self._known.forget_all_but(walk.visited)
         folders = sorted(report.found, key=lambda folder: (folder.level1, folder.level2, folder.name, folder.path))
         since_ns = min(report.taken_over_at_ns, default=None)
@@ -108,11 +104,20 @@ class Discovery:
         return Crews(timeout_seconds=self._timeout_seconds)
 
     def stop(self) -> None:
-        """End all runs, within crew.STOP_GRACE_SECONDS even if the NAS hangs, and allow no more."""
+        """End all runs, as soon as `run` says even if the NAS hangs, and allow no more."""
         with self._lock:
             self._is_stopped = True
             for crews in self._running:
                 crews.stop()
+
+    def _follow_or_forget(self, walk: "_Walk", report: "_Report", crews: Crews) -> None:
+        try:
+            self._follow(walk, _Walk.visit_base, crews)
+        except NeedsOperator as error:
+            if error.problem == "source-unavailable":
+                self._known = KnownFolders()  # who knows what was read of a share that came or went meanwhile
+                report.close()
+            raise
 
     def _follow(self, walk: "_Walk", first: "Callable[[_Walk], None]", crews: Crews) -> None:
         with self._lock:
@@ -150,15 +155,22 @@ class _Report:
             if self._on_progress is not None:
                 self._on_progress(len(self.found))
 
-    def taken(self) -> list[Folder]:
-        """What is not handed over yet, for `hand_over`."""
-        with self._lock:
-            fresh, self._fresh = self._fresh, []
-        return fresh
+    @property
+    def waiting(self) -> int:
+        """How many folders are not handed over yet."""
+        return len(self._fresh)
 
-    def hand_over(self, folders: list[Folder]) -> None:
-        if self._hand_over is not None:
-            self._hand_over(folders)
+    def hand_over(self, number: int) -> None:
+        """The first so many of those that wait."""
+        with self._lock:
+            folders, self._fresh = self._fresh[:number], self._fresh[number:]
+            if self._hand_over is not None:
+                self._hand_over(folders)
+
+    def close(self) -> None:
+        """Nothing is handed over from here on: who listened may listen to another walk by now."""
+        with self._lock:
+            self._hand_over = None
 
 
 class _Walk:
@@ -184,6 +196,7 @@ class _Walk:
         self._report = report
         self._begun_at_ns = time.time_ns()
         self._in_full = in_full
+        self._trouble: NeedsOperator | None = None
 
     def begin(self) -> None:
         self._before = _stat_base(self._base)
@@ -194,9 +207,20 @@ class _Walk:
         first(self)
 
     def require_same_base(self) -> None:
-        after = _stat_base(self._base)
+        """Of a share that went away once, not all was read, even if it came back."""
+        if self._trouble is None:
+            self._trouble = self._trouble_of_base()
+        if self._trouble is not None:
+            raise self._trouble
+
+    def _trouble_of_base(self) -> NeedsOperator | None:
+        try:
+            after = _stat_base(self._base)
+        except NeedsOperator as error:
+            return error
         if (self._before.st_dev, self._before.st_ino) != (after.st_dev, after.st_ino):
-            raise _unusable(self._base, "it was mounted, unmounted or replaced meanwhile")
+            return _unusable(self._base, "it was mounted, unmounted or replaced meanwhile")
+        return None
 
     def visit_base(self) -> None:
         try:
@@ -278,11 +302,10 @@ class _Walk:
 
 
 def _hand_over(walk: _Walk, report: _Report) -> None:
-    fresh = report.taken()
-    if fresh:
+    if waiting := report.waiting:
         with suppress(NeedsOperator):  # what was read of a share that went away meanwhile is shown to nobody
             walk.require_same_base()
-            report.hand_over(fresh)
+            report.hand_over(waiting)
 
 
 def _stat_base(base: str) -> os.stat_result:

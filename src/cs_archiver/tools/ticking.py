@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def every(seconds: float, do: Callable[[], None], *, grace_seconds: float) -> Iterator[None]:
-    """Does it on a thread of its own as often as this, until the end; the last time may take `grace_seconds` more.
+    """Does it on a thread of its own as often as this, and once more at the end, which may take `grace_seconds`.
 
     One that hangs for longer, as at a NAS that does not answer, is left behind.
     """
@@ -16,6 +16,7 @@ def every(seconds: float, do: Callable[[], None], *, grace_seconds: float) -> It
     def tick() -> None:
         while not is_over.wait(seconds):
             do()
+        do()
 
     thread = threading.Thread(target=tick, name="ticking", daemon=True)
     thread.start()
