@@ -13,10 +13,11 @@ from statistics import median
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.stages.strategies import Strategies, Strategy
 from cs_archiver.tools.dd import Dd
+from cs_archiver.tools.hashing import hash_tree
 from cs_archiver.tools.process import Processes
 from cs_archiver.tools.rsync import Rsync
 from cs_archiver.tools.threads import Work
-from cs_archiver.tools.tree import Scan, hash_tree, scan_tree
+from cs_archiver.tools.tree import Scan, scan_tree
 from tests.bench.frame.benchmark import Benchmark, Claim, Findings, Order
 from tests.bench.frame.disk import CAN_FORGET, FORGOTTEN, forget
 from tests.bench.frame.document import table
@@ -34,11 +35,11 @@ _BOUNDS = f"""
 the folder as the product does and computes CRC32 and SHA-256, nothing else, while `cp` never sees a byte: the kernel
 moves them. A large file is hashed on a second thread while its next blocks are read and written, so that it takes as
 long as the longer of the two where two processors are free, and as long as both where they are not. `rsync` and `dd`
-know no digests, so that what they copied is read once more. By default folders up to 1 GB are copied by shutil, up to
-100 GB by rsync, up to 1 TB by dd, and only larger ones by parallel threads: `[copy]` sets that. Cold copies of many
-small files take longer than the read of the disk because the files are also to be made: see `cp -a`. Warm, what bounds
-them are the eleven calls that each takes, one after the other: a bare loop of Python that makes them, and computes the
-digests, takes most of the product's time.
+know no digests, so that what they copied is read once more, while they copy the rest. By default folders up to 1 GB are
+copied by shutil, up to 100 GB by rsync, up to 1 TB by dd, and only larger ones by parallel threads: `[copy]` sets that.
+Cold copies of many small files take longer than the read of the disk because the files are also to be made: see
+`cp -a`. Warm, what bounds them are the eleven calls that each takes, one after the other: a bare loop of Python that
+makes them, and computes the digests, takes most of the product's time.
 """
 
 

@@ -47,8 +47,9 @@ _WHY = (
     ),
     (
         "copy, by the product",
-        "is, where the product copies; rsync and dd know no digest, so their copy is read when they have "
-        "ended. Beside dd, the product copies and hashes itself what is below 1 MiB. `auto` reads samples",
+        "is, where the product copies; rsync and dd know no digest, so each file of their copy is read once it is "
+        "whole, while they copy the rest. Beside dd, the product copies and hashes itself what is below 1 MiB. `auto` "
+        "reads samples",
     ),
     ("copy, by 7-Zip", "no; its CRC32 is held against that of the source"),
     (

@@ -42,6 +42,7 @@ from cs_archiver.tools.process import Processes
 from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.rsync import Rsync
 from cs_archiver.tools.sevenzip import SevenZip
+from cs_archiver.tools.threads import Work
 from tests.support.jobs import a_job
 from tests.support.trees import plant_awkward_tree, write
 
@@ -456,6 +457,17 @@ async def test_a_source_not_read_again_later_is_compared_with_its_copy_at_once(w
     with pytest.raises(Temporary) as caught:
         await world.copier(Strategy.DD, hash_source_at_once=True).run(world.job(), heard)
     assert "differs from the source" in str(caught.value)
+
+
+async def test_no_copy_is_read_any_more_once_its_tool_has_failed(world: World) -> None:
+    write(world.source, b"file", b"x" * 100)
+    rsync = Rsync(Processes(), executable="false")
+    strategies = Strategies(rsync, Dd(Processes()), threads=2)
+    scan = tree.scan_tree(os.fsencode(world.source), threads=1, work=Work())
+    world.copy.mkdir(parents=True)
+    with pytest.raises(Permanent, match="false ended with exit code 1"):
+        await strategies.copy(Strategy.RSYNC, os.fsencode(world.source), os.fsencode(world.copy), scan, Heard())
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "hash the copy"] == []
 
 
 async def test_beside_dd_small_files_have_the_digests_of_the_source_not_of_what_became_of_the_copy(

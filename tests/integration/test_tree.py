@@ -31,9 +31,10 @@ from cs_archiver.stages.source import ComparedCopies, SourceLook
 from cs_archiver.tools import tree
 from cs_archiver.tools.disk import free_bytes, open_regular, room_on
 from cs_archiver.tools.fixity import digest_of_file
+from cs_archiver.tools.hashing import hash_tree
 from cs_archiver.tools.nas import NasProbe
 from cs_archiver.tools.threads import Stopped, Work
-from cs_archiver.tools.tree import FreshLook, Scan, hash_tree, look_again, scan_tree
+from cs_archiver.tools.tree import FreshLook, Scan, look_again, scan_tree
 from tests.support.jobs import a_job
 from tests.support.trees import plant_awkward_tree, write
 

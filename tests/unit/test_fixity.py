@@ -20,6 +20,7 @@ from cs_archiver.tools.fixity import (
     digest_of_seen,
     digest_of_stream,
     digests_of_files,
+    in_batches,
     read_whole,
 )
 
@@ -141,7 +142,7 @@ def test_digests_stand_in_the_order_of_the_files_whichever_was_ready_first(
 ) -> None:
     files = planted(tmp_path, [number % 11 for number in range(2000)])
     others = [a_file(number)._replace(kind=EntryKind.DIR) for number in range(3)]
-    found = digests_of_files([*others, *files], Reader(tmp_path, monkeypatch), threads=threads)
+    found = digests_of_files(in_batches([*others, *files]), Reader(tmp_path, monkeypatch), threads=threads)
     assert list(found) == [expected((tmp_path / os.fsdecode(entry.path)).read_bytes()) for entry in files]
 
 
@@ -152,7 +153,7 @@ def test_each_file_is_fetched_before_it_is_read_and_few_are_open_at_once(
     files = planted(tmp_path, [3] * 1000 + [BLOCK_BYTES])
     reader = Reader(tmp_path, monkeypatch)
     before = len(os.listdir("/proc/self/fd"))
-    digests_of_files(files, reader, threads=threads)
+    digests_of_files(in_batches(files), reader, threads=threads)
     small, large = [os.POSIX_FADV_WILLNEED], [os.POSIX_FADV_SEQUENTIAL]
     assert sorted(reader.read_hints) == sorted([small] * 1000 + [large])
     assert 32 // threads < reader.most_open - before < 45
@@ -163,5 +164,5 @@ def test_a_file_that_cannot_be_read_leaves_none_open(tmp_path: Path, monkeypatch
     files = planted(tmp_path, [3] * 50 + [666] + [3] * 50)
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(OSError, match="broken"):
-        digests_of_files(files, Reader(tmp_path, monkeypatch), threads=2)
+        digests_of_files(in_batches(files), Reader(tmp_path, monkeypatch), threads=2)
     assert len(os.listdir("/proc/self/fd")) == before

@@ -13,9 +13,10 @@ from cs_archiver.domain.manifest import Seen, shown
 from cs_archiver.errors import NeedsOperator, Permanent
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Report
+from cs_archiver.tools.crowd import for_each
 from cs_archiver.tools.disk import mount_points, source_error
 from cs_archiver.tools.nas import NasProbe
-from cs_archiver.tools.threads import Work, for_each, in_thread
+from cs_archiver.tools.threads import Work, in_thread
 
 
 class Nas:
@@ -171,7 +172,7 @@ def require_all_writable(places: Places, job: Job, folders: Iterable[Seen], *, t
         if folder is not None:
             refused.append(folder)
 
-    for_each(folders, look, threads=threads, done=note)
+    for_each(folders, look, threads=threads, done=note, is_short=lambda _folder: True)
     if refused:
         require_writable(places, job)  # or that it was mounted read-only meanwhile
         names = ", ".join(f"'{shown(folder)}'" for folder in sorted(refused)[:5])

@@ -1,8 +1,11 @@
 """Four ways to copy a folder to the local disk, each with the digests of what was copied."""
 
+import asyncio
 import os
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Coroutine, Iterable, Iterator
 from enum import StrEnum
+from functools import partial
 
 from cs_archiver.domain.manifest import EntryKind, Seen, file_batches, shown, totals
 from cs_archiver.domain.packed import Packed, PackedTree
@@ -11,9 +14,10 @@ from cs_archiver.stages.stage import Report
 from cs_archiver.tools import copier
 from cs_archiver.tools.dd import Dd
 from cs_archiver.tools.fixity import BLOCK_BYTES, Digests
+from cs_archiver.tools.hashing import hash_copy, hash_tree
 from cs_archiver.tools.rsync import Rsync
-from cs_archiver.tools.threads import Pace, in_thread
-from cs_archiver.tools.tree import Scan, hash_tree
+from cs_archiver.tools.threads import Pace, Work, in_thread
+from cs_archiver.tools.tree import Scan
 
 
 class Strategy(StrEnum):
@@ -54,14 +58,14 @@ class Strategies:
             await in_thread(lambda _work: copier.finish_folders(copy, entries))
             return digests
         if strategy is Strategy.RSYNC:
-            await self._rsync.copy_tree(source, copy, on_bytes=on_bytes)
-            return await self._hash(source, copy, entries, report, on_bytes=on_bytes)
+            making = self._rsync.copy_tree(source, copy, on_bytes=on_bytes)
+            return await self._hashed_beside(making, source, copy, entries, report, on_bytes=on_bytes)
         large = await in_thread(lambda _work: Packed.of(Seen, _files(entries, large=True)))
         of_small = await self._copy_small(source, copy, entries, on_bytes=on_bytes)
         on_large = _offset(on_bytes, scan.total.bytes - await in_thread(lambda _work: totals(large).bytes))
-        await self._copy_by_dd(source, copy, large, on_bytes=on_large)
+        making = self._copy_by_dd(source, copy, large, on_bytes=on_large)
+        of_large = await self._hashed_beside(making, source, copy, large, report, on_bytes=on_large)
         await in_thread(lambda _work: copier.finish_folders(copy, entries))
-        of_large = await self._hash(source, copy, large, report, on_bytes=on_large)
         return await in_thread(lambda _work: _in_order(entries, small=of_small, large=of_large))
 
     def _pace(self) -> Pace | None:
@@ -83,10 +87,11 @@ class Strategies:
             paths = (os.path.join(source, entry.path), os.path.join(copy, entry.path))
             await self._dd.copy_file(*paths, on_bytes=_offset(on_bytes, done))
             done += entry.size
-        await in_thread(lambda _work: copier.set_times_and_modes(copy, large))
+            await in_thread(partial(_give_time_and_mode, paths[1], entry))
 
-    async def _hash(
+    async def _hashed_beside(
         self,
+        making: Coroutine[None, None, None],
         source: bytes,
         copy: bytes,
         entries: Packed[Seen] | PackedTree,
@@ -94,14 +99,33 @@ class Strategies:
         *,
         on_bytes: copier.OnBytes,
     ) -> Digests:
-        """Digests of a copy that a tool made; of its source too, unless the deletion will read that again."""
-        report.operation("Computing digests")
-        threads = self._threads
-        digests = await in_thread(lambda work: hash_tree(copy, entries, threads=threads, work=work), on_bytes)
+        """Digests of a copy while a tool makes it; also of its source, unless the deletion will read that again."""
+        threads, is_made = self._threads, threading.Event()
+
+        def hash_all(work: Work) -> Digests:
+            return hash_copy(copy, entries, threads=threads, work=work, is_made=is_made.is_set)
+
+        def on_hashed(count: int) -> None:
+            if is_made.is_set():
+                on_bytes(count)
+
+        hashing = asyncio.create_task(in_thread(hash_all, on_hashed), name="hash the copy")
+        try:
+            await making
+            report.operation("Computing digests")
+            is_made.set()
+            digests = await hashing
+        finally:
+            hashing.cancel()
+            await asyncio.gather(hashing, return_exceptions=True)
         if self._hash_source_at_once:
             of_source = await in_thread(lambda work: hash_tree(source, entries, threads=threads, work=work), on_bytes)
             await in_thread(lambda _work: _require_equal(entries, digests, of_source))
         return digests
+
+
+def _give_time_and_mode(path: bytes, entry: Seen, _work: Work) -> None:
+    copier.set_time_and_mode(path, mtime_ns=entry.mtime_ns, mode=entry.mode)
 
 
 def _offset(on_bytes: copier.OnBytes, done: int) -> copier.OnBytes:

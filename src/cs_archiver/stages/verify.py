@@ -85,7 +85,7 @@ class Verify:
             try:
                 return digest_of_file(partial, work.add)
             except OSError as error:
-                raise local_error(partial, error) from error
+                raise local_error(partial, error, doing="read") from error
 
         digest = await in_thread(read)
         if digest.size != job.archive_size_bytes:

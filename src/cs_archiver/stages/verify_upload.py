@@ -166,7 +166,7 @@ class VerifyUpload:
                     problem="archive-missing",
                 ) from error
             except OSError as error:
-                raise local_error(archive, error) from error
+                raise local_error(archive, error, doing="read") from error
 
         total = job.archive_size_bytes
         return await in_thread(read, lambda count: report.progress(bytes_done=count, bytes_total=total))

@@ -18,6 +18,7 @@ from cs_archiver.tools.fixity import (
     digest_of,
     digest_of_stream,
     digests_of_files,
+    in_batches,
     read_whole,
 )
 from cs_archiver.tools.threads import Pace, Work
@@ -58,14 +59,7 @@ def copy_files(
     Content, mode and mtime_ns are kept. Raises Temporary when a file is not the one that was scanned, or
     changes while it is read; DiskFull when the destination has no more room. `pace` None: as fast as it goes.
     """
-    return digests_of_files(entries, _Copying(source, destination, work, pace), threads=threads)
-
-
-def set_times_and_modes(destination: bytes, entries: Iterable[Seen]) -> None:
-    """For files that a tool copied without them."""
-    for entry in entries:
-        if entry.kind is EntryKind.FILE:
-            set_time_and_mode(os.path.join(destination, entry.path), mtime_ns=entry.mtime_ns, mode=entry.mode)
+    return digests_of_files(in_batches(entries), _Copying(source, destination, work, pace), threads=threads)
 
 
 def set_time_and_mode(path: bytes, *, mtime_ns: int, mode: int) -> None:

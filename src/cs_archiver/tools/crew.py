@@ -33,7 +33,7 @@ class Crew:
         self._unfinished = 0
         self._idle = 0
         self._at_work = 0
-        self._room = Room(size)
+        self._room = Room(size, allowed=size)  # one that hangs at once must not keep others from being started
         self._steps = 0  # parts of tasks that are done
         self._hanging = 0
         self._failure: BaseException | None = None

@@ -1,12 +1,17 @@
-"""How many threads of very many short calls may work at once: as they keep a processor busy, or wait."""
+"""Work on many items by several threads, as many at once as gain by it."""
 
 import resource
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 
+_T = TypeVar("_T")
+_Item = TypeVar("_Item")
+
+_AHEAD = 4  # items a thread that wait in line: memory stays bounded for a million files
 _BUSY, _WAITING = 0.9, 0.5  # processors that the threads keep busy
 
 
@@ -20,8 +25,8 @@ class Spent(NamedTuple):
 
 def spent_by_thread() -> Spent:
     """Since some moment in the past."""
-    usage = resource.getrusage(resource.RUSAGE_THREAD)
-    return Spent(time.monotonic(), usage.ru_utime + usage.ru_stime, usage.ru_nvcsw)
+    # rusage has the processor's time as of the last tick, up to 4 ms ago, which is as much as a task may take.
+    return Spent(time.monotonic(), time.thread_time(), resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw)
 
 
 class Room:
@@ -32,8 +37,9 @@ class Room:
     wait for a processor that other programs have is not to wait.
     """
 
-    def __init__(self, threads: int) -> None:
-        self.allowed = threads
+    def __init__(self, threads: int, *, allowed: int) -> None:
+        """`allowed` until it is known whether they wait."""
+        self.allowed = allowed
         self._threads = threads
 
     def judge(self, before: Spent, after: Spent, *, threads: int) -> None:
@@ -45,28 +51,97 @@ class Room:
             self.allowed = self._threads
 
 
-class Turns:
-    """Lets as many tasks go on at once as there is Room for."""
+def room_at_first(threads: int) -> Room:
+    """For one: to find out by all threads would take as long as they are in each other's way."""
+    return Room(threads, allowed=1)
 
-    def __init__(self, threads: int, *, spent: Callable[[], Spent] = spent_by_thread) -> None:
-        self._room = Room(threads)
+
+def for_each(
+    items: Iterable[_Item],
+    function: Callable[[_Item], _T],
+    *,
+    threads: int,
+    done: Callable[[_T], None],
+    is_short: Callable[[_Item], bool] = lambda _item: False,
+    room: Room | None = None,
+    spent: Callable[[], Spent] = spent_by_thread,
+) -> None:
+    """Call `function` for every item and hand each result to `done`, in the caller's thread: one thread is that one.
+
+    Short are items whose calls take longer than what they bring. Where there is room for one of them at a time, that is
+    done in the caller's thread as well; `room` is that of an earlier call with items of the kind. The first error stops
+    it: what is under way ends, what still waits is dropped, and the error is raised.
+    """
+    if threads == 1:  # here: two threads would wake each other for every item
+        for item in items:
+            done(function(item))
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="work") as executor:
+        crowd = _Crowd(executor, function, threads, done, room or room_at_first(threads), spent)
+        try:
+            for item in items:
+                crowd.take(item, short=is_short(item))
+            crowd.wait_until(lambda pending: not pending)
+        finally:
+            crowd.drop_what_waits()
+
+
+class _Crowd(Generic[_Item, _T]):
+    def __init__(
+        self,
+        executor: ThreadPoolExecutor,
+        function: Callable[[_Item], _T],
+        threads: int,
+        done: Callable[[_T], None],
+        room: Room,
+        spent: Callable[[], Spent],
+    ) -> None:
+        self._executor = executor
+        self._function = function
+        self._threads = threads
+        self._done = done
+        self._room = room
         self._spent = spent
-        self._condition = threading.Condition()
-        self._running = 0
+        self._pending: dict[Future[_T], bool] = {}  # whether it is of a short item
+        self._turns: list[_Turn] = []
+        self._lock = threading.Lock()
 
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Wait for a turn, and have it until the block ends."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._running < self._room.allowed)
-            self._running += 1
-            running = self._running
+    def take(self, item: _Item, *, short: bool) -> None:
+        if short and self._room.allowed == 1:
+            self.wait_until(lambda pending: not any(pending.values()))
+            self._done(self._judged(item))
+            return
+        most = self._threads if short else self._threads * _AHEAD
+        self.wait_until(lambda pending: len(pending) < most)
+        self._pending[self._executor.submit(self._judged if short else self._function, item)] = short
+
+    def wait_until(self, is_enough: "Callable[[dict[Future[_T], bool]], bool]") -> None:
+        while not is_enough(self._pending):
+            finished, _ = wait(self._pending, return_when=FIRST_COMPLETED)
+            for future in finished:
+                del self._pending[future]
+                self._done(future.result())
+
+    def drop_what_waits(self) -> None:
+        for future in self._pending:
+            future.cancel()
+
+    def _judged(self, item: _Item) -> _T:
+        turn = _Turn()
+        with self._lock:
+            self._turns.append(turn)
+            for one in self._turns:
+                one.together = max(one.together, len(self._turns))
         before = self._spent()
         try:
-            yield
+            return self._function(item)
         finally:
             after = self._spent()
-            with self._condition:
-                self._room.judge(before, after, threads=max(running, self._running))
-                self._running -= 1
-                self._condition.notify(self._room.allowed)
+            with self._lock:
+                self._room.judge(before, after, threads=turn.together)
+                self._turns.remove(turn)
+
+
+@dataclass(eq=False, slots=True)
+class _Turn:
+    together: int = 0  # the most that went on at once while this one did

@@ -104,9 +104,9 @@ def source_error(path: bytes, error: OSError) -> JobError:
     return Temporary(text, problem="source-unreadable")
 
 
-def local_error(path: bytes, error: OSError) -> JobError:
-    """What a failed write to the local disk means."""
-    text = f"cannot write '{shown(path)}': {error.strerror}"
+def local_error(path: bytes, error: OSError, *, doing: str = "write") -> JobError:
+    """What a failed write to the local disk means, or a failed read of what is ours there."""
+    text = f"cannot {doing} '{shown(path)}': {error.strerror}"
     if error.errno in _NO_SPACE:
         return DiskFull(text, problem="disk-full")
     if error.errno in (*_REFUSED, *_GONE):

@@ -5,7 +5,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import closing
 from hashlib import sha256
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -13,15 +13,22 @@ from typing import NamedTuple, Protocol
 from isal.isal_zlib import crc32
 
 from cs_archiver.domain.manifest import Seen, file_batches
-from cs_archiver.tools.crowd import Turns
+from cs_archiver.tools.crowd import for_each
 from cs_archiver.tools.disk import open_regular, will_read
-from cs_archiver.tools.threads import for_each
 
 BLOCK_BYTES = 1024 * 1024
 _BLOCKS_AHEAD = 3
 _SMALL_BYTES = 64 * 1024  # on average: the calls for such a file take longer than to hash it
 _FILES_AHEAD = 32  # of all threads together: each is an open file
 _RECORD = struct.Struct("<QI32s")
+
+
+class Batch(NamedTuple):
+    """Files that one thread reads, one after the other, and their number among the batches of a folder, from 0."""
+
+    number: int
+    files: Sequence[Seen]
+
 
 OnBlock = Callable[[int], None]
 """Hears the size of each block once it was read."""
@@ -136,20 +143,29 @@ class Reader(Protocol):
         """The digest of what it holds."""
 
 
-def digests_of_files(entries: Iterable[Seen], reader: Reader, *, threads: int) -> Digests:
-    """Read each file among `entries`, on several threads, while the next ones are fetched."""
+def in_batches(entries: Iterable[Seen]) -> Iterator[Batch]:
+    """All files among `entries`."""
+    return map(Batch._make, enumerate(file_batches(entries)))
+
+
+def digests_of_files(batches: Iterable[Batch], reader: Reader, *, threads: int) -> Digests:
+    """Read each file of all batches of a folder, on several threads, while the next ones are fetched."""
     digests = Digests()
     ahead = max(1, _FILES_AHEAD // threads)
-    turns = Turns(threads)
 
-    def read_all(batch: tuple[int, Sequence[Seen]]) -> tuple[int, list[Digest]]:
-        number, files = batch
-        are_small = sum(entry.size for entry in files) < len(files) * _SMALL_BYTES
-        with turns.taken() if are_small else nullcontext(), closing(_opened_ahead(files, reader.open, ahead)) as opened:
-            return number, [reader.read(entry, descriptor) for entry, descriptor in opened]
+    def read_all(batch: Batch) -> tuple[int, list[Digest]]:
+        with closing(_opened_ahead(batch.files, reader.open, ahead)) as opened:
+            return batch.number, [reader.read(entry, descriptor) for entry, descriptor in opened]
 
-    for_each(enumerate(file_batches(entries)), read_all, threads=threads, done=lambda found: digests.put(*found))
+    def keep(found: tuple[int, list[Digest]]) -> None:
+        digests.put(*found)
+
+    for_each(batches, read_all, threads=threads, done=keep, is_short=_are_small)
     return digests
+
+
+def _are_small(batch: Batch) -> bool:
+    return sum(entry.size for entry in batch.files) < len(batch.files) * _SMALL_BYTES
 
 
 def _opened_ahead(

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from cs_archiver.domain.manifest import Seen, shown
 from cs_archiver.domain.packing import BLOCK_BYTES, Family, Sample, block_offsets, shrinks
 from cs_archiver.errors import Temporary
+from cs_archiver.tools.crowd import for_each
 from cs_archiver.tools.disk import open_regular
-from cs_archiver.tools.threads import Work, for_each
+from cs_archiver.tools.threads import Work
 
 # As 7-Zip compresses at its quickest: the same method with the same dictionary.
 _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 256 * 1024}]

@@ -6,20 +6,17 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from functools import partial
-from itertools import islice
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
-_Item = TypeVar("_Item")
 
 STOP_GRACE_SECONDS = 10.0
 _REPORT_SECONDS = 0.2
 _MADE_UP_SECONDS = 1.0
-_AHEAD = 4  # tasks a thread that wait in line: memory stays bounded for a million files
 
 FREE = "free"
 """The name of a thread that has nothing to do: it holds nothing, so that a fork does well without it."""
@@ -196,31 +193,3 @@ async def _ended(future: "asyncio.Future[_T]") -> None:
         future.cancel()
     elif not future.cancelled():
         future.exception()
-
-
-def for_each(
-    items: Iterable[_Item], function: Callable[[_Item], _T], *, threads: int, done: Callable[[_T], None]
-) -> None:
-    """Call `function` for every item and hand each result to `done`, in the caller's thread: one thread is that one.
-
-    The first error stops it: what is under way ends, what still waits is dropped, and the error is raised.
-    """
-    if threads == 1:  # here: two threads would wake each other for every item
-        for item in items:
-            done(function(item))
-        return
-    iterator = iter(items)
-    with ThreadPoolExecutor(threads, thread_name_prefix="work") as executor:
-        pending: set[Future[_T]] = set()
-        try:
-            while True:
-                for item in islice(iterator, threads * _AHEAD - len(pending)):
-                    pending.add(executor.submit(function, item))
-                if not pending:
-                    return
-                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    done(future.result())
-        finally:
-            for future in pending:
-                future.cancel()

@@ -1,4 +1,4 @@
-"""Reads a folder on disk: what it holds, entry by entry, and the digests of its files."""
+"""Reads a folder on disk: what it holds, entry by entry, and whether that is what its manifest says."""
 
 import errno
 import os
@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from cs_archiver.domain.manifest import Difference, Entry, EntryKind, Seen, Totals, changes, paired, shown, totals
 from cs_archiver.domain.packed import Packed, PackedTree, Part, pack
-from cs_archiver.tools.crowd import Turns
-from cs_archiver.tools.disk import mounts_in, open_regular, source_error
-from cs_archiver.tools.fixity import Digest, Digests, digest_of_seen, digests_of_files
-from cs_archiver.tools.threads import Work, for_each
+from cs_archiver.tools.crowd import for_each, room_at_first
+from cs_archiver.tools.disk import mounts_in, source_error
+from cs_archiver.tools.fixity import Digest
+from cs_archiver.tools.hashing import hash_tree
+from cs_archiver.tools.threads import Work
 
 _NAMES_A_TASK = 400  # one huge folder is spread over the threads as many small ones are
 _NAMES_SORTED = 5000  # at once: some milliseconds
@@ -70,7 +71,7 @@ def scan_tree(root: bytes, *, threads: int, work: Work, ignore: frozenset[bytes]
     except OSError as error:
         raise source_error(root, error) from error
     mounts = mounts_in(root)
-    scanner = _Scanner(root, status.st_dev, mounts, ignore, work, Turns(threads))
+    scanner = _Scanner(root, status.st_dev, mounts, ignore, work)
     parts: dict[bytes, dict[int, Part]] = {}
     unreadable: list[str] = []
     files = size = 0
@@ -85,9 +86,10 @@ def scan_tree(root: bytes, *, threads: int, work: Work, ignore: frozenset[bytes]
         unreadable.extend(looked.unreadable)
         level.extend(looked.tasks)
 
+    room = room_at_first(threads)
     while level:
         tasks, level = level, []
-        for_each(tasks, scanner.look, threads=threads, done=collect)
+        for_each(tasks, scanner.look, threads=threads, done=collect, is_short=lambda _task: True, room=room)
     unreadable.extend(map(_mounted, sorted(mounts_in(root) - mounts)))  # it may have been entered
     found = {folder: Packed(Seen, [part for _, part in sorted(of_it.items())]) for folder, of_it in parts.items()}
     mode = stat.S_IMODE(status.st_mode)
@@ -103,21 +105,15 @@ class _Scanner:
         mounts: frozenset[bytes],
         ignore: frozenset[bytes],
         work: Work,
-        turns: Turns,
     ) -> None:
         self._root = root
         self._device = device
         self._mounts = mounts
         self._ignore = ignore
         self._work = work
-        self._turns = turns
 
     def look(self, task: _Task) -> _Looked:
         """One folder, or some of its names when it holds very many."""
-        with self._turns.taken():
-            return self._look(task)
-
-    def _look(self, task: _Task) -> _Looked:
         self._work.add(0)
         found = _Found([], [], [])
         # No slash after the root: it would make the kernel follow a link put in its place.
@@ -196,32 +192,6 @@ def _seen(folder: int, name: bytes, path: bytes) -> Seen:
         status.st_nlink,
         target,
     )
-
-
-def hash_tree(root: bytes, entries: Iterable[Seen], *, threads: int, work: Work) -> Digests:
-    """Digests of the files among `entries`, read now. Raises as `source_error` tells when one cannot be read."""
-    return digests_of_files(entries, _Hashing(root, work), threads=threads)
-
-
-class _Hashing:
-    """Of files below one folder."""
-
-    def __init__(self, root: bytes, work: Work) -> None:
-        self._root = root
-        self._work = work
-
-    def open(self, entry: Seen) -> int:
-        path = self._root + b"/" + entry.path
-        try:
-            return open_regular(path)
-        except OSError as error:
-            raise source_error(path, error) from error
-
-    def read(self, entry: Seen, descriptor: int) -> Digest:
-        try:
-            return digest_of_seen(descriptor, entry, self._work.add)
-        except OSError as error:
-            raise source_error(self._root + b"/" + entry.path, error) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,158 @@
+"""Digests of a copy while a tool makes it: nothing is read before it is whole, and nothing is left out."""
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cs_archiver.domain.manifest import EntryKind
+from cs_archiver.errors import NeedsOperator, Temporary
+from cs_archiver.tools import hashing
+from cs_archiver.tools.fixity import Digests
+from cs_archiver.tools.threads import Stopped, Work
+from cs_archiver.tools.tree import scan_tree
+from tests.support.trees import write
+
+_MTIME_NS = 1_222_333_444_555_666_777
+_SIZE = 5 << 20  # enough for a batch of its own
+_LOOKS_SECONDS = 4 * hashing._LOOK_SECONDS
+
+
+class Copying:
+    """A copy that is being made of a source, and the thread that hashes it."""
+
+    def __init__(self, root: Path) -> None:
+        self.source, self.copy = root / "source", root / "copy"
+        self.source.mkdir()
+        self.copy.mkdir()
+        self.is_made = threading.Event()
+        self.work = Work()
+        self._executor = ThreadPoolExecutor(1)
+
+    def begin(self) -> Future[Digests]:
+        entries = scan_tree(os.fsencode(self.source), threads=1, work=Work()).entries
+        root, is_made = os.fsencode(self.copy), self.is_made.is_set
+        return self._executor.submit(
+            lambda: hashing.hash_copy(root, entries, threads=2, work=self.work, is_made=is_made)
+        )
+
+    def plant(self, *names: str) -> None:
+        for name in names:
+            (self.source / name).parent.mkdir(exist_ok=True)
+            write(self.source, os.fsencode(name), os.urandom(_SIZE), mtime_ns=_MTIME_NS)
+
+    def bring(self, name: str, *, size: int = _SIZE, mtime_ns: int = _MTIME_NS) -> None:
+        """As a tool does: under another name first, if it is to have its time with its name."""
+        path = self.copy / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes((self.source / name).read_bytes()[:size])
+        os.utime(path, ns=(mtime_ns, mtime_ns))
+
+    def until_read(self, size: int) -> None:
+        deadline = time.monotonic() + 20
+        while self.work.bytes_done < size:
+            assert time.monotonic() < deadline, self.work.bytes_done
+            time.sleep(0.005)
+
+    def end(self) -> None:
+        self.is_made.set()
+        self.work.stop()
+        self._executor.shutdown()
+
+    def of_source(self) -> list[bytes]:
+        entries = scan_tree(os.fsencode(self.source), threads=1, work=Work()).entries
+        files = [os.fsdecode(entry.path) for entry in entries if entry.kind is EntryKind.FILE]
+        return [hashlib.sha256((self.source / name).read_bytes()).digest() for name in files]
+
+
+@pytest.fixture
+def copying(tmp_path: Path) -> Iterator[Copying]:
+    copying = Copying(tmp_path)
+    yield copying
+    copying.end()
+
+
+def test_a_file_is_read_as_soon_as_it_is_whole_in_whatever_order_they_come(copying: Copying) -> None:
+    copying.plant("a", "b", "folder/c")
+    digests = copying.begin()
+    for number, name in enumerate(("folder/c", "b", "a"), start=1):
+        copying.bring(name)
+        copying.until_read(number * _SIZE)
+    assert not digests.done()
+    copying.is_made.set()
+    assert [digest.sha256 for digest in digests.result(20)] == copying.of_source()
+    assert copying.work.bytes_done == 3 * _SIZE, "nothing is read twice"
+
+
+@pytest.mark.parametrize("part", [{"size": _SIZE - 1}, {"mtime_ns": _MTIME_NS + 1}])
+def test_a_file_that_is_not_whole_yet_is_not_read_until_the_tool_has_ended(
+    copying: Copying, part: dict[str, int]
+) -> None:
+    copying.plant("a")
+    digests = copying.begin()
+    copying.bring("a", **part)
+    time.sleep(_LOOKS_SECONDS)
+    assert copying.work.bytes_done == 0
+    copying.bring("a")
+    copying.is_made.set()
+    assert [digest.sha256 for digest in digests.result(20)] == copying.of_source()
+
+
+def test_of_many_small_files_together_none_is_read_before_all_are_whole(copying: Copying) -> None:
+    for number in range(10):
+        write(copying.source, b"%d" % number, b"x%d" % number, mtime_ns=_MTIME_NS)
+    digests = copying.begin()
+    for number in range(1, 10):
+        copying.bring(str(number))
+    time.sleep(_LOOKS_SECONDS)
+    assert copying.work.bytes_done == 0
+    copying.bring("0")
+    copying.until_read(20)
+    copying.is_made.set()
+    assert [digest.sha256 for digest in digests.result(20)] == copying.of_source()
+
+
+def test_no_more_is_in_view_than_memory_has_room_for(copying: Copying, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashing, "_BATCHES_IN_VIEW", 2)
+    copying.plant("a", "b", "c")
+    digests = copying.begin()
+    copying.bring("c")
+    time.sleep(_LOOKS_SECONDS)
+    assert copying.work.bytes_done == 0
+    copying.bring("b")
+    copying.until_read(2 * _SIZE)
+    copying.bring("a")
+    copying.is_made.set()
+    assert [digest.sha256 for digest in digests.result(20)] == copying.of_source()
+
+
+def test_what_the_tool_has_not_made_or_made_otherwise_is_no_trouble_of_the_source(copying: Copying) -> None:
+    copying.plant("a")
+    digests = copying.begin()
+    copying.is_made.set()
+    with pytest.raises(Temporary, match=r"cannot read '.*/copy/a': No such file") as caught:
+        digests.result(20)
+    assert caught.value.problem == "storage-error"
+
+
+def test_a_link_in_the_place_of_a_file_is_not_followed(copying: Copying) -> None:
+    copying.plant("a")
+    os.symlink(copying.source / "a", copying.copy / "a")
+    digests = copying.begin()
+    copying.is_made.set()
+    with pytest.raises((Temporary, NeedsOperator), match="cannot read"):
+        digests.result(20)
+
+
+def test_told_to_stop_it_ends_while_it_waits(copying: Copying) -> None:
+    copying.plant("a")
+    digests = copying.begin()
+    time.sleep(0.01)
+    copying.work.stop()
+    with pytest.raises(Stopped):
+        digests.result(20)
