@@ -20,8 +20,8 @@ from cs_archiver.tools.globus_errors import one_line
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.threads import in_thread
 
-_FIRST_PAUSE_SECONDS = 0.1
-_PAUSES_GROW = 1.15
+_FIRST_PAUSE_SECONDS = 0.02
+_PAUSES_GROW = 1.2
 _UNFINISHED_OR_FAILED = ("ACTIVE", "INACTIVE", "FAILED")
 _DESTINATION_FULL = ("QUOTA_EXCEEDED", "NO_SPACE_LEFT")
 
