@@ -1,0 +1,1 @@
+"""One job through the product beside a shell script of the bare commands."""
