@@ -37,6 +37,7 @@ from cs_archiver.stages.strategies import Strategies, Strategy
 from cs_archiver.stages.verify import Verify
 from cs_archiver.tools import tree
 from cs_archiver.tools.dd import Dd
+from cs_archiver.tools.fixity import Digest, digest_of_file
 from cs_archiver.tools.nas import NasProbe
 from cs_archiver.tools.process import Processes
 from cs_archiver.tools.removal import ApprovedDeletion
@@ -716,6 +717,38 @@ async def test_auto_begins_anew_after_a_crash_between_its_two_runs(world: World)
     await Compress(SevenZip(Processes()), world.places, Mode.AUTO, threads=2).run(job, Heard())
     extract(partial, world.root / "unpacked")
     assert compare(world.source, world.root / "unpacked" / world.source.name) == []
+
+
+async def test_the_archive_is_hashed_and_listed_while_it_is_tested(
+    world: World, packer: Compress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a 7-Zip whose test would not end before that: were one done after the other, it would wait in vain."""
+    seven_zip, listed, hashed = (world.root / name for name in ("7z", "listed", "hashed"))
+    seven_zip.write_text(
+        f"""#!/bin/sh
+        case "$1" in
+            l) touch '{listed}' ;;
+            t) for _ in $(seq 2000); do
+                   if [ -e '{listed}' ] && [ -e '{hashed}' ]; then exec 7z "$@"; fi
+                   sleep 0.01
+               done
+               exit 9 ;;
+        esac
+        exec 7z "$@"
+        """
+    )
+    seven_zip.chmod(0o755)
+
+    def digest_and_tell(path: bytes, on_block: Callable[[int], None]) -> Digest:
+        found = digest_of_file(path, on_block)
+        hashed.touch()
+        return found
+
+    monkeypatch.setattr("cs_archiver.stages.verify.digest_of_file", digest_and_tell)
+    job = await packed(world, packer)
+    tested = SevenZip(Processes(), executable=str(seven_zip))
+    advance = await Verify(tested, world.catalogue, world.places).run(job, Heard())
+    assert advance.changes["archive_sha256"] == hashlib.sha256(archive_of(world).read_bytes()).hexdigest()
 
 
 async def test_a_damaged_archive_starts_the_job_over(world: World, packer: Compress, verifier: Verify) -> None:

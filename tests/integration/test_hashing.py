@@ -4,16 +4,21 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from cs_archiver.domain.manifest import EntryKind
+from cs_archiver.domain.events import LogLevel
+from cs_archiver.domain.manifest import EntryKind, Seen
 from cs_archiver.errors import NeedsOperator, Temporary
+from cs_archiver.stages.strategies import Strategies, Strategy
 from cs_archiver.tools import hashing
-from cs_archiver.tools.fixity import Digests
+from cs_archiver.tools.dd import Dd
+from cs_archiver.tools.fixity import Digest, Digests, digest_of_seen
+from cs_archiver.tools.process import Processes
+from cs_archiver.tools.rsync import Rsync
 from cs_archiver.tools.threads import Stopped, Work
 from cs_archiver.tools.tree import scan_tree
 from tests.support.trees import write
@@ -21,6 +26,20 @@ from tests.support.trees import write
 _MTIME_NS = 1_222_333_444_555_666_777
 _SIZE = 5 << 20  # enough for a batch of its own
 _LOOKS_SECONDS = 4 * hashing._LOOK_SECONDS
+
+
+class Silent:
+    """A report nobody listens to."""
+
+    async def log(self, message: str, level: LogLevel = LogLevel.INFO) -> None: ...
+
+    async def log_all(self, lines: Sequence[tuple[LogLevel, str]]) -> None: ...
+
+    async def recovered(self) -> None: ...
+
+    def operation(self, text: str) -> None: ...
+
+    def progress(self, **_figures: object) -> None: ...
 
 
 class Copying:
@@ -83,8 +102,6 @@ def test_a_file_is_read_as_soon_as_it_is_whole_in_whatever_order_they_come(copyi
     for number, name in enumerate(("folder/c", "b", "a"), start=1):
         copying.bring(name)
         copying.until_read(number * _SIZE)
-    assert not digests.done()
-    copying.is_made.set()
     assert [digest.sha256 for digest in digests.result(20)] == copying.of_source()
     assert copying.work.bytes_done == 3 * _SIZE, "nothing is read twice"
 
@@ -156,3 +173,40 @@ def test_told_to_stop_it_ends_while_it_waits(copying: Copying) -> None:
     copying.work.stop()
     with pytest.raises(Stopped):
         digests.result(20)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "waits"), [(Strategy.RSYNC, 'rsync "$@"; until_hashed'), (Strategy.DD, 'until_hashed; dd "$@"')]
+)
+async def test_rsync_and_dd_may_wait_until_what_they_have_copied_is_hashed(
+    copying: Copying, monkeypatch: pytest.MonkeyPatch, strategy: Strategy, waits: str
+) -> None:
+    """A tool that would not end before that: were the copy hashed once it has ended, it would wait in vain."""
+    tool, begun, hashed = (copying.copy.parent / name for name in ("tool", "begun", "hashed"))
+    tool.write_text(
+        f"""#!/bin/sh
+        until_hashed() {{
+            for _ in $(seq 2000); do
+                if [ -e '{hashed}' ]; then return; fi
+                sleep 0.01
+            done
+            exit 9
+        }}
+        if [ "{strategy}" = dd ] && [ ! -e '{begun}' ]; then touch '{begun}'; exec dd "$@"; fi
+        {waits}
+        """
+    )
+    tool.chmod(0o755)
+
+    def digest_and_tell(descriptor: int, entry: Seen, on_block: Callable[[int], None]) -> Digest:
+        found = digest_of_seen(descriptor, entry, on_block)
+        hashed.touch()
+        return found
+
+    monkeypatch.setattr("cs_archiver.tools.hashing.digest_of_seen", digest_and_tell)
+    copying.plant("a", "b")
+    scan = scan_tree(os.fsencode(copying.source), threads=1, work=Work())
+    processes = Processes()
+    strategies = Strategies(Rsync(processes, executable=str(tool)), Dd(processes, executable=str(tool)), threads=2)
+    digests = await strategies.copy(strategy, os.fsencode(copying.source), os.fsencode(copying.copy), scan, Silent())
+    assert [digest.sha256 for digest in digests] == copying.of_source()
