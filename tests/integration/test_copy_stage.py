@@ -1,6 +1,7 @@
 """The stages on the local disk: whichever way it is copied, the copy is equal and the manifest tells the truth."""
 
 import asyncio
+import errno
 import hashlib
 import os
 import re
@@ -43,7 +44,6 @@ from cs_archiver.tools.process import Processes
 from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.rsync import Rsync
 from cs_archiver.tools.sevenzip import SevenZip
-from cs_archiver.tools.threads import Work
 from tests.support.jobs import a_job
 from tests.support.trees import plant_awkward_tree, write
 
@@ -460,17 +460,6 @@ async def test_a_source_not_read_again_later_is_compared_with_its_copy_at_once(w
     assert "differs from the source" in str(caught.value)
 
 
-async def test_no_copy_is_read_any_more_once_its_tool_has_failed(world: World) -> None:
-    write(world.source, b"file", b"x" * 100)
-    rsync = Rsync(Processes(), executable="false")
-    strategies = Strategies(rsync, Dd(Processes()), threads=2)
-    scan = tree.scan_tree(os.fsencode(world.source), threads=1, work=Work())
-    world.copy.mkdir(parents=True)
-    with pytest.raises(Permanent, match="false ended with exit code 1"):
-        await strategies.copy(Strategy.RSYNC, os.fsencode(world.source), os.fsencode(world.copy), scan, Heard())
-    assert [task for task in asyncio.all_tasks() if task.get_name() == "hash the copy"] == []
-
-
 async def test_beside_dd_small_files_have_the_digests_of_the_source_not_of_what_became_of_the_copy(
     world: World,
 ) -> None:
@@ -489,6 +478,24 @@ async def test_a_copy_that_is_spoiled_meanwhile_is_not_sealed(world: World) -> N
     with pytest.raises(Temporary) as caught:
         await world.copier(Strategy.DD).run(world.job(), heard)
     assert caught.value.problem == "copy-differs"
+
+
+async def test_a_copy_that_cannot_be_looked_at_is_no_trouble_of_the_nas(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(world.source, b"file", b"x")
+    real = os.stat
+
+    def stat_of(path: Any, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
+        if dir_fd is not None and os.readlink(f"/proc/self/fd/{dir_fd}") == str(world.copy):
+            raise OSError(errno.EROFS, "Read-only file system")
+        return real(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(os, "stat", stat_of)
+    with pytest.raises(NeedsOperator, match=r"cannot read '.*/file': Read-only.*: check the storage folder") as caught:
+        await world.copier().run(world.job(), Heard())
+    assert caught.value.problem == "storage-unusable"
+    assert str(world.copy) in str(caught.value)
 
 
 @pytest.mark.parametrize("year", [1902, 1970, 2100, 2300])
@@ -749,6 +756,18 @@ async def test_the_archive_is_hashed_and_listed_while_it_is_tested(
     tested = SevenZip(Processes(), executable=str(seven_zip))
     advance = await Verify(tested, world.catalogue, world.places).run(job, Heard())
     assert advance.changes["archive_sha256"] == hashlib.sha256(archive_of(world).read_bytes()).hexdigest()
+
+
+async def test_an_archive_that_cannot_be_read_is_said_to_be_so(
+    world: World, packer: Compress, verifier: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_path: bytes, _on_block: Callable[[int], None]) -> Digest:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("cs_archiver.stages.verify.digest_of_file", fail)
+    with pytest.raises(Temporary, match=r"cannot read '.*\.7z.*': Input/output error") as caught:
+        await verifier.run(await packed(world, packer), Heard())
+    assert caught.value.problem == "storage-error"
 
 
 async def test_a_damaged_archive_starts_the_job_over(world: World, packer: Compress, verifier: Verify) -> None:

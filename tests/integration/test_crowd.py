@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cs_archiver.tools.crowd import Spent, for_each, spent_by_thread
+from cs_archiver.tools.crowd import Room, Spent, for_each, spent_by_thread
 
 
 def threads_of_work() -> list[str]:
@@ -88,7 +88,7 @@ def test_one_thread_is_the_callers_own() -> None:
     assert worked_on == [threading.get_ident()] * 3
 
 
-def test_what_waits_in_line_is_not_begun_any_more_after_an_error() -> None:
+def test_by_one_thread_nothing_is_begun_any_more_after_an_error_of_the_receiver() -> None:
     begun: list[int] = []
     go_on = threading.Event()
 
@@ -105,6 +105,40 @@ def test_what_waits_in_line_is_not_begun_any_more_after_an_error() -> None:
     with pytest.raises(ValueError, match="not received"):
         for_each(itertools.count(), function, threads=1, done=done)
     assert begun in ([0], [0, 1])
+
+
+def test_what_waits_in_line_is_not_begun_any_more_after_an_error() -> None:
+    begun: list[int] = []
+    all_taken = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield from range(7)
+        all_taken.set()
+        yield 7
+
+    def function(number: int) -> None:
+        begun.append(number)
+        assert all_taken.wait(20)
+        if number == 0:
+            raise OSError("number 0")
+        time.sleep(0.05)
+
+    with pytest.raises(OSError, match="number 0"):
+        for_each(items(), function, threads=2, done=lambda _: None)
+    assert len(begun) < 7
+
+
+def test_one_item_that_takes_long_holds_up_no_other() -> None:
+    far_ahead = threading.Event()
+
+    def function(number: int) -> bool:
+        if number == 30:
+            far_ahead.set()
+        return number != 0 or far_ahead.wait(20)
+
+    results: list[bool] = []
+    for_each(range(40), function, threads=2, done=results.append)
+    assert results == [True] * 40
 
 
 def test_an_error_of_the_items_or_of_the_receiver_is_raised() -> None:
@@ -241,6 +275,68 @@ def test_a_long_item_does_not_keep_short_ones_from_being_worked_on() -> None:
 
     crowd.run(items())
     assert long.is_set()
+    assert crowd.ended == 11, "only short ones are judged"
+
+
+def test_with_long_items_under_way_the_caller_is_one_of_the_threads() -> None:
+    crowd, long, begun = Crowd(busy=1.0), Long(), list[str]()
+
+    def end_long() -> None:
+        begun.append("the long ones end")
+        long.set()
+
+    def items() -> Iterator[Callable[[], object]]:
+        yield from [long] * 3
+        yield lambda: begun.append("beside three")
+        yield long
+        threading.Timer(0.2, end_long).start()
+        yield lambda: begun.append("not beside four")
+
+    crowd.run(items())
+    assert begun == ["beside three", "the long ones end", "not beside four"]
+
+
+def test_an_error_of_a_long_item_ends_short_ones_as_well() -> None:
+    crowd = Crowd(busy=1.0)
+
+    class Broken(Long):
+        def __call__(self) -> None:
+            raise OSError("broken")
+
+    with pytest.raises(OSError, match="broken"):
+        crowd.run(itertools.chain([Broken()], itertools.repeat(lambda: time.sleep(0.001), 5000)))
+    assert crowd.ended < 1000
+
+
+def test_of_short_items_none_waits_in_line() -> None:
+    crowd, taken = Crowd(busy=0.1), 0
+
+    def items() -> Iterator[Callable[[], object]]:
+        nonlocal taken
+        for taken in range(1, 201):
+            assert taken - crowd.ended <= 4 + 1
+            yield nothing
+
+    crowd.run(items())
+
+
+@pytest.mark.parametrize(
+    ("busy", "waits", "threads", "at_first", "then"),
+    [
+        (0.89, 1, 1, 4, 4),
+        (0.91, 1, 1, 4, 1),
+        (0.23, 1, 4, 4, 1),
+        (0.51, 1, 1, 1, 1),
+        (0.49, 1, 1, 1, 4),
+        (0.49, 0, 1, 1, 1),
+    ],
+)
+def test_room_is_for_one_above_nine_tenths_of_a_processor_and_for_all_below_a_half(
+    busy: float, waits: int, threads: int, at_first: int, then: int
+) -> None:
+    room = Room(4, allowed=at_first)
+    room.judge(Spent(5.0, 3.0, 7), Spent(6.0, 3.0 + busy, 7 + waits), threads=threads)
+    assert room.allowed == then
 
 
 def test_what_a_thread_has_spent_is_told_up_to_now_and_not_up_to_the_last_tick() -> None:

@@ -1,5 +1,7 @@
 """Digests of a copy while a tool makes it: nothing is read before it is whole, and nothing is left out."""
 
+import asyncio
+import errno
 import hashlib
 import os
 import threading
@@ -12,7 +14,7 @@ import pytest
 
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.manifest import EntryKind, Seen
-from cs_archiver.errors import NeedsOperator, Temporary
+from cs_archiver.errors import NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.strategies import Strategies, Strategy
 from cs_archiver.tools import hashing
 from cs_archiver.tools.dd import Dd
@@ -25,11 +27,15 @@ from tests.support.trees import write
 
 _MTIME_NS = 1_222_333_444_555_666_777
 _SIZE = 5 << 20  # enough for a batch of its own
+HASHING = "Computing digests"
 _LOOKS_SECONDS = 4 * hashing._LOOK_SECONDS
 
 
-class Silent:
-    """A report nobody listens to."""
+class Report:
+    """Keeps what is said to be done, and how far it is."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
 
     async def log(self, message: str, level: LogLevel = LogLevel.INFO) -> None: ...
 
@@ -37,9 +43,11 @@ class Silent:
 
     async def recovered(self) -> None: ...
 
-    def operation(self, text: str) -> None: ...
+    def operation(self, text: str) -> None:
+        self.told.append(text)
 
-    def progress(self, **_figures: object) -> None: ...
+    def progress(self, **figures: object) -> None:
+        self.told.append(figures["bytes_done"])
 
 
 class Copying:
@@ -59,6 +67,12 @@ class Copying:
         return self._executor.submit(
             lambda: hashing.hash_copy(root, entries, threads=2, work=self.work, is_made=is_made)
         )
+
+    async def by_rsync(self, executable: str, report: Report) -> Digests:
+        scan = scan_tree(os.fsencode(self.source), threads=1, work=Work())
+        processes = Processes()
+        strategies = Strategies(Rsync(processes, executable=executable), Dd(processes), threads=2)
+        return await strategies.copy(Strategy.RSYNC, os.fsencode(self.source), os.fsencode(self.copy), scan, report)
 
     def plant(self, *names: str) -> None:
         for name in names:
@@ -208,5 +222,44 @@ async def test_rsync_and_dd_may_wait_until_what_they_have_copied_is_hashed(
     scan = scan_tree(os.fsencode(copying.source), threads=1, work=Work())
     processes = Processes()
     strategies = Strategies(Rsync(processes, executable=str(tool)), Dd(processes, executable=str(tool)), threads=2)
-    digests = await strategies.copy(strategy, os.fsencode(copying.source), os.fsencode(copying.copy), scan, Silent())
+    digests = await strategies.copy(strategy, os.fsencode(copying.source), os.fsencode(copying.copy), scan, Report())
     assert [digest.sha256 for digest in digests] == copying.of_source()
+
+
+async def test_progress_is_that_of_the_tool_and_then_that_of_the_digests(copying: Copying) -> None:
+    rsync = copying.copy.parent / "rsync"
+    # It tells nothing, and keeps no times, so that no file is known to be whole before it ends.
+    rsync.write_text('#!/bin/sh\nfor path; do from=$to; to=$path; done; cp -r "$from." "$to"; sleep 0.5\n')
+    rsync.chmod(0o755)
+    copying.plant("a", "b")
+    report = Report()
+    await copying.by_rsync(str(rsync), report)
+    before, after = report.told[: report.told.index(HASHING)], report.told[report.told.index(HASHING) + 1 :]
+    assert before == []
+    assert after[-1] == 2 * _SIZE
+
+
+async def test_a_copy_that_cannot_be_read_ends_the_tool_at_once(
+    copying: Copying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rsync, ended = copying.copy.parent / "rsync", copying.copy.parent / "ended"
+    rsync.write_text(f'#!/bin/sh\nrsync "$@"; sleep 20; touch "{ended}"\n')
+    rsync.chmod(0o755)
+    copying.plant("a")
+
+    def fail(_descriptor: int, _entry: Seen, _on_block: Callable[[int], None]) -> Digest:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("cs_archiver.tools.hashing.digest_of_seen", fail)
+    began = time.monotonic()
+    with pytest.raises(Temporary, match=r"cannot read '.*/copy/a': Input/output error"):
+        await copying.by_rsync(str(rsync), Report())
+    assert time.monotonic() - began < 15
+    assert not ended.exists()
+
+
+async def test_nothing_is_hashed_any_more_once_the_tool_has_failed(copying: Copying) -> None:
+    copying.plant("a")
+    with pytest.raises(Permanent, match="false ended with exit code 1"):
+        await copying.by_rsync("false", Report())
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "hash the copy"] == []

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -29,6 +30,7 @@ from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.source import ComparedCopies, SourceLook
 from cs_archiver.tools import tree
+from cs_archiver.tools.crowd import Room, Spent
 from cs_archiver.tools.disk import free_bytes, open_regular, room_on
 from cs_archiver.tools.fixity import digest_of_file
 from cs_archiver.tools.hashing import hash_tree
@@ -323,6 +325,32 @@ def test_a_stopped_scan_ends(root: Path) -> None:
     work.stop()
     with pytest.raises(Stopped):
         scan_tree(os.fsencode(root), threads=2, work=work)
+
+
+class Fixed(Room):
+    """Room that nothing changes."""
+
+    def judge(self, before: Spent, after: Spent, *, threads: int) -> None:
+        pass
+
+
+@pytest.mark.parametrize("allowed", [1, 3])
+def test_what_is_known_of_the_room_holds_for_all_levels_of_a_folder(
+    root: Path, monkeypatch: pytest.MonkeyPatch, allowed: int
+) -> None:
+    (root / "a" / "b" / "c").mkdir(parents=True)
+    listed_by: list[int] = []
+    real = os.scandir
+
+    def scandir(folder: int) -> Any:
+        listed_by.append(threading.get_ident())
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(tree, "room_at_first", lambda threads: Fixed(threads, allowed=allowed))
+    scan_tree(os.fsencode(root), threads=3, work=Work())
+    assert len(listed_by) == 4
+    assert {thread == threading.get_ident() for thread in listed_by} == {allowed == 1}
 
 
 def test_a_scan_leaves_no_file_open(root: Path) -> None:

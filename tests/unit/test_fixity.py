@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -109,6 +110,7 @@ class Reader:
         self.hints: dict[int, list[int]] = {}
         self.read_hints: list[list[int]] = []
         self.most_open = 0
+        self.threads: list[int] = []
         self._advise = os.posix_fadvise
         monkeypatch.setattr(os, "posix_fadvise", self._hinted)
 
@@ -124,6 +126,7 @@ class Reader:
     def read(self, entry: Seen, descriptor: int) -> Digest:
         self.most_open = max(self.most_open, len(os.listdir("/proc/self/fd")))
         self.read_hints.append(self.hints[descriptor])
+        self.threads.append(threading.get_ident())
         if entry.size == 666:
             raise OSError(5, "broken")
         return digest_of_seen(descriptor, entry, lambda _size: None)
@@ -158,6 +161,15 @@ def test_each_file_is_fetched_before_it_is_read_and_few_are_open_at_once(
     assert sorted(reader.read_hints) == sorted([small] * 1000 + [large])
     assert 32 // threads < reader.most_open - before < 45
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(("size", "is_small"), [(64 * 1024 - 1, True), (64 * 1024, False)])
+def test_small_files_are_the_callers_until_they_wait_and_large_ones_go_to_other_threads_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, is_small: bool
+) -> None:
+    reader = Reader(tmp_path, monkeypatch)
+    digests_of_files(in_batches(planted(tmp_path, [size] * 10)), reader, threads=2)
+    assert (reader.threads[0] == threading.get_ident()) is is_small
 
 
 def test_a_file_that_cannot_be_read_leaves_none_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

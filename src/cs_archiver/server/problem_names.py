@@ -76,7 +76,7 @@ PROBLEMS = {
     "source-unavailable": Kind(503, "The NAS is out of reach."),
     "source-unreadable": Kind(503, "The folder changed while it was read, or cannot be read just now."),
     "storage-error": Kind(503, "The local disk failed at this."),
-    "storage-unusable": Kind(503, "The local disk cannot be written."),
+    "storage-unusable": Kind(503, "The local disk cannot be used."),
 }
 
 _OF_A_BODY = ("malformed-json", "malformed-body", "body-too-large", "unsupported-media-type", "invalid-value")

@@ -21,7 +21,7 @@ from cs_archiver.domain.packed import PackedTree
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.space import Need, why_never, why_not_now
 from cs_archiver.domain.states import JobStatus
-from cs_archiver.errors import NoRoom, Permanent, Temporary
+from cs_archiver.errors import JobError, NoRoom, Permanent, Temporary
 from cs_archiver.stages.nas import Nas, require_all_writable, require_nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.source import ComparedCopies
@@ -153,7 +153,10 @@ class Copy:
             raise Temporary(f"the source changed while it was copied: {described(changed)}", problem="source-changed")
 
     async def _require_same(self, copy: bytes, before: PackedTree) -> None:
-        scan = await in_thread(lambda work: scan_tree(copy, threads=self._settings.threads, work=work))
+        def trouble(path: bytes, error: OSError) -> JobError:
+            return local_error(os.path.join(copy, path), error, doing="read")
+
+        scan = await in_thread(lambda work: scan_tree(copy, threads=self._settings.threads, work=work, trouble=trouble))
         differing = await in_thread(lambda _work: changes(before, scan.entries))
         if differing or scan.unreadable:
             what = described(differing) or "; ".join(scan.unreadable[:5])

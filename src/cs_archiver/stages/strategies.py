@@ -99,7 +99,10 @@ class Strategies:
         *,
         on_bytes: copier.OnBytes,
     ) -> Digests:
-        """Digests of a copy while a tool makes it; also of its source, unless the deletion will read that again."""
+        """Digests of a copy while a tool makes it; also of its source, unless the deletion will read that again.
+
+        What fails first ends the other.
+        """
         threads, is_made = self._threads, threading.Event()
 
         def hash_all(work: Work) -> Digests:
@@ -109,15 +112,15 @@ class Strategies:
             if is_made.is_set():
                 on_bytes(count)
 
-        hashing = asyncio.create_task(in_thread(hash_all, on_hashed), name="hash the copy")
         try:
-            await making
-            report.operation("Computing digests")
-            is_made.set()
-            digests = await hashing
-        finally:
-            hashing.cancel()
-            await asyncio.gather(hashing, return_exceptions=True)
+            async with asyncio.TaskGroup() as group:
+                hashing = group.create_task(in_thread(hash_all, on_hashed), name="hash the copy")
+                await making
+                report.operation("Computing digests")
+                is_made.set()
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        digests = hashing.result()
         if self._hash_source_at_once:
             of_source = await in_thread(lambda work: hash_tree(source, entries, threads=threads, work=work), on_bytes)
             await in_thread(lambda _work: _require_equal(entries, digests, of_source))

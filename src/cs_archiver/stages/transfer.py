@@ -21,7 +21,7 @@ from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.threads import in_thread
 
 _FIRST_PAUSE_SECONDS = 0.02
-_PAUSES_GROW = 1.2
+_PAUSES_GROW = 1.15
 _UNFINISHED_OR_FAILED = ("ACTIVE", "INACTIVE", "FAILED")
 _DESTINATION_FULL = ("QUOTA_EXCEEDED", "NO_SPACE_LEFT")
 
@@ -166,7 +166,7 @@ class Transfers:
 
     async def _poll(self, upload: Upload, job: Job, report: Report, doing: str) -> Mapping[str, Any]:
         told_fault = None
-        pauses = _Pauses(self._settings.poll_interval)
+        pauses = Pauses(self._settings.poll_interval)
         while True:
             task = await self._globus.task(upload.task_id or "")
             if task.get("status") == "SUCCEEDED":
@@ -233,7 +233,7 @@ class Transfers:
             await self._globus.cancel(task_id)
         except Permanent as error:
             refusal = error
-        pauses = _Pauses(self._settings.poll_interval)
+        pauses = Pauses(self._settings.poll_interval)
         while True:
             status = str((await self._globus.task(task_id)).get("status"))
             if status in ("SUCCEEDED", "FAILED"):
@@ -245,7 +245,7 @@ class Transfers:
             await pauses.rest()
 
 
-class _Pauses:
+class Pauses:
     """Between two looks at a task: short at first, then each a little longer, up to `longest`.
 
     So the end of a task is seen soon after it, by the time it took: a small archive does not wait for its proof.

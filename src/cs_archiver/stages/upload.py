@@ -118,4 +118,4 @@ def _size_of(path: bytes) -> int | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise local_error(path, error) from error
+        raise local_error(path, error, doing="read") from error

@@ -68,9 +68,9 @@ def for_each(
 ) -> None:
     """Call `function` for every item and hand each result to `done`, in the caller's thread: one thread is that one.
 
-    Short are items whose calls take longer than what they bring. Where there is room for one of them at a time, that is
-    done in the caller's thread as well; `room` is that of an earlier call with items of the kind. The first error stops
-    it: what is under way ends, what still waits is dropped, and the error is raised.
+    Short are items whose calls take longer than what they bring. While there is room for one of them at a time, the
+    caller's thread does them itself, as one of the `threads`; `room` is that of an earlier call with items of the kind.
+    The first error stops it: what is under way ends, what still waits is dropped, and the error is raised.
     """
     if threads == 1:  # here: two threads would wake each other for every item
         for item in items:
@@ -81,7 +81,7 @@ def for_each(
         try:
             for item in items:
                 crowd.take(item, short=is_short(item))
-            crowd.wait_until(lambda pending: not pending)
+            crowd.wait_for_fewer_than(1)
         finally:
             crowd.drop_what_waits()
 
@@ -102,25 +102,28 @@ class _Crowd(Generic[_Item, _T]):
         self._done = done
         self._room = room
         self._spent = spent
-        self._pending: dict[Future[_T], bool] = {}  # whether it is of a short item
+        self._pending: set[Future[_T]] = set()
         self._turns: list[_Turn] = []
         self._lock = threading.Lock()
 
     def take(self, item: _Item, *, short: bool) -> None:
-        if short and self._room.allowed == 1:
-            self.wait_until(lambda pending: not any(pending.values()))
+        self._hand_over([future for future in self._pending if future.done()])
+        self.wait_for_fewer_than(self._threads if short else self._threads * _AHEAD)
+        if not short:
+            self._pending.add(self._executor.submit(self._function, item))
+        elif self._room.allowed == 1:
             self._done(self._judged(item))
-            return
-        most = self._threads if short else self._threads * _AHEAD
-        self.wait_until(lambda pending: len(pending) < most)
-        self._pending[self._executor.submit(self._judged if short else self._function, item)] = short
+        else:
+            self._pending.add(self._executor.submit(self._judged, item))
 
-    def wait_until(self, is_enough: "Callable[[dict[Future[_T], bool]], bool]") -> None:
-        while not is_enough(self._pending):
-            finished, _ = wait(self._pending, return_when=FIRST_COMPLETED)
-            for future in finished:
-                del self._pending[future]
-                self._done(future.result())
+    def wait_for_fewer_than(self, number: int) -> None:
+        while len(self._pending) >= number:
+            self._hand_over(wait(self._pending, return_when=FIRST_COMPLETED).done)
+
+    def _hand_over(self, finished: Iterable[Future[_T]]) -> None:
+        for future in finished:
+            self._pending.remove(future)
+            self._done(future.result())
 
     def drop_what_waits(self) -> None:
         for future in self._pending:

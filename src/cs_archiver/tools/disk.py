@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -92,6 +93,10 @@ def make_folders(path: bytes) -> None:
     make_folders(parent)
     os.makedirs(path, mode=0o750, exist_ok=True)
     sync_folder(parent)
+
+
+Trouble = Callable[[bytes, OSError], JobError]
+"""What a failed read of what is at this path means."""
 
 
 def source_error(path: bytes, error: OSError) -> JobError:

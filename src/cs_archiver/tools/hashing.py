@@ -7,16 +7,12 @@ from functools import partial
 from itertools import islice
 
 from cs_archiver.domain.manifest import Seen
-from cs_archiver.errors import JobError
-from cs_archiver.tools.disk import local_error, open_regular, source_error
+from cs_archiver.tools.disk import Trouble, local_error, open_regular, source_error
 from cs_archiver.tools.fixity import Batch, Digest, Digests, digest_of_seen, digests_of_files, in_batches
 from cs_archiver.tools.threads import Work
 
-_BATCHES_IN_VIEW = 256  # that are not there yet: what comes in another order than asked for does not hold up the rest
+_BATCHES_IN_VIEW = 256  # that may come in any order; rsync copies what lies at the top of a folder first
 _LOOK_SECONDS = 0.05
-
-Trouble = Callable[[bytes, OSError], JobError]
-"""What a failed read of the file at this path means."""
 
 
 def hash_tree(

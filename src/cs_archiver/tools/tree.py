@@ -12,7 +12,7 @@ from typing import NamedTuple
 from cs_archiver.domain.manifest import Difference, Entry, EntryKind, Seen, Totals, changes, paired, shown, totals
 from cs_archiver.domain.packed import Packed, PackedTree, Part, pack
 from cs_archiver.tools.crowd import for_each, room_at_first
-from cs_archiver.tools.disk import mounts_in, source_error
+from cs_archiver.tools.disk import Trouble, mounts_in, source_error
 from cs_archiver.tools.fixity import Digest
 from cs_archiver.tools.hashing import hash_tree
 from cs_archiver.tools.threads import Work
@@ -59,19 +59,25 @@ class _Looked(NamedTuple):
     unreadable: Sequence[str]
 
 
-def scan_tree(root: bytes, *, threads: int, work: Work, ignore: frozenset[bytes] = frozenset()) -> Scan:
+def scan_tree(
+    root: bytes,
+    *,
+    threads: int,
+    work: Work,
+    ignore: frozenset[bytes] = frozenset(),
+    trouble: Trouble = source_error,
+) -> Scan:
     """Everything below `root`, but for the names in `ignore` right below it; links not followed, mounts not entered.
 
-    What is mounted on `root` or below, be it a part of the same file system, counts as unreadable. Raises Temporary or
-    NeedsOperator when something vanishes meanwhile or the NAS is in trouble, and Permanent when the root itself may
-    not be read.
+    What is mounted on `root` or below, be it a part of the same file system, counts as unreadable. Raises as `trouble`
+    tells, of a path below the root or the root's own, when the root may not be read, or something vanishes meanwhile.
     """
     try:
         status = os.lstat(root)
     except OSError as error:
-        raise source_error(root, error) from error
+        raise trouble(root, error) from error
     mounts = mounts_in(root)
-    scanner = _Scanner(root, status.st_dev, mounts, ignore, work)
+    scanner = _Scanner(root, status.st_dev, mounts, ignore, work, trouble)
     parts: dict[bytes, dict[int, Part]] = {}
     unreadable: list[str] = []
     files = size = 0
@@ -105,12 +111,14 @@ class _Scanner:
         mounts: frozenset[bytes],
         ignore: frozenset[bytes],
         work: Work,
+        trouble: Trouble,
     ) -> None:
         self._root = root
         self._device = device
         self._mounts = mounts
         self._ignore = ignore
         self._work = work
+        self._trouble = trouble
 
     def look(self, task: _Task) -> _Looked:
         """One folder, or some of its names when it holds very many."""
@@ -125,7 +133,7 @@ class _Scanner:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            _note(found, task.folder, error)
+            self._note(found, task.folder, error)
         part = pack(found.entries) if found.entries else None
         return _Looked(task, part, totals(found.entries), found.tasks, found.unreadable)
 
@@ -145,13 +153,19 @@ class _Scanner:
             try:
                 entry = _seen(descriptor, name, path)
             except OSError as error:
-                _note(found, path, error)
+                self._note(found, path, error)
                 continue
             found.entries.append(entry)
             if entry.kind is EntryKind.DIR:
                 found.tasks.append(_Task(path, 0, None))
             elif path in self._mounts:
                 found.unreadable.append(_mounted(path))
+
+    def _note(self, found: _Found, path: bytes, error: OSError) -> None:
+        """What may not be read is listed; what vanished, or a NAS in trouble, ends the scan, for a later one."""
+        if error.errno not in (errno.EACCES, errno.EPERM):
+            raise self._trouble(path or b".", error) from error
+        found.unreadable.append(f"'{shown(path) or '.'}': {error.strerror}")
 
 
 def _names_in(folder: int, ignore: frozenset[bytes]) -> list[bytes]:
@@ -167,13 +181,6 @@ def _in_order(names: Iterator[bytes]) -> list[bytes]:
 
 def _mounted(path: bytes) -> str:
     return f"'{shown(path) or '.'}': another file system or folder is mounted here: unmount it"
-
-
-def _note(found: _Found, path: bytes, error: OSError) -> None:
-    """What may not be read is listed; what vanished, or a NAS in trouble, ends the scan, for a later one."""
-    if error.errno not in (errno.EACCES, errno.EPERM):
-        raise source_error(path or b".", error) from error
-    found.unreadable.append(f"'{shown(path) or '.'}': {error.strerror}")
 
 
 def _seen(folder: int, name: bytes, path: bytes) -> Seen:

@@ -178,7 +178,7 @@ Seconds of each step of the job, by the times in its log, and of the script's co
 What bounds it are these steps, the largest first, until two thirds of all are named: in `fast` by what they take
 beyond the script, in `auto`, which is to leave 7-Zip's time out, by what they take. "Sandbox alone" is what its copy
 and checksums of that archive take without the product: the rest of those two steps is asking how far they are, which
-is done 20 ms after a task was sent and then after ever longer pauses, each a fifth longer.
+is done 20 ms after a task was sent and then after ever longer pauses, each 15 % longer.
 
 {table(("Folder", "`fast`, beyond the script", "`auto`", "sandbox alone: upload", "comparison"), bounds)}
 
