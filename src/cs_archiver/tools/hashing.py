@@ -15,11 +15,9 @@ _BATCHES_IN_VIEW = 256  # that may come in any order; rsync copies what lies at 
 _LOOK_SECONDS = 0.05
 
 
-def hash_tree(
-    root: bytes, entries: Iterable[Seen], *, threads: int, work: Work, trouble: Trouble = source_error
-) -> Digests:
-    """Digests of the files among `entries`, read now. Raises as `trouble` tells when one cannot be read."""
-    return digests_of_files(in_batches(entries), _Hashing(root, work, trouble), threads=threads)
+def hash_tree(root: bytes, entries: Iterable[Seen], *, threads: int, work: Work) -> Digests:
+    """Digests of the files among `entries`, read now. Raises as `source_error` tells when one cannot be read."""
+    return digests_of_files(in_batches(entries), _Hashing(root, work, source_error), threads=threads)
 
 
 def hash_copy(
