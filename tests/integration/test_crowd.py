@@ -347,3 +347,20 @@ def test_what_a_thread_has_spent_is_told_up_to_now_and_not_up_to_the_last_tick()
             pass
         after, ended = spent_by_thread(), time.thread_time()
         assert after.busy - before.busy == pytest.approx(ended - began, abs=0.0005)
+
+
+def test_what_other_threads_spend_is_not_counted() -> None:
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            pass
+
+    other = threading.Thread(target=work)
+    other.start()
+    before = spent_by_thread()
+    time.sleep(0.1)
+    after = spent_by_thread()
+    over.set()
+    other.join()
+    assert after.busy - before.busy < 0.05

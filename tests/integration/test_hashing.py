@@ -239,21 +239,23 @@ async def test_progress_is_that_of_the_tool_and_then_that_of_the_digests(copying
     assert after[-1] == 2 * _SIZE
 
 
-async def test_a_copy_that_cannot_be_read_ends_the_tool_at_once(
+async def test_a_copy_that_cannot_be_read_ends_the_tool_at_once_while_more_is_to_come(
     copying: Copying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rsync, ended = copying.copy.parent / "rsync", copying.copy.parent / "ended"
-    rsync.write_text(f'#!/bin/sh\nrsync "$@"; sleep 20; touch "{ended}"\n')
+    rsync.write_text(f'#!/bin/sh\nrsync --exclude=/b "$@"; sleep 20; touch "{ended}"\n')
     rsync.chmod(0o755)
-    copying.plant("a")
+    copying.plant("a", "b")
 
     def fail(_descriptor: int, _entry: Seen, _on_block: Callable[[int], None]) -> Digest:
+        time.sleep(0.2)  # so that the copy is being looked at again by then
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr("cs_archiver.tools.hashing.digest_of_seen", fail)
     began = time.monotonic()
-    with pytest.raises(Temporary, match=r"cannot read '.*/copy/a': Input/output error"):
+    with pytest.raises(Temporary, match=r"cannot read '.*/copy/a': Input/output error") as caught:
         await copying.by_rsync(str(rsync), Report())
+    assert isinstance(caught.value.__cause__, OSError)
     assert time.monotonic() - began < 15
     assert not ended.exists()
 

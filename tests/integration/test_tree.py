@@ -24,7 +24,7 @@ from cs_archiver.domain.job import Job
 from cs_archiver.domain.manifest import Entry, EntryKind, shown
 from cs_archiver.domain.marker import Stored, marker_text
 from cs_archiver.domain.packed import Manifest, Packed
-from cs_archiver.errors import NeedsOperator, Permanent, Temporary
+from cs_archiver.errors import DiskFull, NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.marker import temporary_marker_name
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
@@ -325,6 +325,23 @@ def test_a_stopped_scan_ends(root: Path) -> None:
     work.stop()
     with pytest.raises(Stopped):
         scan_tree(os.fsencode(root), threads=2, work=work)
+
+
+@pytest.mark.parametrize("what", ["root", "below"])
+def test_what_cannot_be_looked_at_means_what_the_caller_says(
+    root: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    (root / "below").mkdir()
+
+    def fail(*_path: object, **_options: object) -> os.stat_result:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def trouble(path: bytes, error: OSError) -> DiskFull:
+        return DiskFull(f"{os.fsdecode(path)} {error.strerror}", problem="disk-full")
+
+    monkeypatch.setattr(os, "lstat" if what == "root" else "stat", fail)
+    with pytest.raises(DiskFull, match=rf"{root if what == 'root' else 'below'} Input/output error"):
+        scan_tree(os.fsencode(root), threads=2, work=Work(), trouble=trouble)
 
 
 class Fixed(Room):

@@ -119,7 +119,8 @@ class Strategies:
                 report.operation("Computing digests")
                 is_made.set()
         except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from None
+            first = failed.exceptions[0]
+            raise first from first.__cause__
         digests = hashing.result()
         if self._hash_source_at_once:
             of_source = await in_thread(lambda work: hash_tree(source, entries, threads=threads, work=work), on_bytes)

@@ -7,6 +7,7 @@ from functools import partial
 from itertools import islice
 
 from cs_archiver.domain.manifest import Seen
+from cs_archiver.errors import JobError
 from cs_archiver.tools.disk import Trouble, local_error, open_regular, source_error
 from cs_archiver.tools.fixity import Batch, Digest, Digests, digest_of_seen, digests_of_files, in_batches
 from cs_archiver.tools.threads import Work
@@ -28,11 +29,20 @@ def hash_copy(
     A file is whole once it has the size and the time of its entry: the tool gives it its time last. Once `is_made`
     says that the tool has ended, the rest is read as it is. Raises as `local_error` tells when one cannot be read.
     """
-    batches = _as_they_come(root, in_batches(entries), is_made, work)
-    return digests_of_files(batches, _Hashing(root, work, partial(local_error, doing="read")), threads=threads)
+    hashing = _Hashing(root, work, partial(local_error, doing="read"))
+
+    def rest() -> None:
+        if hashing.failure is not None:  # on another thread: it is not to wait for what is still to come
+            raise hashing.failure
+        work.rest(_LOOK_SECONDS)
+
+    batches = _as_they_come(root, in_batches(entries), is_made, rest)
+    return digests_of_files(batches, hashing, threads=threads)
 
 
-def _as_they_come(root: bytes, batches: Iterator[Batch], is_made: Callable[[], bool], work: Work) -> Iterator[Batch]:
+def _as_they_come(
+    root: bytes, batches: Iterator[Batch], is_made: Callable[[], bool], rest: Callable[[], None]
+) -> Iterator[Batch]:
     missing: list[Batch] = []
     while in_view := [*missing, *islice(batches, _BATCHES_IN_VIEW - len(missing))]:
         is_over = is_made()  # asked first: what comes after the look has come by the next
@@ -43,7 +53,7 @@ def _as_they_come(root: bytes, batches: Iterator[Batch], is_made: Callable[[], b
             else:
                 missing.append(batch)
         if len(missing) == len(in_view):
-            work.rest(_LOOK_SECONDS)
+            rest()
 
 
 def _is_whole(root: bytes, files: Sequence[Seen]) -> bool:
@@ -65,16 +75,21 @@ class _Hashing:
         self._root = root
         self._work = work
         self._trouble = trouble
+        self.failure: JobError | None = None
 
     def open(self, entry: Seen) -> int:
         path = self._root + b"/" + entry.path
         try:
             return open_regular(path)
         except OSError as error:
-            raise self._trouble(path, error) from error
+            raise self._failed(path, error) from error
 
     def read(self, entry: Seen, descriptor: int) -> Digest:
         try:
             return digest_of_seen(descriptor, entry, self._work.add)
         except OSError as error:
-            raise self._trouble(self._root + b"/" + entry.path, error) from error
+            raise self._failed(self._root + b"/" + entry.path, error) from error
+
+    def _failed(self, path: bytes, error: OSError) -> JobError:
+        self.failure = self._trouble(path, error)
+        return self.failure
