@@ -127,7 +127,10 @@ async def test_a_copy_with_other_content_of_the_same_size_and_time_never_costs_t
 ) -> None:
     folder = plant(service.place.folder())
     kept = Kept(folder, tmp_path / "copies")
-    rsync.set(after=EDIT_UNSEEN.replace("$first", "$second"))
+    # It copies a twin that differs: what was changed after the copy might have been hashed before.
+    twin = 'rm -rf "$0.twin"; cp -a "$first." "$0.twin"'
+    argv = 'set -- -a --modify-window=-1 -- "$0.twin/" "$second"'
+    rsync.set(before="; ".join([twin, EDIT_UNSEEN.replace("$first", "$0.twin"), argv]))
 
     job = await service.archive(folder)
 
