@@ -480,10 +480,7 @@ async def test_a_copy_that_is_spoiled_meanwhile_is_not_sealed(world: World) -> N
     assert caught.value.problem == "copy-differs"
 
 
-async def test_a_copy_that_cannot_be_looked_at_is_no_trouble_of_the_nas(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write(world.source, b"file", b"x")
+def refuse_looks_at_the_copy(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.stat
 
     def stat_of(path: Any, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
@@ -492,8 +489,20 @@ async def test_a_copy_that_cannot_be_looked_at_is_no_trouble_of_the_nas(
         return real(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
 
     monkeypatch.setattr(os, "stat", stat_of)
+
+
+@pytest.mark.parametrize("stage", ["copying", "compressing"])
+async def test_a_copy_that_cannot_be_looked_at_is_no_trouble_of_the_nas(
+    world: World, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    write(world.source, b"file", b"x")
+    job = world.job() if stage == "copying" else await copied(world)
+    refuse_looks_at_the_copy(world, monkeypatch)
+    run = world.copier().run
+    if stage == "compressing":
+        run = Compress(SevenZip(Processes()), world.places, Mode.AUTO, threads=2).run
     with pytest.raises(NeedsOperator, match=r"cannot read '.*/file': Read-only.*: check the storage folder") as caught:
-        await world.copier().run(world.job(), Heard())
+        await run(job, Heard())
     assert caught.value.problem == "storage-unusable"
     assert str(world.copy) in str(caught.value)
 

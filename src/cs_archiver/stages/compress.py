@@ -10,7 +10,15 @@ from cs_archiver.domain.states import JobStatus
 from cs_archiver.errors import Temporary
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
-from cs_archiver.tools.disk import file_size, local_error, make_folders, room_on, sync_file, sync_folder
+from cs_archiver.tools.disk import (
+    file_size,
+    local_error,
+    make_folders,
+    room_on,
+    sync_file,
+    sync_folder,
+    trouble_with_copy,
+)
 from cs_archiver.tools.removal import remove_file
 from cs_archiver.tools.sampling import sample_families
 from cs_archiver.tools.sevenzip import SevenZip
@@ -52,7 +60,7 @@ class Compress:
         copy = self._places.copy(job)
 
         def look(work: Work) -> Plan:
-            entries = scan_tree(copy, threads=self._threads, work=work).entries
+            entries = scan_tree(copy, threads=self._threads, work=work, trouble=trouble_with_copy(copy)).entries
             gains = sample_families(copy, families(entries), threads=self._threads, work=work)
             return plan(copy.rpartition(b"/")[2], entries, gains)
 

@@ -21,14 +21,14 @@ from cs_archiver.domain.packed import PackedTree
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.space import Need, why_never, why_not_now
 from cs_archiver.domain.states import JobStatus
-from cs_archiver.errors import JobError, NoRoom, Permanent, Temporary
+from cs_archiver.errors import NoRoom, Permanent, Temporary
 from cs_archiver.stages.nas import Nas, require_all_writable, require_nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.source import ComparedCopies
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.stages.strategies import Strategies, Strategy
 from cs_archiver.tools import copier, removal
-from cs_archiver.tools.disk import local_error, make_folders, room_on
+from cs_archiver.tools.disk import local_error, make_folders, room_on, trouble_with_copy
 from cs_archiver.tools.fixity import Digest, Digests
 from cs_archiver.tools.threads import Work, in_thread
 from cs_archiver.tools.tree import Scan, scan_tree
@@ -153,10 +153,8 @@ class Copy:
             raise Temporary(f"the source changed while it was copied: {described(changed)}", problem="source-changed")
 
     async def _require_same(self, copy: bytes, before: PackedTree) -> None:
-        def trouble(path: bytes, error: OSError) -> JobError:
-            return local_error(os.path.join(copy, path), error, doing="read")
-
-        scan = await in_thread(lambda work: scan_tree(copy, threads=self._settings.threads, work=work, trouble=trouble))
+        threads, trouble = self._settings.threads, trouble_with_copy(copy)
+        scan = await in_thread(lambda work: scan_tree(copy, threads=threads, work=work, trouble=trouble))
         differing = await in_thread(lambda _work: changes(before, scan.entries))
         if differing or scan.unreadable:
             what = described(differing) or "; ".join(scan.unreadable[:5])

@@ -119,6 +119,11 @@ def local_error(path: bytes, error: OSError, *, doing: str = "write") -> JobErro
     return Temporary(text, problem="storage-error")
 
 
+def trouble_with_copy(root: bytes) -> Trouble:
+    """As `local_error`, of a failed read of the copy in this folder; paths may be relative to it."""
+    return lambda path, error: local_error(os.path.join(root, path), error, doing="read")
+
+
 def mounts_in(folder: bytes) -> frozenset[bytes]:
     """What is mounted on this folder (b"") or below it, as paths relative to it, whatever file system that is of.
 

@@ -3,12 +3,11 @@
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from itertools import islice
 
 from cs_archiver.domain.manifest import Seen
 from cs_archiver.errors import JobError
-from cs_archiver.tools.disk import Trouble, local_error, open_regular, source_error
+from cs_archiver.tools.disk import Trouble, open_regular, source_error, trouble_with_copy
 from cs_archiver.tools.fixity import Batch, Digest, Digests, digest_of_seen, digests_of_files, in_batches
 from cs_archiver.tools.threads import Work
 
@@ -27,9 +26,9 @@ def hash_copy(
     """Digests of the files among `entries` in a copy, while a tool makes it.
 
     A file is whole once it has the size and the time of its entry: the tool gives it its time last. Once `is_made`
-    says that the tool has ended, the rest is read as it is. Raises as `local_error` tells when one cannot be read.
+    says that the tool has ended, the rest is read as it is. Raises as `trouble_with_copy` tells if one cannot be read.
     """
-    hashing = _Hashing(root, work, partial(local_error, doing="read"))
+    hashing = _Hashing(root, work, trouble_with_copy(root))
 
     def rest() -> None:
         if hashing.failure is not None:  # on another thread: it is not to wait for what is still to come
