@@ -16,7 +16,7 @@ FIRST_PASSWORD, OWN_PASSWORD = "the first one of many", "one that nobody else kn
 NAMES = ("Evening News", "Morning Show", "Weather", "Odd & <b>Ends")
 
 
-@pytest.mark.parametrize(("scheme", "size"), LOOKS, ids=[f"{scheme}-{size[0]}" for scheme, size in LOOKS])
+@pytest.mark.parametrize(("scheme", "size"), LOOKS[::2], ids=[f"{scheme}-{size[0]}" for scheme, size in LOOKS[::2]])
 async def test_everything_people_want_is_done_by_the_pages_alone(
     desk: Desk, scheme: str, size: tuple[int, int]
 ) -> None:

@@ -41,7 +41,7 @@ LATER = {
     "INSERT INTO more SELECT i, hex(zeroblob(100)) FROM n;\n",
 }
 WITHIN_STATEMENTS = pick(6, 2000)
-EVERY = pick(4, 1)  # of the points between statements
+EVERY = pick(8, 1)  # of the points between statements
 NEVER, OFTEN = 10**9, 50  # steps of SQLite's machine
 
 Run = Callable[[dict[str, Any]], int]

@@ -51,7 +51,7 @@ SETTINGS = settings(
     phases=(Phase.generate, Phase.shrink),
     suppress_health_check=list(HealthCheck),
 )
-CASES = {"stopped": pick(2, 280), "killed": pick(2, 120)}
+CASES = {"stopped": pick(1, 280), "killed": pick(1, 120)}
 _A_FEW = 5  # steps that make a run worth its end
 FOLDERS = ("Alpha", "Beta", "Gamma")
 _UPLOADS, _COMPARISONS = "CS Archiver job", "CS Archiver comparison"
