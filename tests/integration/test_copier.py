@@ -115,6 +115,23 @@ def test_a_copy_of_an_awkward_tree_is_equal_in_everything(source: Path, destinat
         assert found == (len(content), zlib.crc32(content), hashlib.sha256(content).digest())
 
 
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_each_of_many_small_files_of_several_folders_has_its_own_digest(
+    source: Path, destination: Path, threads: int
+) -> None:
+    for folder in "012":
+        (source / folder).mkdir()
+    for number in range(1500):
+        write(source, b"%d/%05d" % (number // 500, number), b"number %d" % number)
+    digests = copy_tree(source, destination, threads=threads)
+    assert compare(source, destination) == []
+    contents = {path: (destination / os.fsdecode(path)).read_bytes() for path in digests}
+    assert len(contents) == 1500
+    assert {path: hashlib.sha256(content).digest() for path, content in contents.items()} == {
+        path: digest.sha256 for path, digest in digests.items()
+    }
+
+
 @pytest.mark.parametrize("mode", [0o4755, 0o2644, 0o1666, 0o000])
 def test_every_bit_of_the_mode_is_kept(source: Path, destination: Path, mode: int) -> None:
     write(source, b"file", b"x", mode=mode)

@@ -20,6 +20,7 @@ from cs_archiver.tools.fixity import (
     digests_of_files,
     in_batches,
     read_whole,
+    spread,
 )
 from cs_archiver.tools.threads import Pace, Work
 
@@ -59,7 +60,8 @@ def copy_files(
     Content, mode and mtime_ns are kept. Raises Temporary when a file is not the one that was scanned, or
     changes while it is read; DiskFull when the destination has no more room. `pace` None: as fast as it goes.
     """
-    return digests_of_files(in_batches(entries), _Copying(source, destination, work, pace), threads=threads)
+    batches = in_batches(entries) if threads == 1 else spread(in_batches(entries))
+    return digests_of_files(batches, _Copying(source, destination, work, pace), threads=threads)
 
 
 def set_time_and_mode(path: bytes, *, mtime_ns: int, mode: int) -> None:
