@@ -91,8 +91,8 @@ def copy_files(
 def copy_tree(source: Path, destination: Path, *, threads: int) -> dict[bytes, Digest]:
     entries = entries_of(source)
     copy, root = os.fsencode(destination), source.stat()
-    copier.make_folders_and_links(copy, entries)
     digests = copy_files(source, destination, entries, threads=threads)
+    copier.make_folders_and_links(copy, entries)
     copier.finish_folders(copy, entries)
     copier.set_time_and_mode(copy, mtime_ns=root.st_mtime_ns, mode=stat.S_IMODE(root.st_mode))
     return digests
@@ -130,6 +130,44 @@ def test_each_of_many_small_files_of_several_folders_has_its_own_digest(
     assert {path: hashlib.sha256(content).digest() for path, content in contents.items()} == {
         path: digest.sha256 for path, digest in digests.items()
     }
+
+
+def test_each_folder_is_made_for_its_first_file_and_for_nobody_else_to_enter(
+    source: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("a/deep/er", "b", "empty"):
+        (source / folder).mkdir(parents=True)
+    for name in ("a/deep/er/1", "a/deep/er/2", "b/3", "4"):
+        (source / name).write_bytes(b"x")
+    made: list[str] = []
+    real_mkdir, real_open = os.mkdir, os.open
+
+    def mkdir(path: bytes, mode: int = 0o777) -> None:
+        real_mkdir(path, mode)
+        made.append(f"{os.fsdecode(path).removeprefix(f'{destination}/')} {stat.S_IMODE(os.stat(path).st_mode):o}")
+
+    def open_new(path: bytes, flags: int, *more: int) -> int:
+        descriptor = real_open(path, flags, *more)
+        if flags & os.O_CREAT:
+            made.append(os.fsdecode(path).removeprefix(f"{destination}/"))
+        return descriptor
+
+    entries = entries_of(source)
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    monkeypatch.setattr(os, "open", open_new)
+    copy_files(source, destination, entries, threads=1)
+    expected = ["4", "a 700", "a/deep 700", "a/deep/er 700", "a/deep/er/1", "a/deep/er/2", "b 700", "b/3"]
+    assert made == expected
+
+
+def test_a_working_folder_that_is_gone_is_not_made_again(source: Path, destination: Path) -> None:
+    (source / "below").mkdir()
+    write(source, b"below/file", b"x")
+    entries = entries_of(source)
+    destination.rmdir()
+    with pytest.raises(Temporary, match="below/file': No such file"):
+        copy_files(source, destination, entries, threads=1)
+    assert not destination.exists()
 
 
 @pytest.mark.parametrize("mode", [0o4755, 0o2644, 0o1666, 0o000])

@@ -18,7 +18,7 @@ from cs_archiver.errors import NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.strategies import Strategies, Strategy
 from cs_archiver.tools import hashing
 from cs_archiver.tools.dd import Dd
-from cs_archiver.tools.fixity import Digest, Digests, digest_of_seen
+from cs_archiver.tools.fixity import Digest, Digests, digest_of_seen, digest_of_stream
 from cs_archiver.tools.process import Processes
 from cs_archiver.tools.rsync import Rsync
 from cs_archiver.tools.threads import Stopped, Work
@@ -265,3 +265,22 @@ async def test_nothing_is_hashed_any_more_once_the_tool_has_failed(copying: Copy
     with pytest.raises(Permanent, match="false ended with exit code 1"):
         await copying.by_rsync("false", Report())
     assert [task for task in asyncio.all_tasks() if task.get_name() == "hash the copy"] == []
+
+
+@pytest.mark.parametrize("strategy", [Strategy.SHUTIL, Strategy.PARALLEL])
+async def test_files_are_copied_and_hashed_side_by_side_in_small_folders_as_in_very_large_ones(
+    copying: Copying, monkeypatch: pytest.MonkeyPatch, strategy: Strategy
+) -> None:
+    together = threading.Barrier(2, timeout=20)
+
+    def digest(read: Callable[[memoryview], int], take: Callable[[memoryview], object]) -> Digest:
+        together.wait()
+        return digest_of_stream(read, take)
+
+    monkeypatch.setattr("cs_archiver.tools.copier.digest_of_stream", digest)
+    for name in "ab":
+        write(copying.source, os.fsencode(name), os.urandom(1 << 20) * 4)  # a batch each
+    scan, processes = scan_tree(os.fsencode(copying.source), threads=1, work=Work()), Processes()
+    strategies = Strategies(Rsync(processes), Dd(processes), threads=2)
+    digests = await strategies.copy(strategy, os.fsencode(copying.source), os.fsencode(copying.copy), scan, Report())
+    assert [digest.sha256 for digest in digests] == copying.of_source()

@@ -21,7 +21,10 @@ from cs_archiver.tools.tree import Scan
 
 
 class Strategy(StrEnum):
-    """How the bytes are copied, by the size of the folder (PRD 2.2)."""
+    """How the bytes are copied, by the size of the folder (PRD 2.2).
+
+    The first and the last are the same, with as many threads as gain by it: a small folder has no less to wait for.
+    """
 
     SHUTIL = "shutil"
     RSYNC = "rsync"
@@ -49,12 +52,11 @@ class Strategies:
             report.progress(bytes_done=count, bytes_total=scan.total.bytes)
 
         if strategy in (Strategy.SHUTIL, Strategy.PARALLEL):
-            threads = 1 if strategy is Strategy.SHUTIL else self._threads
-            await in_thread(lambda _work: copier.make_folders_and_links(copy, entries))
+            threads, pace = self._threads, self._pace()
             digests = await in_thread(
-                lambda work: copier.copy_files(source, copy, entries, threads=threads, work=work, pace=self._pace()),
-                on_bytes,
+                lambda work: copier.copy_files(source, copy, entries, threads=threads, work=work, pace=pace), on_bytes
             )
+            await in_thread(lambda _work: copier.make_folders_and_links(copy, entries))
             await in_thread(lambda _work: copier.finish_folders(copy, entries))
             return digests
         if strategy is Strategy.RSYNC:
@@ -75,11 +77,12 @@ class Strategies:
         self, source: bytes, copy: bytes, entries: PackedTree, *, on_bytes: copier.OnBytes
     ) -> Digests:
         """Whatever is smaller than a block: to start dd for it costs more than the copy."""
-        await in_thread(lambda _work: copier.make_folders_and_links(copy, entries))
         small, threads = _files(entries, large=False), self._threads
-        return await in_thread(
+        digests = await in_thread(
             lambda work: copier.copy_files(source, copy, small, threads=threads, work=work), on_bytes
         )
+        await in_thread(lambda _work: copier.make_folders_and_links(copy, entries))
+        return digests
 
     async def _copy_by_dd(self, source: bytes, copy: bytes, large: Packed[Seen], *, on_bytes: copier.OnBytes) -> None:
         done = 0

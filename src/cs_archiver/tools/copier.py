@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -32,7 +33,7 @@ _WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
 def make_folders_and_links(destination: bytes, entries: PackedTree) -> None:
-    """Below an empty folder, make every folder and every link."""
+    """Below a folder, make every folder that is not there yet, and every link."""
     try:
         for entry in entries.of_kind(EntryKind.DIR):
             os.makedirs(os.path.join(destination, entry.path), mode=0o700, exist_ok=True)
@@ -55,10 +56,11 @@ def finish_folders(destination: bytes, entries: PackedTree) -> None:
 def copy_files(
     source: bytes, destination: bytes, entries: Iterable[Seen], *, threads: int, work: Work, pace: Pace | None = None
 ) -> Digests:
-    """Copy the files among `entries` into existing folders; the digests are of the bytes read from the source.
+    """Copy the files among `entries`, and make the folders they are in.
 
-    Content, mode and mtime_ns are kept. Raises Temporary when a file is not the one that was scanned, or
-    changes while it is read; DiskFull when the destination has no more room. `pace` None: as fast as it goes.
+    The digests are of the bytes read from the source; content, mode and mtime_ns are kept. Raises Temporary when a file
+    is not the one that was scanned, or changes while it is read; DiskFull when the destination has no more room. `pace`
+    None: as fast as it goes.
     """
     batches = in_batches(entries) if threads == 1 else spread(in_batches(entries))
     return digests_of_files(batches, _Copying(source, destination, work, pace), threads=threads)
@@ -134,7 +136,7 @@ class _Copying:
         """A new file that `fill` writes to, with the mode and time of the entry then; gives back what `fill` does."""
         path = self._destination + b"/" + entry.path
         try:
-            descriptor = os.open(path, _WRITING, 0o600)
+            descriptor = self._create(path, entry)
             try:
                 filled = fill(descriptor)
                 os.fchmod(descriptor, entry.mode)
@@ -144,6 +146,21 @@ class _Copying:
         except OSError as error:
             raise local_error(path, error) from error
         return filled
+
+    def _create(self, path: bytes, entry: Seen) -> int:
+        """A folder is made for its first file: of folders that are made together ext4 fills none as fast."""
+        try:
+            return os.open(path, _WRITING, 0o600)
+        except FileNotFoundError:
+            self._make_folders_to(entry)
+            return os.open(path, _WRITING, 0o600)
+
+    def _make_folders_to(self, entry: Seen) -> None:
+        end = entry.path.find(b"/")
+        while end != -1:
+            with suppress(FileExistsError):
+                os.mkdir(self._destination + b"/" + entry.path[:end], 0o700)
+            end = entry.path.find(b"/", end + 1)
 
 
 def _write(descriptor: int, block: bytes | memoryview) -> None:
