@@ -92,8 +92,8 @@ def copy_tree(source: Path, destination: Path, *, threads: int) -> dict[bytes, D
     entries = entries_of(source)
     copy, root = os.fsencode(destination), source.stat()
     digests = copy_files(source, destination, entries, threads=threads)
-    copier.make_folders_and_links(copy, entries)
-    copier.finish_folders(copy, entries)
+    copier.make_folders_and_links(copy, entries, Work())
+    copier.finish_folders(copy, entries, Work())
     copier.set_time_and_mode(copy, mtime_ns=root.st_mtime_ns, mode=stat.S_IMODE(root.st_mode))
     return digests
 
@@ -160,14 +160,69 @@ def test_each_folder_is_made_for_its_first_file_and_for_nobody_else_to_enter(
     assert made == expected
 
 
-def test_a_working_folder_that_is_gone_is_not_made_again(source: Path, destination: Path) -> None:
+@pytest.mark.parametrize("name", ["file", "below/file", "below/it/file"])
+def test_a_working_folder_that_is_gone_is_not_made_again(source: Path, destination: Path, name: str) -> None:
+    (source / name).parent.mkdir(parents=True, exist_ok=True)
+    (source / name).write_bytes(b"x")
+    entries = entries_of(source)
+    destination.rmdir()
+    with pytest.raises(Temporary, match=f"{name}': No such file"):
+        copy_files(source, destination, entries, threads=1)
+    if entries.folders.keys() - {b""}:
+        with pytest.raises(Temporary, match="No such file"):
+            copier.make_folders_and_links(os.fsencode(destination), entries, Work())
+    assert not destination.exists()
+
+
+def test_a_folder_that_finds_no_room_is_a_full_disk(
+    source: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (source / "below").mkdir()
     write(source, b"below/file", b"x")
     entries = entries_of(source)
-    destination.rmdir()
-    with pytest.raises(Temporary, match="below/file': No such file"):
+
+    def mkdir(path: bytes, _mode: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    with pytest.raises(DiskFull, match="No space left"):
         copy_files(source, destination, entries, threads=1)
-    assert not destination.exists()
+
+
+def test_what_came_into_the_place_of_a_file_while_its_folder_was_made_is_kept(
+    source: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source / "below").mkdir()
+    write(source, b"below/file", b"x")
+    entries, elsewhere, real = entries_of(source), destination.parent / "elsewhere", os.mkdir
+    elsewhere.write_bytes(b"of somebody else")
+
+    def mkdir(path: bytes, mode: int) -> None:
+        real(path, mode)
+        os.symlink(elsewhere, os.path.join(path, b"file"))
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    with pytest.raises(Temporary, match="below/file': File exists"):
+        copy_files(source, destination, entries, threads=1)
+    assert elsewhere.read_bytes() == b"of somebody else"
+
+
+def test_the_making_of_folders_can_be_stopped(source: Path, destination: Path) -> None:
+    (source / "below").mkdir()
+    work = Work()
+    work.stop()
+    with pytest.raises(Stopped):
+        copier.make_folders_and_links(os.fsencode(destination), entries_of(source), work)
+    with pytest.raises(Stopped):
+        copier.finish_folders(os.fsencode(destination), entries_of(source), work)
+    assert os.listdir(destination) == []
+
+
+def test_empty_folders_are_for_nobody_else_to_enter_until_they_are_finished(source: Path, destination: Path) -> None:
+    (source / "below" / "it").mkdir(parents=True, mode=0o755)
+    copier.make_folders_and_links(os.fsencode(destination), entries_of(source), Work())
+    modes = [stat.S_IMODE((destination / name).stat().st_mode) for name in ("below", "below/it")]
+    assert modes == [0o700, 0o700]
 
 
 @pytest.mark.parametrize("mode", [0o4755, 0o2644, 0o1666, 0o000])
@@ -193,7 +248,7 @@ def test_times_far_off_are_kept_to_the_nanosecond(source: Path, destination: Pat
 def test_the_bytes_are_counted_as_they_are_read(source: Path, destination: Path) -> None:
     plant_awkward_tree(source)
     entries, work = entries_of(source), Work()
-    copier.make_folders_and_links(os.fsencode(destination), entries)
+    copier.make_folders_and_links(os.fsencode(destination), entries, Work())
     copy_files(source, destination, entries, work=work)
     assert work.bytes_done == sum(entry.size for entry in entries if entry.kind is EntryKind.FILE)
 
@@ -202,9 +257,9 @@ def test_folders_may_come_after_what_they_hold(source: Path, destination: Path) 
     plant_awkward_tree(source)
     folders = entries_of(source).folders
     entries = PackedTree({folder: folders[folder] for folder in reversed(list(folders))})
-    copier.make_folders_and_links(os.fsencode(destination), entries)
+    copier.make_folders_and_links(os.fsencode(destination), entries, Work())
     copy_files(source, destination, entries)
-    copier.finish_folders(os.fsencode(destination), entries)
+    copier.finish_folders(os.fsencode(destination), entries, Work())
     os.utime(destination, ns=(0, source.stat().st_mtime_ns))
     assert compare(source, destination) == []
 
@@ -303,7 +358,7 @@ def test_a_disk_without_room_for_more_names_is_full_too(source: Path, small_disk
     with pytest.raises(DiskFull):
         copy_files(source, small_disk, entries_of(source))
     with pytest.raises(DiskFull):
-        copier.make_folders_and_links(os.fsencode(small_disk), entries_of(source))
+        copier.make_folders_and_links(os.fsencode(small_disk), entries_of(source), Work())
 
 
 def test_a_read_error_of_the_source_is_the_sources(destination: Path) -> None:
@@ -341,7 +396,7 @@ def test_links_and_folders_never_replace_what_is_there(source: Path, destination
     (source / "link").symlink_to("target")
     write(destination, b"link", b"old")
     with pytest.raises(JobError):
-        copier.make_folders_and_links(os.fsencode(destination), entries_of(source))
+        copier.make_folders_and_links(os.fsencode(destination), entries_of(source), Work())
     assert (destination / "link").read_bytes() == b"old"
 
 

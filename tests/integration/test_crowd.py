@@ -1,7 +1,6 @@
 """Many items on several threads: their order, their errors, and how many are worked on at once."""
 
 import itertools
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -161,11 +160,10 @@ def nothing() -> None: ...
 
 
 class Crowd:
-    """Short items of a second each, as the clocks tell, that keep `busy` processors busy, so much `in_kernel`."""
+    """Short items of a second each, as the clocks tell, that keep `busy` processors busy."""
 
-    def __init__(self, *, busy: float, in_kernel: float = 0.0) -> None:
+    def __init__(self, *, busy: float) -> None:
         self.busy = busy
-        self.in_kernel = in_kernel
         self.waits = 1
         self.ended = 0
         self.worked_on: set[int] = set()
@@ -185,9 +183,9 @@ class Crowd:
         """Called when a short item is begun and when it is done."""
         has_begun = self._own.has_begun = not getattr(self._own, "has_begun", False)
         if has_begun:
-            return Spent(0.0, 0.0, 0.0, 0)
+            return Spent(0.0, 0.0, 0)
         self.ended += 1
-        return Spent(1.0, self.busy, self.in_kernel, self.waits)
+        return Spent(1.0, self.busy, self.waits)
 
     def of_the_caller_alone(self) -> Iterator[Callable[[], object]]:
         """Items after which it is known that no other thread works on any."""
@@ -337,96 +335,8 @@ def test_room_is_for_one_above_nine_tenths_of_a_processor_and_for_all_below_a_ha
     busy: float, waits: int, threads: int, at_first: int, then: int
 ) -> None:
     room = Room(4, allowed=at_first)
-    room.judge(Spent(5.0, 3.0, 1.0, 7), Spent(6.0, 3.0 + busy, 1.0, 7 + waits), threads=threads)
+    room.judge(Spent(5.0, 3.0, 7), Spent(6.0, 3.0 + busy, 7 + waits), threads=threads)
     assert room.allowed == then
-
-
-@pytest.mark.parametrize(
-    ("seconds", "in_kernel", "threads", "processors", "allowed"),
-    [
-        (1.0, 0.39, 4, 8, 1),
-        (1.0, 0.69, 4, 8, 1),
-        (1.0, 0.71, 4, 8, 2),
-        (1.0, 0.81, 4, 8, 3),
-        (1.0, 0.87, 4, 8, 4),
-        (1.0, 1.004, 8, 99, 8),  # more than there was, as ticks may have it
-        (1.0, 0.87, 4, 2, 2),
-        (1.0, 0.87, 3, 8, 3),
-        (0.11, 0.10, 4, 8, 4),
-        (0.09, 0.08, 4, 8, 1),  # too short to know
-    ],
-)
-def test_of_those_that_keep_a_processor_busy_a_few_work_at_once_where_most_is_done_by_the_kernel(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, in_kernel: float, threads: int, processors: int, allowed: int
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(processors)))
-    room = Room(threads, allowed=1)
-    room.judge(Spent(5.0, 3.0, 1.0, 7), Spent(5.0 + seconds, 3.0 + seconds, 1.0 + in_kernel, 7), threads=1)
-    assert room.allowed == allowed
-
-
-def test_what_the_kernel_does_to_wake_others_does_not_keep_a_few_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 1})
-    room = Room(4, allowed=1)
-    room.judge(Spent(0.0, 0.0, 0.0, 0), Spent(1.0, 1.0, 0.4, 0), threads=1)
-    room.judge(Spent(0.0, 0.0, 0.0, 0), Spent(9.0, 9.0, 9.0, 0), threads=2)
-    assert room.allowed == 1
-    room.judge(Spent(0.0, 0.0, 0.0, 0), Spent(9.0, 9.0, 9.0, 0), threads=1)
-    assert room.allowed == 2
-
-
-def test_two_that_have_the_kernel_work_for_them_work_at_once_and_never_three(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 1})
-    crowd, together = Crowd(busy=1.0, in_kernel=0.9), threading.Barrier(2, timeout=20)
-    at_work, most, lock = 0, 0, threading.Lock()
-
-    def work() -> None:
-        nonlocal at_work, most
-        with lock:
-            at_work += 1
-            most = max(most, at_work)
-        together.wait()
-        time.sleep(0.001)
-        with lock:
-            at_work -= 1
-
-    crowd.run(itertools.chain([nothing], [work] * 40))
-    assert most == 2
-    assert crowd.ended == 41
-
-
-def test_a_few_work_also_beside_long_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 1})
-    crowd, long, together = Crowd(busy=1.0, in_kernel=0.9), Long(), threading.Barrier(2, timeout=20)
-    crowd.run(itertools.chain([nothing, long, long], [together.wait] * 6, [long.set]))
-    assert crowd.ended == 8
-
-
-def test_an_error_of_one_of_a_few_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 1})
-    crowd = Crowd(busy=1.0, in_kernel=0.9)
-
-    def fail() -> None:
-        raise OSError("broken")
-
-    with pytest.raises(OSError, match="broken"):
-        crowd.run(itertools.chain([nothing] * 3, [fail], itertools.repeat(nothing, 5000)))
-    assert crowd.ended < 100
-    assert threads_of_work() == []
-
-
-def test_a_thread_is_told_what_of_its_time_was_the_kernels() -> None:
-    def share(work: Callable[[], object]) -> float:
-        before = after = spent_by_thread()
-        while after.busy - before.busy < 0.4:
-            work()
-            after = spent_by_thread()
-        return (after.in_kernel - before.in_kernel) / (after.busy - before.busy)
-
-    buffer = bytearray(1 << 20)
-    with open("/dev/zero", "rb", buffering=0) as zero:
-        assert share(lambda: zero.readinto(buffer)) > 0.7
-    assert share(lambda: sum(range(10_000))) < 0.3
 
 
 def test_what_a_thread_has_spent_is_told_up_to_now_and_not_up_to_the_last_tick() -> None:

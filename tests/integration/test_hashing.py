@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -265,6 +266,56 @@ async def test_nothing_is_hashed_any_more_once_the_tool_has_failed(copying: Copy
     with pytest.raises(Permanent, match="false ended with exit code 1"):
         await copying.by_rsync("false", Report())
     assert [task for task in asyncio.all_tasks() if task.get_name() == "hash the copy"] == []
+
+
+@pytest.mark.parametrize("strategy", [Strategy.SHUTIL, Strategy.DD, Strategy.PARALLEL])
+async def test_a_folder_is_made_for_its_first_file_and_empty_ones_and_links_after_all_files(
+    copying: Copying, monkeypatch: pytest.MonkeyPatch, strategy: Strategy
+) -> None:
+    for name in ("a", "b", "empty"):
+        (copying.source / name).mkdir()
+    for name in ("a/1", "b/2"):
+        (copying.source / name).write_bytes(b"small")
+    (copying.source / "link").symlink_to("a")
+    scan, processes = scan_tree(os.fsencode(copying.source), threads=1, work=Work()), Processes()
+    strategies = Strategies(Rsync(processes), Dd(processes), threads=2)
+    made: list[str] = []
+    real_mkdir, real_open, real_symlink = os.mkdir, os.open, os.symlink
+
+    def note(path: bytes) -> None:
+        made.append(os.path.relpath(os.fsdecode(path), copying.copy))
+
+    def mkdir(path: bytes, mode: int) -> None:
+        with suppress(FileExistsError):
+            real_mkdir(path, mode)
+            note(path)
+
+    def open_new(path: bytes, flags: int, *more: int) -> int:
+        descriptor = real_open(path, flags, *more)
+        if flags & os.O_CREAT:
+            note(path)
+        return descriptor
+
+    def symlink(target: bytes, path: bytes) -> None:
+        real_symlink(target, path)
+        note(path)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    monkeypatch.setattr(os, "open", open_new)
+    monkeypatch.setattr(os, "symlink", symlink)
+    await strategies.copy(strategy, os.fsencode(copying.source), os.fsencode(copying.copy), scan, Report())
+    assert made == ["a", "a/1", "b", "b/2", "empty", "link"]
+
+
+@pytest.mark.parametrize("strategy", [Strategy.SHUTIL, Strategy.PARALLEL])
+async def test_the_limit_holds_for_copies_within_the_process(copying: Copying, strategy: Strategy) -> None:
+    for name in "ab":
+        (copying.source / name).write_bytes(bytes(500))
+    scan, processes = scan_tree(os.fsencode(copying.source), threads=1, work=Work()), Processes()
+    strategies = Strategies(Rsync(processes), Dd(processes), threads=2, limit=2_000)
+    began = time.monotonic()
+    await strategies.copy(strategy, os.fsencode(copying.source), os.fsencode(copying.copy), scan, Report())
+    assert time.monotonic() - began >= 0.5
 
 
 @pytest.mark.parametrize("strategy", [Strategy.SHUTIL, Strategy.PARALLEL])

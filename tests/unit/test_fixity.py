@@ -15,7 +15,6 @@ from cs_archiver.domain.manifest import EntryKind, Seen
 from cs_archiver.tools.disk import open_regular
 from cs_archiver.tools.fixity import (
     BLOCK_BYTES,
-    Batch,
     Digest,
     OnBlock,
     digest_of,
@@ -24,7 +23,6 @@ from cs_archiver.tools.fixity import (
     digests_of_files,
     in_batches,
     read_whole,
-    spread,
 )
 
 SIZES = (0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 5 * BLOCK_BYTES + 7)
@@ -180,42 +178,3 @@ def test_a_file_that_cannot_be_read_leaves_none_open(tmp_path: Path, monkeypatch
     with pytest.raises(OSError, match="broken"):
         digests_of_files(in_batches(files), Reader(tmp_path, monkeypatch), threads=2)
     assert len(os.listdir("/proc/self/fd")) == before
-
-
-def batches_in(folders: str) -> list[Batch]:
-    """One for each letter: the folder that its files are in."""
-    files = [a_file(number)._replace(path=f"{folder}/{number}".encode()) for number, folder in enumerate(folders)]
-    return [Batch(number, [file]) for number, file in enumerate(files)]
-
-
-@pytest.mark.parametrize(
-    ("folders", "numbers"),
-    [
-        ("", []),
-        ("aaa", [0, 1, 2]),
-        ("aaabbb", [0, 3, 1, 4, 2, 5]),
-        ("aaaabc", [0, 4, 5, 1, 2, 3]),
-        ("abcabc", [0, 1, 2, 3, 4, 5]),
-    ],
-)
-def test_batches_of_one_folder_do_not_follow_each_other_where_there_are_others(
-    folders: str, numbers: list[int]
-) -> None:
-    assert [batch.number for batch in spread(iter(batches_in(folders)))] == numbers
-
-
-@given(st.text("abc", max_size=100))
-def test_spread_batches_are_the_same_and_few_are_held_at_once(folders: str) -> None:
-    batches, taken = batches_in(folders), 0
-
-    def taking() -> Iterator[Batch]:
-        nonlocal taken
-        for batch in batches:
-            taken += 1
-            yield batch
-
-    found = []
-    for given_out, batch in enumerate(spread(taking())):
-        assert taken - given_out <= 32
-        found.append(batch)
-    assert sorted(found) == batches

@@ -23,7 +23,7 @@ from cs_archiver.tools.tree import Scan
 class Strategy(StrEnum):
     """How the bytes are copied, by the size of the folder (PRD 2.2).
 
-    The first and the last are the same, with as many threads as gain by it: a small folder has no less to wait for.
+    The first and the last are the same, by several threads: for files of a small folder a NAS is waited for as long.
     """
 
     SHUTIL = "shutil"
@@ -56,8 +56,8 @@ class Strategies:
             digests = await in_thread(
                 lambda work: copier.copy_files(source, copy, entries, threads=threads, work=work, pace=pace), on_bytes
             )
-            await in_thread(lambda _work: copier.make_folders_and_links(copy, entries))
-            await in_thread(lambda _work: copier.finish_folders(copy, entries))
+            await in_thread(lambda work: copier.make_folders_and_links(copy, entries, work))
+            await in_thread(lambda work: copier.finish_folders(copy, entries, work))
             return digests
         if strategy is Strategy.RSYNC:
             making = self._rsync.copy_tree(source, copy, on_bytes=on_bytes)
@@ -67,7 +67,7 @@ class Strategies:
         on_large = _offset(on_bytes, scan.total.bytes - await in_thread(lambda _work: totals(large).bytes))
         making = self._copy_by_dd(source, copy, large, on_bytes=on_large)
         of_large = await self._hashed_beside(making, source, copy, large, report, on_bytes=on_large)
-        await in_thread(lambda _work: copier.finish_folders(copy, entries))
+        await in_thread(lambda work: copier.finish_folders(copy, entries, work))
         return await in_thread(lambda _work: _in_order(entries, small=of_small, large=of_large))
 
     def _pace(self) -> Pace | None:
@@ -81,7 +81,7 @@ class Strategies:
         digests = await in_thread(
             lambda work: copier.copy_files(source, copy, small, threads=threads, work=work), on_bytes
         )
-        await in_thread(lambda _work: copier.make_folders_and_links(copy, entries))
+        await in_thread(lambda work: copier.make_folders_and_links(copy, entries, work))
         return digests
 
     async def _copy_by_dd(self, source: bytes, copy: bytes, large: Packed[Seen], *, on_bytes: copier.OnBytes) -> None:

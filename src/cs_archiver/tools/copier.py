@@ -21,7 +21,6 @@ from cs_archiver.tools.fixity import (
     digests_of_files,
     in_batches,
     read_whole,
-    spread,
 )
 from cs_archiver.tools.threads import Pace, Work
 
@@ -29,14 +28,16 @@ OnBytes = Callable[[int], None]
 
 _T = TypeVar("_T")
 
+_SLASH = ord("/")
 _WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
-def make_folders_and_links(destination: bytes, entries: PackedTree) -> None:
+def make_folders_and_links(destination: bytes, entries: PackedTree, work: Work) -> None:
     """Below a folder, make every folder that is not there yet, and every link."""
     try:
         for entry in entries.of_kind(EntryKind.DIR):
-            os.makedirs(os.path.join(destination, entry.path), mode=0o700, exist_ok=True)
+            work.add(0)
+            _make_folder(destination, entry.path)
         for entry in entries.of_kind(EntryKind.LINK):
             if entry.target is not None:
                 path = os.path.join(destination, entry.path)
@@ -46,10 +47,11 @@ def make_folders_and_links(destination: bytes, entries: PackedTree) -> None:
         raise local_error(destination, error) from error
 
 
-def finish_folders(destination: bytes, entries: PackedTree) -> None:
+def finish_folders(destination: bytes, entries: PackedTree, work: Work) -> None:
     """Give folders their modes and times, the deepest first, once nothing is written into them any more."""
     folders = sorted(entries.of_kind(EntryKind.DIR), key=lambda folder: -folder.path.count(b"/"))
     for entry in folders:
+        work.add(0)
         set_time_and_mode(os.path.join(destination, entry.path), mtime_ns=entry.mtime_ns, mode=entry.mode)
 
 
@@ -62,8 +64,7 @@ def copy_files(
     is not the one that was scanned, or changes while it is read; DiskFull when the destination has no more room. `pace`
     None: as fast as it goes.
     """
-    batches = in_batches(entries) if threads == 1 else spread(in_batches(entries))
-    return digests_of_files(batches, _Copying(source, destination, work, pace), threads=threads)
+    return digests_of_files(in_batches(entries), _Copying(source, destination, work, pace), threads=threads)
 
 
 def set_time_and_mode(path: bytes, *, mtime_ns: int, mode: int) -> None:
@@ -152,15 +153,26 @@ class _Copying:
         try:
             return os.open(path, _WRITING, 0o600)
         except FileNotFoundError:
-            self._make_folders_to(entry)
+            folder = os.path.dirname(entry.path)
+            if not folder:
+                raise
+            _make_folder(self._destination, folder)
             return os.open(path, _WRITING, 0o600)
 
-    def _make_folders_to(self, entry: Seen) -> None:
-        end = entry.path.find(b"/")
-        while end != -1:
-            with suppress(FileExistsError):
-                os.mkdir(self._destination + b"/" + entry.path[:end], 0o700)
-            end = entry.path.find(b"/", end + 1)
+
+def _make_folder(destination: bytes, path: bytes) -> None:
+    """With those above it, but for the destination: that it is gone is an error."""
+    try:
+        _make_one_folder(destination + b"/" + path)
+    except FileNotFoundError:
+        for end in (at for at, letter in enumerate(path) if letter == _SLASH):
+            _make_one_folder(destination + b"/" + path[:end])
+        _make_one_folder(destination + b"/" + path)
+
+
+def _make_one_folder(path: bytes) -> None:
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o700)
 
 
 def _write(descriptor: int, block: bytes | memoryview) -> None:

@@ -2,13 +2,12 @@
 
 import os
 import struct
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from hashlib import sha256
 from itertools import islice
-from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from isal.isal_zlib import crc32
@@ -20,7 +19,6 @@ from cs_archiver.tools.disk import open_regular, will_read
 BLOCK_BYTES = 1024 * 1024
 _BLOCKS_AHEAD = 3
 _SMALL_BYTES = 64 * 1024  # on average: the calls for such a file take longer than to hash it
-_BATCHES_SPREAD = 32
 _FILES_AHEAD = 32  # of all threads together: each is an open file
 _RECORD = struct.Struct("<QI32s")
 
@@ -148,21 +146,6 @@ class Reader(Protocol):
 def in_batches(entries: Iterable[Seen]) -> Iterator[Batch]:
     """All files among `entries`."""
     return map(Batch._make, enumerate(file_batches(entries)))
-
-
-def spread(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same, so many at a time in an order in which those of one folder do not follow each other.
-
-    A file system makes the files of one folder one after the other, and those of others beside.
-    """
-    while some := list(islice(batches, _BATCHES_SPREAD)):
-        of_folder: Counter[bytes] = Counter()
-        ranked: list[tuple[int, Batch]] = []
-        for batch in some:
-            folder = os.path.dirname(batch.files[0].path)
-            ranked.append((of_folder[folder], batch))
-            of_folder[folder] += 1
-        yield from map(itemgetter(1), sorted(ranked, key=itemgetter(0)))
 
 
 def digests_of_files(batches: Iterable[Batch], reader: Reader, *, threads: int) -> Digests:
