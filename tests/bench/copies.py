@@ -37,9 +37,9 @@ computes CRC32 and SHA-256, nothing else, while `cp` never sees a byte: the kern
 a second thread while its next blocks are read and written, so that it takes as long as the longer of the two where two
 processors are free, and as long as both where they are not. `rsync` and `dd` know no digests, so that what they copied
 is read once more, while they copy the rest. By default folders up to 1 GB are copied by shutil, up to 100 GB by rsync,
-up to 1 TB by dd, and only larger ones by parallel threads: `[copy]` sets that. Shutil and
-parallel threads are the same by now. A copy of many small files keeps one processor busy nearly all the time: what
-bounds it is the eleven calls that each takes, one after the other.
+up to 1 TB by dd, and only larger ones by parallel threads: `[copy]` sets that. Shutil and parallel
+threads are the same by now. A copy of many small files keeps one processor busy nearly all the time: what bounds it is
+the eleven calls that each takes, one after the other.
 """
 
 

@@ -28,7 +28,7 @@ from tests.support.tampering import rewrite_in_place
 
 pytestmark = pytest.mark.timeout(180)
 
-RUNS = pick(152, 5_000)
+RUNS = pick(200, 5_000)
 
 Look = dict[bytes, tuple[object, ...]]
 

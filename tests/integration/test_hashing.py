@@ -75,6 +75,11 @@ class Copying:
         strategies = Strategies(Rsync(processes, executable=executable), Dd(processes), threads=2)
         return await strategies.copy(Strategy.RSYNC, os.fsencode(self.source), os.fsencode(self.copy), scan, report)
 
+    async def by(self, strategy: Strategy, *, limit: float | None = None) -> Digests:
+        scan, processes = scan_tree(os.fsencode(self.source), threads=1, work=Work()), Processes()
+        strategies = Strategies(Rsync(processes), Dd(processes), threads=2, limit=limit)
+        return await strategies.copy(strategy, os.fsencode(self.source), os.fsencode(self.copy), scan, Report())
+
     def plant(self, *names: str) -> None:
         for name in names:
             (self.source / name).parent.mkdir(exist_ok=True)
@@ -277,8 +282,6 @@ async def test_a_folder_is_made_for_its_first_file_and_empty_ones_and_links_afte
     for name in ("a/1", "b/2"):
         (copying.source / name).write_bytes(b"small")
     (copying.source / "link").symlink_to("a")
-    scan, processes = scan_tree(os.fsencode(copying.source), threads=1, work=Work()), Processes()
-    strategies = Strategies(Rsync(processes), Dd(processes), threads=2)
     made: list[str] = []
     real_mkdir, real_open, real_symlink = os.mkdir, os.open, os.symlink
 
@@ -303,7 +306,7 @@ async def test_a_folder_is_made_for_its_first_file_and_empty_ones_and_links_afte
     monkeypatch.setattr(os, "mkdir", mkdir)
     monkeypatch.setattr(os, "open", open_new)
     monkeypatch.setattr(os, "symlink", symlink)
-    await strategies.copy(strategy, os.fsencode(copying.source), os.fsencode(copying.copy), scan, Report())
+    await copying.by(strategy)
     assert made == ["a", "a/1", "b", "b/2", "empty", "link"]
 
 
@@ -311,10 +314,8 @@ async def test_a_folder_is_made_for_its_first_file_and_empty_ones_and_links_afte
 async def test_the_limit_holds_for_copies_within_the_process(copying: Copying, strategy: Strategy) -> None:
     for name in "ab":
         (copying.source / name).write_bytes(bytes(500))
-    scan, processes = scan_tree(os.fsencode(copying.source), threads=1, work=Work()), Processes()
-    strategies = Strategies(Rsync(processes), Dd(processes), threads=2, limit=2_000)
     began = time.monotonic()
-    await strategies.copy(strategy, os.fsencode(copying.source), os.fsencode(copying.copy), scan, Report())
+    await copying.by(strategy, limit=2_000)
     assert time.monotonic() - began >= 0.5
 
 
@@ -331,7 +332,5 @@ async def test_files_are_copied_and_hashed_side_by_side_in_small_folders_as_in_v
     monkeypatch.setattr("cs_archiver.tools.copier.digest_of_stream", digest)
     for name in "ab":
         write(copying.source, os.fsencode(name), os.urandom(1 << 20) * 4)  # a batch each
-    scan, processes = scan_tree(os.fsencode(copying.source), threads=1, work=Work()), Processes()
-    strategies = Strategies(Rsync(processes), Dd(processes), threads=2)
-    digests = await strategies.copy(strategy, os.fsencode(copying.source), os.fsencode(copying.copy), scan, Report())
+    digests = await copying.by(strategy)
     assert [digest.sha256 for digest in digests] == copying.of_source()

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
+from itertools import accumulate
 from typing import TypeVar
 
 from cs_archiver.domain.manifest import EntryKind, Seen, shown
@@ -28,7 +29,6 @@ OnBytes = Callable[[int], None]
 
 _T = TypeVar("_T")
 
-_SLASH = ord("/")
 _WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
@@ -165,9 +165,8 @@ def _make_folder(destination: bytes, path: bytes) -> None:
     try:
         _make_one_folder(destination + b"/" + path)
     except FileNotFoundError:
-        for end in (at for at, letter in enumerate(path) if letter == _SLASH):
-            _make_one_folder(destination + b"/" + path[:end])
-        _make_one_folder(destination + b"/" + path)
+        for above in accumulate(path.split(b"/"), lambda above, name: above + b"/" + name):
+            _make_one_folder(destination + b"/" + above)
 
 
 def _make_one_folder(path: bytes) -> None:
