@@ -52,7 +52,7 @@ SINGLE = "failpoint crashes, single"
 PAIR = "failpoint crashes, pairs"
 
 ONLY = os.environ.get("CS_ARCHIVER_CRASH")
-EVERY = 1 if ONLY else pick(2, 1)  # of the points
+EVERY = 1 if ONLY else pick(3, 1)  # of the points
 CASES = [(history, share) for history, shares in SHARES.items() for share in range(shares)]
 PAIRS = [(history, number) for history, numbers in pick(A_FEW_FIRSTS, FIRSTS).items() for number in numbers]
 

@@ -52,7 +52,7 @@ WAYS: dict[str, dict[str, str]] = {
     "parallel": dict.fromkeys(THRESHOLDS, SMALL),
 }
 SHARES = {way: pick(8, 300) if way == "file-by-file" else pick(1, 60) for way in WAYS}
-FAULTS = {way: pick(96, 10**9) if way == "file-by-file" else pick(10, 1100) for way in WAYS}
+FAULTS = {way: pick(64, 10**9) if way == "file-by-file" else pick(10, 1100) for way in WAYS}
 CASES = [(way, share) for way, shares in SHARES.items() for share in range(shares)]
 ONLY = os.environ.get("CS_ARCHIVER_IO_FAULT")
 COUNTED = "injected I/O faults"

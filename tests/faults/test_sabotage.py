@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
 _REPOSITORY = Path(__file__).parents[2]
 _BESIDE_THE_SOURCE = ("web", "schema.sql", "config.toml")
 _SECONDS = 240
-TRIED = SABOTAGES[:: pick(2, 1)]
+TRIED = SABOTAGES[:: pick(3, 1)]
 
 
 @pytest.mark.parametrize("sabotage", TRIED, ids=[sabotage.rule for sabotage in TRIED])

@@ -21,7 +21,7 @@ from tests.faults.leftovers import leftovers
 from tests.faults.oracle import Oracle, contents, is_marker
 from tests.faults.phases import BOUNDARIES, STRATEGIES, Boundary, Era, stopped_at, strategies_that_reach
 from tests.faults.random_trees import CHANGES, User, plant, random_tree
-from tests.faults.scale import pick
+from tests.faults.scale import FULL, pick
 from tests.support.service import FINAL, Service, history_of, running_service
 from tests.support.tally import Count
 from tests.support.tampering import rewrite_in_place
@@ -29,6 +29,7 @@ from tests.support.tampering import rewrite_in_place
 pytestmark = pytest.mark.timeout(180)
 
 RUNS = pick(200, 5_000)
+_NEAR_THE_END = (Era.LOOKING, Era.APPROVED)
 
 Look = dict[bytes, tuple[object, ...]]
 
@@ -44,12 +45,18 @@ def case_of(seed: int) -> tuple[Boundary, list[str]]:
     return BOUNDARIES[number], changes + random.choices(CHANGES, k=random.choice((0, 0, 1, 2)))
 
 
+def is_run(seed: int) -> bool:
+    """All in full; of the slice every other change of a boundary, and each one right before or in the deletion."""
+    turn, number = divmod(seed, len(BOUNDARIES))
+    return FULL or (turn + number) % 2 == 0 or BOUNDARIES[number].era in _NEAR_THE_END
+
+
 def case_id(seed: int) -> str:
     boundary, changes = case_of(seed)
     return f"{seed}: {boundary.name}: {', '.join(changes)}"
 
 
-@pytest.mark.parametrize("seed", range(RUNS), ids=case_id)
+@pytest.mark.parametrize("seed", [seed for seed in range(RUNS) if is_run(seed)], ids=case_id)
 async def test_nothing_a_user_leaves_in_the_source_is_lost_whenever_it_is_changed(
     seed: int, root: Path, count: Count
 ) -> None:

@@ -218,6 +218,8 @@ class TaskEngine:
             while not future.done():
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait([future])
+            if not future.cancelled():
+                future.exception()  # asked for: that it was told to stop is no error that nobody handled
             raise
 
     async def _suffer(self, task: Task, effect: TaskEffect) -> None:
