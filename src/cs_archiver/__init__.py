@@ -3,7 +3,7 @@
 The way of one job, in walking order:
 
     server/api/jobs.py     a person asks for a folder to be archived
-    services/jobs.py       the wish is checked and becomes a row in the queue
+    services/submissions.py  the wish is checked and becomes a row in the queue
     workers/worker.py      two workers claim jobs, run the stage of each state, record what came of it
     stages/                one verb a file: admit, copy, compress, verify, upload, verify_upload, delete_source;
                            cancel in place of any of them

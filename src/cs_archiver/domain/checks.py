@@ -14,6 +14,7 @@ TOOL_IS_SILENT: Final = (
     "call it by hand as the service's user: if that hangs too, look at its disk and at the machine's load"
 )
 
+INSTALL_SEVEN_ZIP: Final = "install 7-Zip, 25.01 or newer (the package 7zip; p7zip-full on Debian 12 and older)"
 _SEVEN_ZIP_NEEDED: Final = (23, 1)
 _SEVEN_ZIP_WANTED: Final = (25, 1)  # older ones let an archive write outside its folder when it is unpacked
 _RSYNC_WANTED: Final = (3, 4, 1)
@@ -130,11 +131,10 @@ def all_is_well(checks: Sequence[Checked]) -> bool:
 
 
 def seven_zip(version: Version | None) -> Finding:
-    advice = "install the package 7zip, 25.01 or newer"
     if version is None or version < _SEVEN_ZIP_NEEDED:
-        return Finding(Verdict.FAILED, f"{_said(version)}, and 23.01 is the oldest that can be used", advice)
+        return Finding(Verdict.FAILED, f"{_said(version)}, and 23.01 is the oldest that can be used", INSTALL_SEVEN_ZIP)
     if version < _SEVEN_ZIP_WANTED:
-        return Finding(Verdict.WARNING, f"{_said(version)}, which has known security defects", advice)
+        return Finding(Verdict.WARNING, f"{_said(version)}, which has known security defects", INSTALL_SEVEN_ZIP)
     return Finding(Verdict.OK, _said(version))
 
 

@@ -10,7 +10,7 @@ from cs_archiver import config
 from cs_archiver.db import schema
 from cs_archiver.db.health import hash_to_be_changed, health_of
 from cs_archiver.domain import checks
-from cs_archiver.domain.checks import TOOL_IS_SILENT, DatabaseFacts, Finding, Verdict
+from cs_archiver.domain.checks import INSTALL_SEVEN_ZIP, TOOL_IS_SILENT, DatabaseFacts, Finding, Verdict
 from cs_archiver.services.accounts import FIRST_PASSWORD, FIRST_USERNAME
 from cs_archiver.services.backup_checks import backups_look
 from cs_archiver.services.checks import Look, on_thread
@@ -37,7 +37,7 @@ class HostChecks:
         self._looks = (
             Look("configuration", "Configuration", on_thread(self._configuration), _CONFIGURATION),
             Look("user", "User", on_thread(_user), "run it as the user of the service"),
-            Look("seven_zip", "7-Zip", self._seven_zip, "install the package 7zip, 25.01 or newer", TOOL_IS_SILENT),
+            Look("seven_zip", "7-Zip", self._seven_zip, INSTALL_SEVEN_ZIP, TOOL_IS_SILENT),
             Look("rsync", "rsync", self._rsync, "install the package rsync, 3.4.1 or newer", TOOL_IS_SILENT),
             Look("dd", "dd", self._dd, "install the package coreutils", TOOL_IS_SILENT),
             nas_look(settings, sampled_folders=_SAMPLED_FOLDERS),

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from cs_archiver.db import tallies
 from cs_archiver.db.database import Database
-from cs_archiver.domain.checks import Checked, Finding, Verdict
+from cs_archiver.domain.checks import INSTALL_SEVEN_ZIP, Checked, Finding, Verdict
 from cs_archiver.services.checks import Look, asked, on_thread
 from cs_archiver.services.folder_checks import nas_look, space_look, storage_look
 from cs_archiver.settings import Settings
@@ -85,7 +85,7 @@ async def _workers(are_there: bool) -> Finding:
 def _seven_zip() -> Finding:
     if sevenzip.is_there():
         return Finding(Verdict.OK, "it is there")
-    return Finding(Verdict.FAILED, "it is not there", "install the package 7zip, 25.01 or newer")
+    return Finding(Verdict.FAILED, "it is not there", INSTALL_SEVEN_ZIP)
 
 
 async def _held_jobs(database: Database) -> Finding:

@@ -58,7 +58,7 @@ async def require_usable(settings: Settings) -> None:
     if not urls:
         return
     if importlib.util.find_spec("apprise") is None:
-        expected = 'nothing while the package apprise is not installed: pip install "cs-archiver[notify]"'
+        expected = 'nothing while the package apprise is not installed: pip install "apprise>=1.9" beside cs-archiver'
         raise origin.wrong("notify", key, expected)
     try:
         finished = await _run({"urls": list(urls)}, seconds=_CHECK_SECONDS)
