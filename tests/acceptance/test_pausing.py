@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from cs_archiver.cli import main
 from cs_archiver.sandbox import Operation, Sandbox
-from cs_archiver.sandbox.faults import Hold
+from cs_archiver.sandbox.faults import Answer, Hold
 from tests.faults.oracle import Oracle
 from tests.support.service import (
     FINAL,
@@ -30,6 +30,7 @@ from tests.support.service import (
     running_service,
     sandbox_settings,
     service_in,
+    uploads,
 )
 from tests.support.tampering import eventually, files_in, held_at_globus, plant, until_told
 
@@ -289,6 +290,23 @@ async def test_a_task_at_globus_is_followed_although_the_worker_was_paused_befor
             sandbox.faults.release()
             await until_said(service, job_id, "The transfer to Globus is paused by admin")
             assert (await service.job(job_id))["status"] == "upload_verifying"
+
+
+async def test_a_request_that_globus_never_got_is_not_sent_while_uploads_are_paused(tmp_path: Path) -> None:
+    async with running_service(tmp_path, RETRY_DELAY_SECONDS="1") as service:
+        service.sandbox.faults.add(Operation.TRANSFER, Answer(503, "<html>maintenance</html>"), times=None)
+        folder = plant(service.place.folder())
+        await service.discover()
+        job_id = await service.submit(folder)
+        await until_said(service, job_id, "Retry 1/")
+        await switch(service, "upload", paused=True)
+        job = await until_said(service, job_id, "The transfer to Globus is paused by admin")
+        assert job["status"] == "uploading"
+        service.sandbox.faults.clear()
+        await asyncio.sleep(2)
+        assert uploads(service.sandbox) == []
+        await switch(service, "upload", paused=False)
+        assert (await service.until(job_id))["status"] == "completed"
 
 
 async def _serve(place: Place, url: str) -> asyncio.subprocess.Process:

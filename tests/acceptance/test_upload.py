@@ -107,6 +107,21 @@ async def test_an_upload_over_its_time_is_cancelled_and_sent_again(tmp_path: Pat
         assert sorted(statuses) == ["FAILED", "SUCCEEDED"]
 
 
+async def test_the_time_of_an_upload_counts_from_when_globus_got_the_request(tmp_path: Path) -> None:
+    waiting = {"UPLOAD_TASK_TIMEOUT_HOURS": "0.001", "RETRY_DELAY_SECONDS": "1"}
+    async with running_service(tmp_path, **waiting) as service:
+        service.sandbox.faults.add(Operation.TRANSFER, Answer(503, "<html>maintenance</html>"), times=None)
+        folder = fill(service.place.folder())
+        await service.discover()
+        job_id = await service.submit(folder)
+        await service.until(job_id, "uploading")
+        await asyncio.sleep(4)  # more than 3.6 s since the request was stored
+        service.sandbox.faults.clear()
+        service.sandbox.faults.add(Operation.RUN, Hold("STUCK", seconds=0.5), times=None)
+        assert (await service.until(job_id))["status"] == "completed"
+        assert "cancelling the Globus task" not in "\n".join(await service.log_of(job_id))
+
+
 async def test_an_upload_that_never_moves_fails_after_its_retries_and_keeps_the_source(tmp_path: Path) -> None:
     async with running_service(tmp_path, UPLOAD_TASK_TIMEOUT_HOURS="0.0001", MAX_UPLOAD_RETRIES="1") as service:
         service.sandbox.faults.add(Operation.RUN, Hold("STUCK"), times=None)

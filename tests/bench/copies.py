@@ -83,6 +83,9 @@ class _Silent:
     async def log_all(self, lines: Sequence[tuple[LogLevel, str]]) -> None:
         """Not heard."""
 
+    async def record(self, **_facts: object) -> None:
+        """Not heard."""
+
     async def recovered(self) -> None:
         """Not heard."""
 

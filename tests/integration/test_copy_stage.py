@@ -36,7 +36,7 @@ from cs_archiver.stages.source import Approvals, ComparedCopies
 from cs_archiver.stages.stage import Advance
 from cs_archiver.stages.strategies import Strategies, Strategy
 from cs_archiver.stages.verify import Verify
-from cs_archiver.tools import tree
+from cs_archiver.tools import removal, tree
 from cs_archiver.tools.dd import Dd
 from cs_archiver.tools.fixity import Digest, digest_of_file
 from cs_archiver.tools.nas import NasProbe
@@ -44,6 +44,7 @@ from cs_archiver.tools.process import Processes
 from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.rsync import Rsync
 from cs_archiver.tools.sevenzip import SevenZip
+from cs_archiver.tools.threads import Work
 from tests.support.jobs import a_job
 from tests.support.trees import plant_awkward_tree, write
 
@@ -73,6 +74,7 @@ class Heard:
         self.lines: list[str] = []
         self.operations: list[str] = []
         self.bytes: list[tuple[int | None, int | None]] = []
+        self.recorded: dict[str, object] = {}
         self._when = when
 
     async def log(self, message: str, level: LogLevel = LogLevel.INFO) -> None:
@@ -80,6 +82,9 @@ class Heard:
 
     async def log_all(self, lines: Sequence[tuple[LogLevel, str]]) -> None:
         self.lines += [f"{level.value} {message}" for level, message in lines]
+
+    async def record(self, **facts: object) -> None:
+        self.recorded |= facts
 
     async def recovered(self) -> None:
         """No connection to lose here."""
@@ -247,7 +252,7 @@ async def test_each_strategy_makes_an_equal_copy_and_a_true_manifest(
     assert advance.to is JobStatus.COMPRESSING
     assert (advance.changes["folder_size_bytes"], advance.changes["folder_file_count"]) == (size, files)
     assert heard.lines[0].endswith(f"by {strategy.value}")
-    assert heard.lines[-1].startswith("INFO Copy complete")
+    assert advance.said[-1].startswith("Copy complete")
     assert heard.bytes[-1] == (size, size), "the last that is told is the whole"
     done = [count or 0 for count, _total in heard.bytes]
     begun_anew = [before for before, after in pairwise(done) if after < before]  # by the digests of a tool's copy
@@ -624,18 +629,52 @@ async def test_a_packed_folder_is_verified_named_and_its_copy_removed(
     world: World, packer: Compress, verifier: Verify
 ) -> None:
     plant_awkward_tree(world.source)
-    job = await packed(world, packer)
-    advance = await verifier.run(job, Heard())
+    job, heard = await packed(world, packer), Heard()
+    advance = await verifier.run(job, heard)
     content = archive_of(world).read_bytes()
     assert advance.to is JobStatus.AWAITING_UPLOAD
-    assert advance.changes == {
-        "archive_sha256": hashlib.sha256(content).hexdigest(),
-        "archive_size_bytes": len(content),
-    }
+    assert heard.recorded == {"archive_sha256": hashlib.sha256(content).hexdigest()}
+    assert job.archive_size_bytes == len(content)
     assert os.listdir(archive_of(world).parent) == [archive_of(world).name]
     assert os.listdir(world.places.temp) == []
     extract(archive_of(world), world.root / "unpacked")
     assert compare(world.source, world.root / "unpacked" / world.source.name) == []
+
+
+async def test_a_named_archive_is_recorded_before_its_copy_goes_and_then_only_that_is_left_to_do(
+    world: World, packer: Compress, verifier: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, heard = await packed(world, packer), Heard()
+
+    def refuse(_path: bytes, _work: Work) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(removal, "remove_working_copy", refuse)
+        with pytest.raises(Temporary, match="Input/output error"):
+            await verifier.run(job, heard)
+    archive = archive_of(world).read_bytes()
+    assert heard.recorded == {"archive_sha256": hashlib.sha256(archive).hexdigest()}
+    assert os.listdir(world.places.temp) != []
+
+    again = Heard()
+    advance = await verifier.run(job._replace(archive_sha256=hashlib.sha256(archive).hexdigest()), again)
+    assert advance.to is JobStatus.AWAITING_UPLOAD
+    assert (again.recorded, again.operations) == ({}, ["Removing the temporary copy"])
+    assert os.listdir(world.places.temp) == []
+    assert archive_of(world).read_bytes() == archive
+
+
+async def test_the_folder_of_the_archives_may_go_while_auto_looks_at_samples(world: World) -> None:
+    """As when the last archive of it was uploaded, and its source deleted."""
+    plant_awkward_tree(world.source)
+    job = await copied(world)
+    folder = archive_of(world).parent
+    folder.mkdir(parents=True)
+    packer = Compress(SevenZip(Processes()), world.places, Mode.AUTO, threads=2)
+    advance = await packer.run(job, Heard(samples=folder.rmdir))
+    assert advance.to is JobStatus.VERIFYING
+    assert not folder.exists() or os.listdir(folder) != []
 
 
 async def test_auto_stores_what_would_not_shrink_and_says_so(world: World, verifier: Verify) -> None:
@@ -763,8 +802,9 @@ async def test_the_archive_is_hashed_and_listed_while_it_is_tested(
     monkeypatch.setattr("cs_archiver.stages.verify.digest_of_file", digest_and_tell)
     job = await packed(world, packer)
     tested = SevenZip(Processes(), executable=str(seven_zip))
-    advance = await Verify(tested, world.catalogue, world.places).run(job, Heard())
-    assert advance.changes["archive_sha256"] == hashlib.sha256(archive_of(world).read_bytes()).hexdigest()
+    heard = Heard()
+    await Verify(tested, world.catalogue, world.places).run(job, heard)
+    assert heard.recorded["archive_sha256"] == hashlib.sha256(archive_of(world).read_bytes()).hexdigest()
 
 
 async def test_an_archive_that_cannot_be_read_is_said_to_be_so(

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +42,8 @@ class Report:
     async def log(self, message: str, level: LogLevel = LogLevel.INFO) -> None: ...
 
     async def log_all(self, lines: Sequence[tuple[LogLevel, str]]) -> None: ...
+
+    async def record(self, **facts: object) -> None: ...
 
     async def recovered(self) -> None: ...
 
@@ -308,6 +311,26 @@ async def test_a_folder_is_made_for_its_first_file_and_empty_ones_and_links_afte
     monkeypatch.setattr(os, "symlink", symlink)
     await copying.by(strategy)
     assert made == ["a", "a/1", "b", "b/2", "empty", "link"]
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+@pytest.mark.parametrize(
+    ("mode", "of_file", "of_folder"),
+    [(0o6755, 0o755, 0o755), (0o2070, 0o470, 0o570), (0o7000, 0o1400, 0o1500)],
+    ids="{:o}".format,
+)
+async def test_a_copy_has_no_set_id_bits_and_its_owner_may_read_it(
+    copying: Copying, strategy: Strategy, mode: int, of_file: int, of_folder: int
+) -> None:
+    (copying.source / "folder").mkdir()
+    for name, size in (("folder/small", 5), ("folder/large", _SIZE)):
+        (copying.source / name).write_bytes(os.urandom(size))
+        (copying.source / name).chmod(mode)
+    (copying.source / "folder").chmod(mode)
+    await copying.by(strategy)
+    modes = {name: stat.S_IMODE((copying.copy / name).stat().st_mode) for name in ("folder/small", "folder/large")}
+    assert modes == {"folder/small": of_file, "folder/large": of_file}
+    assert stat.S_IMODE((copying.copy / "folder").stat().st_mode) == of_folder
 
 
 @pytest.mark.parametrize("strategy", [Strategy.SHUTIL, Strategy.PARALLEL])

@@ -32,6 +32,9 @@ class Heard:
     async def log_all(self, lines: Sequence[tuple[LogLevel, str]]) -> None:
         self.lines += [f"{level.value} {message}" for level, message in lines]
 
+    async def record(self, **_facts: object) -> None:
+        """Not heard."""
+
     async def recovered(self) -> None:
         """Not heard."""
 
@@ -95,6 +98,26 @@ async def test_a_nas_that_hangs_in_the_middle_of_the_work_is_told_and_so_is_its_
             await asyncio.sleep(0.01)
     assert (heard.operations[0], heard.operations[2]) == ("Copying", "Copying")
     assert [line.split()[0] for line in heard.lines] == ["WARNING", "INFO"]
+
+
+class Unheard(Heard):
+    async def log(self, message: str, level: LogLevel = LogLevel.INFO) -> None:
+        await super().log(message, level)
+        raise NeedsOperator("the database is read-only")
+
+
+async def test_a_log_that_takes_no_line_ends_neither_the_watch_nor_the_work(
+    hanging: threading.Event, tmp_path: Path
+) -> None:
+    places = Places(tmp_path, tmp_path, tmp_path, tmp_path, tmp_path, "/")
+    heard = Unheard()
+    async with Nas(places, NasProbe(tmp_path, timeout_seconds=0.05)).watched(heard, "Copying"), asyncio.timeout(20):
+        while not heard.lines:
+            await asyncio.sleep(0.01)
+        hanging.set()
+        while len(heard.lines) < 2:
+            await asyncio.sleep(0.01)
+    assert heard.operations[-1] == "Copying"
 
 
 async def test_work_that_ends_before_the_nas_is_asked_again_leaves_no_word_that_it_hangs(

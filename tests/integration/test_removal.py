@@ -17,6 +17,7 @@ from cs_archiver.errors import NeedsOperator, Permanent
 from cs_archiver.tools import removal
 from cs_archiver.tools.removal import (
     ApprovedDeletion,
+    DeletionHalted,
     Removed,
     delete_verified_source,
     move_without_overwriting,
@@ -436,6 +437,28 @@ def test_what_the_system_refuses_to_delete_waits_for_the_operator(open_root: Pat
     assert left(folder) == {"file"}
 
 
+def test_a_pause_and_a_stop_are_heeded_between_two_folders(planted: Path) -> None:
+    for name in ("a", "b", "link", "sub/c", "sub/dangling", "sub/deeper/d"):
+        (planted / name).unlink()
+    for folder in ("one", "two"):
+        (planted / folder).mkdir()
+    asked = 0
+
+    def is_halted() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 2
+
+    with pytest.raises(DeletionHalted):
+        delete_verified_source(approve(planted), Removed(), Work(), is_halted)
+    assert left(planted) == {"sub", "two"}
+    stopped, before = Work(), left(planted)
+    stopped.stop()
+    with pytest.raises(Stopped):
+        delete(approve(planted), stopped)
+    assert left(planted) == before
+
+
 def test_a_working_copy_goes_whole_and_nothing_beyond_its_links(tmp_path: Path) -> None:
     copy, outside = tmp_path / "temp" / "job", tmp_path / "outside"
     copy.mkdir(parents=True)
@@ -446,7 +469,7 @@ def test_a_working_copy_goes_whole_and_nothing_beyond_its_links(tmp_path: Path) 
     (copy / "to folder").symlink_to(outside)
     (copy / "to file").symlink_to(outside / "precious")
     os.mkfifo(copy / "fifo")
-    remove_working_copy(os.fsencode(copy))
+    remove_working_copy(os.fsencode(copy), Work())
     assert not copy.exists()
     assert (outside / "precious").read_bytes() == b"x"
     assert stat.S_IMODE(outside.stat().st_mode) == 0o500
@@ -464,12 +487,41 @@ def test_a_working_copy_that_was_removed_is_gone_for_good(tmp_path: Path, monkey
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", noted)
-    remove_working_copy(os.fsencode(tmp_path / "job"))
+    remove_working_copy(os.fsencode(tmp_path / "job"), Work())
     assert left_when_synced == [(str(tmp_path), [])]
 
 
+def test_the_removal_of_a_working_copy_can_be_stopped_and_gone_on_with(tmp_path: Path) -> None:
+    copy = tmp_path / "job"
+    (copy / "a" / "b").mkdir(parents=True)
+    for name in (b"a/1", b"a/b/2", b"3"):
+        write(copy, name, b"x")
+    stopped = Work()
+    stopped.stop()
+    with pytest.raises(Stopped):
+        remove_working_copy(os.fsencode(copy), stopped)
+    assert copy.exists()
+    remove_working_copy(os.fsencode(copy), Work())
+    assert not copy.exists()
+
+
+def test_what_vanishes_from_a_working_copy_meanwhile_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy, unlink = tmp_path / "job", os.unlink
+    (copy / "a" / "b").mkdir(parents=True)
+    for name in (b"a/1", b"a/b/2"):
+        write(copy, name, b"x")
+
+    def by_two(path: bytes) -> None:
+        unlink(path)
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", by_two)
+    remove_working_copy(os.fsencode(copy), Work())
+    assert not copy.exists()
+
+
 def test_no_working_copy_is_no_error(tmp_path: Path) -> None:
-    remove_working_copy(os.fsencode(tmp_path / "none"))
+    remove_working_copy(os.fsencode(tmp_path / "none"), Work())
 
 
 def test_a_link_in_place_of_the_working_copy_is_not_followed(tmp_path: Path) -> None:
@@ -478,7 +530,7 @@ def test_a_link_in_place_of_the_working_copy_is_not_followed(tmp_path: Path) -> 
     write(outside / "sub", b"precious", b"x")
     (tmp_path / "job").symlink_to(outside)
     try:
-        remove_working_copy(os.fsencode(tmp_path / "job"))
+        remove_working_copy(os.fsencode(tmp_path / "job"), Work())
     except OSError:
         assert (tmp_path / "job").is_symlink()
     assert (outside / "sub" / "precious").read_bytes() == b"x"
@@ -499,7 +551,7 @@ def test_a_working_copy_goes_whatever_the_modes_its_folders_have_from_the_source
         copy / "closed" / "deeper" / "file",
     ):
         os.chown(path, NOBODY, NOBODY)
-    assert as_nobody(lambda: remove_working_copy(os.fsencode(copy))) == ""
+    assert as_nobody(lambda: remove_working_copy(os.fsencode(copy), Work())) == ""
     assert not copy.exists()
 
 

@@ -670,6 +670,9 @@ class Silent:
     async def log_all(self, lines: Sequence[tuple[LogLevel, str]]) -> None:
         """Not heard."""
 
+    async def record(self, **_facts: object) -> None:
+        """Not heard."""
+
     async def recovered(self) -> None:
         """Not heard."""
 

@@ -16,7 +16,7 @@ FAILED = Check(3, "remote size", "5 bytes", "4 bytes", passed=False)
 # Each fact: the values that allow the deletion, then those that forbid it.
 FACTS: tuple[tuple[str, list[Any], list[Any]], ...] = (
     ("checks", [[PASSED], [PASSED, PASSED]], [[], [FAILED], [PASSED, FAILED]]),
-    ("manifest_files", [1, 10**6], [0]),
+    ("has_files", [True], [False]),
     ("archive_sha256", ["ab" * 32], [None, ""]),
     ("differences", [[]], [[Difference(b"file", "removed")]]),
     ("unreadable", [[]], [["'file': Permission denied"]]),
@@ -42,14 +42,14 @@ def test_every_combination_of_facts_gives_one_reason_for_each_doubt_and_no_other
         assert len(set(reasons)) == len(reasons) == sum(doubt for _value, doubt in combination), combination
         combinations += 1
         allowed += not reasons
-    assert (combinations, allowed) == (5 * 3 * 3 * 2 * 2 * 4 * 2, 2 * 2 * 1 * 1 * 1 * 3 * 1)
+    assert (combinations, allowed) == (5 * 2 * 3 * 2 * 2 * 4 * 2, 2 * 1 * 1 * 1 * 1 * 3 * 1)
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
         ("checks", "not verified: no check was made"),
-        ("manifest_files", "names no file"),
+        ("has_files", "names no file"),
         ("archive_sha256", "no digest"),
         ("differences", "changed since it was copied: 'file' removed"),
         ("unreadable", "cannot be read in full: 'file': Permission denied"),
@@ -73,13 +73,16 @@ def test_the_reason_names_the_check_that_failed() -> None:
 
 
 FOLDER = Entry(b"folder", EntryKind.DIR, 0, 1, 0o755, None, None, None)
+LINK = Entry(b"folder/link", EntryKind.LINK, 4, 1, 0o777, b"file", 9, None)
 FILE = Entry(b"folder/file", EntryKind.FILE, 5, 1, 0o644, None, 9, b"x" * 32)
 
 
-def gathered(*, files: int = 3, inode: int = 11, source_inode: int | None = 11, sha256: str | None = "ab") -> Facts:
+def gathered(
+    *more: Entry, files: int = 3, inode: int = 11, source_inode: int | None = 11, sha256: str | None = "ab"
+) -> Facts:
     return facts_of(
         a_job(source_inode=source_inode, archive_sha256=sha256),
-        [FOLDER, *[FILE] * files],
+        [FOLDER, *[FILE] * files, *more],
         [PASSED],
         inode=inode,
         differences=[],
@@ -96,6 +99,10 @@ def test_a_job_that_is_proven_may_be_deleted() -> None:
 def test_an_empty_manifest_deletes_nothing() -> None:
     (reason,) = reasons_against(gathered(files=0))
     assert "names no file" in reason
+
+
+def test_links_alone_are_content() -> None:
+    assert reasons_against(gathered(LINK, files=0)) == []
 
 
 @pytest.mark.parametrize(("inode", "source_inode"), [(12, 11), (11, None), (0, None)])

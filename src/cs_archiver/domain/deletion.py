@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import Difference, Entry, described, totals
+from cs_archiver.domain.manifest import Difference, Entry, EntryKind, described
 from cs_archiver.domain.verification import Check, failures, passed
 
 
@@ -17,7 +17,7 @@ class Facts:
     """
 
     checks: Sequence[Check]
-    manifest_files: int
+    has_files: bool
     archive_sha256: str | None
     differences: Sequence[Difference]
     unreadable: Sequence[str]
@@ -40,7 +40,7 @@ def facts_of(
     """The facts about a job from its row, its evidence and a fresh look at its source folder."""
     return Facts(
         checks=checks,
-        manifest_files=totals(manifest).files,
+        has_files=any(entry.kind is not EntryKind.DIR for entry in manifest),  # links are content as well
         archive_sha256=job.archive_sha256,
         differences=differences,
         unreadable=unreadable,
@@ -54,7 +54,7 @@ def reasons_against(facts: Facts) -> list[str]:
     """Empty only if the source may be deleted. In doubt there is a reason."""
     holds = (
         (passed(facts.checks), f"the upload is not verified: {failures(facts.checks) or 'no check was made'}"),
-        (facts.manifest_files >= 1, "the manifest names no file: an empty archive proves nothing"),
+        (facts.has_files, "the manifest names no file: an empty archive proves nothing"),
         (bool(facts.archive_sha256), "the archive has no digest"),
         (facts.folder_is_the_one_copied, "the folder at this path is not the one that was copied"),
         (not facts.differences, f"the source changed since it was copied: {described(facts.differences)}"),

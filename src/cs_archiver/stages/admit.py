@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cs_archiver.clock import now_text
 from cs_archiver.db.catalogue import Catalogue
+from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job, OnExisting, later_versions
 from cs_archiver.domain.manifest import shown
 from cs_archiver.domain.space import Need, needed_again, required_bytes, why_never, why_not_now
@@ -19,7 +20,7 @@ from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import removal
 from cs_archiver.tools.disk import file_size, local_error, room_on, source_error
 from cs_archiver.tools.globus import Globus
-from cs_archiver.tools.threads import in_thread
+from cs_archiver.tools.threads import Work, in_thread
 
 _PROBE_BYTES = 33
 
@@ -52,7 +53,7 @@ class Admit:
         self._settings = settings
 
     async def run(self, job: Job, report: Report) -> Advance:
-        await in_thread(lambda _work: self._clear(job))
+        await in_thread(lambda work: self._clear(job, work))
         may_go_on = _has_finished_archive(job)  # which takes no more room, and would give back what it takes
         if not may_go_on:
             await in_thread(lambda _work: self._require_space(job))
@@ -70,7 +71,12 @@ class Admit:
             await in_thread(lambda _work: self._require_space(job))
         destination = await self._free_destination(job, report)
         archive_path = self._places.archive_for(job.level1, job.level2, destination.rsplit("/", 1)[-1])
-        await in_thread(lambda _work: self._set_aside(job, os.fsencode(archive_path)))
+        in_the_way = await in_thread(lambda _work: self._set_aside(job, os.fsencode(archive_path)))
+        if in_the_way is not None:
+            await report.log(
+                f"A file lay where the archive is to be made: it is kept as '{shown(in_the_way)}'",
+                LogLevel.WARNING,
+            )
         attempt = job.attempt + 1
         return Advance(
             JobStatus.COPYING,
@@ -96,18 +102,18 @@ class Admit:
             lambda count: report.progress(bytes_done=count, bytes_total=total),
         )
 
-    def _clear(self, job: Job) -> None:
+    def _clear(self, job: Job, work: Work) -> None:
         try:
-            removal.remove_working_copy(self._places.working_folder(job))
+            removal.remove_working_copy(self._places.working_folder(job), work)
             if job.archive_path is not None:
                 removal.remove_file(self._places.partial(job))
         except OSError as error:
             raise local_error(os.fsencode(self._places.storage), error) from error
 
-    def _set_aside(self, job: Job, archive: bytes) -> None:
-        """A finished archive of an attempt never recorded, or somebody's file: kept for good, but out of the way."""
+    def _set_aside(self, job: Job, archive: bytes) -> bytes | None:
+        """A finished archive of an attempt never recorded, or somebody's file: where it is kept for good."""
         try:
-            removal.set_aside(archive, os.path.join(self._places.failed_folder(job), b"found"))
+            return removal.set_aside(archive, os.path.join(self._places.failed_folder(job), b"found"))
         except OSError as error:
             raise local_error(archive, error) from error
 

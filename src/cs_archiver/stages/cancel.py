@@ -28,5 +28,4 @@ class Cancel:
             told = f"{upload.destination_path} holds the archive: remove it there only if the source is still whole"
             await report.log(told, LogLevel.WARNING)
         await self._set_aside.discard(job, others_archive=await self._jobs.is_archive_of_another(job))
-        await report.log(f"Cancelled by {job.cancel_requested_by}: the source is untouched")
-        return Advance(JobStatus.CANCELLED)
+        return Advance(JobStatus.CANCELLED, said=[f"Cancelled by {job.cancel_requested_by}: the source is untouched"])

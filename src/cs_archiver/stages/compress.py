@@ -38,12 +38,14 @@ class Compress:
 
     async def run(self, job: Job, report: Report) -> Advance:
         partial = self._places.partial(job)
-        await in_thread(lambda _work: _make_room(partial))
+        await in_thread(lambda _work: _remove(partial))
         await report.log("Starting compression")
         began = time.monotonic()
         planned = await self._plan(job, report)
         if _is_forced(planned):
             await report.log(_why_forced(planned), LogLevel.WARNING)
+        # Not before: whoever removes the last archive of a folder removes that too.
+        await in_thread(lambda _work: _make_folder_of(partial))
         report.operation(f"Compressing {human_size(job.folder_size_bytes or 0)}")
         await self._pack(job, planned, partial, report)
         report.operation("Making the archive durable")
@@ -121,10 +123,16 @@ def _why_forced(planned: Plan) -> str:
     )
 
 
-def _make_room(partial: bytes) -> None:
+def _remove(partial: bytes) -> None:
+    try:
+        remove_file(partial)
+    except OSError as error:
+        raise local_error(partial, error) from error
+
+
+def _make_folder_of(partial: bytes) -> None:
     try:
         make_folders(partial.rsplit(b"/", 1)[0])
-        remove_file(partial)
     except OSError as error:
         raise local_error(partial, error) from error
 

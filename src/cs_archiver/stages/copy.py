@@ -68,7 +68,7 @@ class Copy:
 
     async def run(self, job: Job, report: Report) -> Advance:
         source, copy = self._places.source(job), self._places.copy(job)
-        await in_thread(lambda _work: _empty_folder(self._places.working_folder(job), copy))
+        await in_thread(lambda work: _empty_folder(self._places.working_folder(job), copy, work))
         await self._nas.require(job, report)
         async with self._nas.watched(report, "Looking through the source"):
             scan = await self._scan_source(job)
@@ -83,13 +83,12 @@ class Copy:
         await _warn_of_links(before, report)
         async with self._nas.watched(report, f"Copying {human_size(total.bytes)} from the NAS"):
             digests = await self._strategies.copy(strategy, source, copy, scan, report)
-        await in_thread(lambda _work: copier.set_time_and_mode(copy, mtime_ns=scan.mtime_ns, mode=scan.mode))
+        await in_thread(lambda _work: copier.finish_folder(copy, mtime_ns=scan.mtime_ns, mode=scan.mode))
         async with self._nas.watched(report, "Looking whether the source changed while it was copied"):
             await self._require_unchanged(job, before)
         await self._require_same(copy, before)
         manifest_id = await self._catalogue.seal_manifest(job, _manifest(before, digests), total)
         self._compared.note(manifest_id)
-        await report.log(f"Copy complete ({human_size(total.bytes)})")
         return Advance(
             JobStatus.COMPRESSING,
             {
@@ -97,6 +96,7 @@ class Copy:
                 "folder_size_bytes": total.bytes,
                 "folder_file_count": total.files,
             },
+            said=[f"Copy complete ({human_size(total.bytes)})"],
         )
 
     def _require_room(self, scan: Scan) -> None:
@@ -214,9 +214,9 @@ def _require_times_that_can_be_sealed(entries: Iterable[Seen]) -> None:
             )
 
 
-def _empty_folder(working_folder: bytes, copy: bytes) -> None:
+def _empty_folder(working_folder: bytes, copy: bytes, work: Work) -> None:
     try:
-        removal.remove_working_copy(working_folder)
+        removal.remove_working_copy(working_folder, work)
         make_folders(copy)
     except OSError as error:
         raise local_error(copy, error) from error

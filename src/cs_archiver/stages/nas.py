@@ -1,6 +1,7 @@
 """The NAS before and during every piece of work there: it may be gone, another one, read-only, or hang."""
 
 import asyncio
+import logging
 import os
 import stat
 from collections.abc import AsyncIterator, Iterable
@@ -17,6 +18,8 @@ from cs_archiver.tools.crowd import for_each
 from cs_archiver.tools.disk import mount_points, source_error
 from cs_archiver.tools.nas import NasProbe
 from cs_archiver.tools.threads import Work, in_thread
+
+_log = logging.getLogger(__name__)
 
 
 class Nas:
@@ -59,7 +62,7 @@ class Nas:
                 if not hangs.is_set():
                     hangs.set()
                     report.operation(f"{HELD}{error}")
-                    await report.log(str(error), LogLevel.WARNING)
+                    await _told(report, str(error), LogLevel.WARNING)
             else:
                 if hangs.is_set():
                     hangs.clear()
@@ -68,7 +71,15 @@ class Nas:
 
 async def _tell_answer(report: Report, doing: str) -> None:
     report.operation(doing)
-    await report.log("The NAS answers again")
+    await _told(report, "The NAS answers again")
+
+
+async def _told(report: Report, line: str, level: LogLevel = LogLevel.INFO) -> None:
+    """A database in trouble must neither end the watch nor the work that is watched."""
+    try:
+        await report.log(line, level)
+    except NeedsOperator as error:
+        _log.warning("not in the job's log: %s: %s", line, error)
 
 
 def require_nas(places: Places, job: Job) -> int:

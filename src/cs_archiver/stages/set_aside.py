@@ -67,7 +67,7 @@ class SetAside:
 
     async def keep(self, job: Job, error: str) -> None:
         """Move the archive to failed/{job_id}/ beside an error.log; the working copy goes: the source is there."""
-        await in_thread(lambda _work: self._keep(job, error))
+        await in_thread(lambda work: self._keep(job, work, error))
 
     async def discard(self, job: Job, *, others_archive: bool) -> None:
         """Remove everything a job that is given up made locally, its archive included: the source has it all.
@@ -76,7 +76,7 @@ class SetAside:
         itself, what lies there may be that one's, and the only copy of what it deleted: then it stays.
         """
         mine = not others_archive or job.status is not JobStatus.QUEUED
-        await in_thread(lambda _work: self._clear(job, kept_too=True, archive_too=mine))
+        await in_thread(lambda work: self._clear(job, work, kept_too=True, archive_too=mine))
 
     async def what_is_there(self) -> LocalFiles:
         """The working copies and archives on the local disk now, finished or not. What cannot be listed is left out."""
@@ -88,11 +88,11 @@ class SetAside:
         A file under its archive's name that is newer than the cancel, or of another size, is somebody else's, even
         if no job in this database says so.
         """
-        return await in_thread(lambda _work: self._discard_left(job))
+        return await in_thread(lambda work: self._discard_left(job, work))
 
     async def clear(self, job: Job) -> None:
         """Remove the working copy and the partial archive: their source is untouched."""
-        await in_thread(lambda _work: self._clear(job))
+        await in_thread(lambda work: self._clear(job, work))
 
     async def kept_jobs(self) -> list[str]:
         """The ids of the jobs that left something in the folder for failed jobs."""
@@ -128,24 +128,24 @@ class SetAside:
         }
         return LocalFiles(frozenset(filter(_is_text, copies)), frozenset(filter(_is_text, paths)))
 
-    def _discard_left(self, job: Job) -> bool:
+    def _discard_left(self, job: Job, work: Work) -> bool:
         archive = self._places.archive(job)
         try:
             if not self._is_inside(archive) or not _may_be_archive_of(job, archive):
                 return False
         except OSError as problem:
             raise local_error(archive, problem) from problem
-        self._clear(job, kept_too=True, archive_too=True)
+        self._clear(job, work, kept_too=True, archive_too=True)
         return True
 
     def _is_inside(self, archive: bytes) -> bool:
         archives = os.path.realpath(os.fsencode(self._places.archives))
         return os.path.realpath(os.path.dirname(archive)).startswith(archives + b"/")
 
-    def _clear(self, job: Job, *, kept_too: bool = False, archive_too: bool = False) -> None:
+    def _clear(self, job: Job, work: Work, *, kept_too: bool = False, archive_too: bool = False) -> None:
         folder = self._places.working_folder(job)
         try:
-            removal.remove_working_copy(folder)
+            removal.remove_working_copy(folder, work)
             removal.remove_file(self._places.probe(job))
             if job.archive_path is not None:
                 removal.remove_file(self._places.partial(job))
@@ -156,7 +156,7 @@ class SetAside:
         except OSError as problem:
             raise local_error(folder, problem) from problem
 
-    def _keep(self, job: Job, error: str) -> None:
+    def _keep(self, job: Job, work: Work, error: str) -> None:
         folder = self._places.failed_folder(job)
         try:
             make_folders(folder)
@@ -169,7 +169,7 @@ class SetAside:
                 kept = os.path.join(folder, b"only-copy") if begun else folder
                 for path in (self._places.archive(job), self._places.partial(job)):
                     removal.set_aside(path, kept)
-            removal.remove_working_copy(self._places.working_folder(job))
+            removal.remove_working_copy(self._places.working_folder(job), work)
             removal.remove_file(self._places.probe(job))
         except OSError as problem:
             raise local_error(folder, problem) from problem

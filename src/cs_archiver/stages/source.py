@@ -126,19 +126,21 @@ class Approvals:
     """Hands what the gate approved to the deletion; after a restart there is nothing, and it looks again."""
 
     def __init__(self) -> None:
-        self._given: dict[str, tuple[ApprovedDeletion, float]] = {}
+        self._given: tuple[str, ApprovedDeletion, float] | None = None  # of one job: they are deleted one by one
 
     def give(self, job: Job, approved: ApprovedDeletion) -> None:
-        self._given[job.id] = approved, seconds_since_boot()
+        self._given = job.id, approved, seconds_since_boot()
 
     def is_fresh(self, job: Job) -> bool:
         """False also of one that nobody gave. The database may have been out of order since, or the host asleep."""
-        given = self._given.get(job.id)
-        return given is not None and seconds_since_boot() - given[1] < _FRESH_SECONDS
+        given = self._given
+        return given is not None and given[0] == job.id and seconds_since_boot() - given[2] < _FRESH_SECONDS
 
     def take(self, job: Job) -> ApprovedDeletion | None:
-        given = self._given.pop(job.id, None)
-        return None if given is None else given[0]
+        if self._given is None or self._given[0] != job.id:
+            return None
+        (_, approved, _), self._given = self._given, None
+        return approved
 
 
 def seconds_since_boot() -> float:

@@ -32,6 +32,9 @@ class Report(Protocol):
     async def log_all(self, lines: Sequence[tuple[LogLevel, str]]) -> None:
         """Append these lines, all or none."""
 
+    async def record(self, **facts: object) -> None:
+        """Store columns of the job now: what a crash in the rest of the stage must not undo."""
+
     async def recovered(self) -> None:
         """Globus answers again: failures to reach it are counted from zero."""
 

@@ -132,7 +132,7 @@ class Strategies:
 
 
 def _give_time_and_mode(path: bytes, entry: Seen, _work: Work) -> None:
-    copier.set_time_and_mode(path, mtime_ns=entry.mtime_ns, mode=entry.mode)
+    copier.finish_file(path, mtime_ns=entry.mtime_ns, mode=entry.mode)
 
 
 def _offset(on_bytes: copier.OnBytes, done: int) -> copier.OnBytes:

@@ -176,7 +176,7 @@ class Transfers:
             await self._require_active(task, upload)
             _show(task, job, report, doing)
             told_fault = await self._tell_new_fault(task, told_fault, report)
-            if elapsed(upload.created_at, now_text()) > self._settings.task_timeout:
+            if elapsed(_sent_at(task, upload), now_text()) > self._settings.task_timeout:
                 return await self._give_up(upload, report)
             await pauses.rest()
 
@@ -258,6 +258,16 @@ class Pauses:
     async def rest(self) -> None:
         await asyncio.sleep(min(self._next_seconds, self._longest_seconds))
         self._next_seconds *= _PAUSES_GROW
+
+
+def _sent_at(task: Mapping[str, Any], upload: Upload) -> str:
+    """When Globus got the request, which may have waited here for as long as Globus was out of reach."""
+    sent_at = str(task.get("request_time")).replace("Z", "+00:00")
+    try:
+        elapsed(sent_at, now_text())
+    except (ValueError, TypeError):
+        return upload.created_at
+    return sent_at
 
 
 def _ended_long_ago(task: Mapping[str, Any]) -> bool:

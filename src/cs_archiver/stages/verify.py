@@ -22,10 +22,10 @@ from cs_archiver.tools.threads import Work, in_thread
 
 
 class Verify:
-    """Safe to repeat: it only reads, until the one link that gives the archive its name.
+    """Safe to repeat: it only reads, until the one link that gives the archive its name, which is recorded next.
 
-    A crash after that, before the move is recorded, sends the job through the queue again; `admit` then sets
-    the unrecorded archive aside.
+    From then on only the temporary copy is to be removed. After a crash the job goes through the queue again, where
+    `admit` goes on with the recorded archive; one that was not recorded yet it sets aside.
     """
 
     def __init__(self, seven_zip: SevenZip, catalogue: Catalogue, places: Places) -> None:
@@ -34,18 +34,20 @@ class Verify:
         self._places = places
 
     async def run(self, job: Job, report: Report) -> Advance:
+        if job.archive_sha256 is None:
+            await self._prove_and_name(job, report)
+        report.operation("Removing the temporary copy")  # of very many files, this takes minutes
+        await in_thread(lambda work: _remove_copy(self._places.working_folder(job), work))
+        said = f"Temporary copy removed ({human_size(job.folder_size_bytes or 0)})"
+        return Advance(JobStatus.AWAITING_UPLOAD, said=[said])
+
+    async def _prove_and_name(self, job: Job, report: Report) -> None:
         partial = self._places.partial(job)
         report.operation("Testing the archive, comparing it with the manifest, and computing its SHA-256")
         digest = await self._proven(job, partial, report)
-        await report.log("Archive integrity verified: 7z test passed, every entry equals the manifest")
         await in_thread(lambda _work: _name(partial, self._places.archive(job)))
-        report.operation("Removing the temporary copy")  # of very many files, this takes minutes
-        await in_thread(lambda _work: _remove_copy(self._places.working_folder(job)))
-        return Advance(
-            JobStatus.AWAITING_UPLOAD,
-            {"archive_sha256": digest.sha256.hex(), "archive_size_bytes": digest.size},
-            said=[f"Temporary copy removed ({human_size(job.folder_size_bytes or 0)})"],
-        )
+        await report.record(archive_sha256=digest.sha256.hex())
+        await report.log("Archive integrity verified: 7z test passed, every entry equals the manifest")
 
     async def _proven(self, job: Job, partial: bytes, report: Report) -> Digest:
         """Tested, listed and hashed at the same time: each by itself would read the archive while the others wait."""
@@ -173,8 +175,8 @@ def _name(partial: bytes, final: bytes) -> None:
         raise local_error(final, error) from error
 
 
-def _remove_copy(folder: bytes) -> None:
+def _remove_copy(folder: bytes, work: Work) -> None:
     try:
-        removal.remove_working_copy(folder)
+        removal.remove_working_copy(folder, work)
     except OSError as error:
         raise local_error(folder, error) from error

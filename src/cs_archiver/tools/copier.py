@@ -29,6 +29,8 @@ OnBytes = Callable[[int], None]
 
 _T = TypeVar("_T")
 
+_READ_FILE = stat.S_IRUSR
+_READ_FOLDER = stat.S_IRUSR | stat.S_IXUSR
 _WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 
@@ -52,7 +54,7 @@ def finish_folders(destination: bytes, entries: PackedTree, work: Work) -> None:
     folders = sorted(entries.of_kind(EntryKind.DIR), key=lambda folder: -folder.path.count(b"/"))
     for entry in folders:
         work.add(0)
-        set_time_and_mode(os.path.join(destination, entry.path), mtime_ns=entry.mtime_ns, mode=entry.mode)
+        finish_folder(os.path.join(destination, entry.path), mtime_ns=entry.mtime_ns, mode=entry.mode)
 
 
 def copy_files(
@@ -60,19 +62,37 @@ def copy_files(
 ) -> Digests:
     """Copy the files among `entries`, and make the folders they are in.
 
-    The digests are of the bytes read from the source; content, mode and mtime_ns are kept. Raises Temporary when a file
-    is not the one that was scanned, or changes while it is read; DiskFull when the destination has no more room. `pace`
-    None: as fast as it goes.
+    The digests are of the bytes read from the source; content and mtime_ns are kept, and the mode but for set-id bits.
+    Raises Temporary when a file is not the one that was scanned, or changes while it is read; DiskFull when the
+    destination has no more room. `pace` None: as fast as it goes.
     """
     return digests_of_files(in_batches(entries), _Copying(source, destination, work, pace), threads=threads)
 
 
-def set_time_and_mode(path: bytes, *, mtime_ns: int, mode: int) -> None:
+def finish_folder(path: bytes, *, mtime_ns: int, mode: int) -> None:
+    """Give a folder of the copy its mode and time. Raises as `local_error` tells."""
+    _set_time_and_mode(path, mtime_ns, _copied(mode, _READ_FOLDER))
+
+
+def finish_file(path: bytes, *, mtime_ns: int, mode: int) -> None:
+    """As `finish_folder`, of a file that something else has made."""
+    _set_time_and_mode(path, mtime_ns, _copied(mode, _READ_FILE))
+
+
+def _set_time_and_mode(path: bytes, mtime_ns: int, mode: int) -> None:
     try:
         os.chmod(path, mode)
         os.utime(path, ns=(mtime_ns, mtime_ns))
     except OSError as error:
         raise local_error(path, error) from error
+
+
+def _copied(mode: int, read: int) -> int:
+    """Without set-id bits, which are not archived, and which systemd refuses to set (RestrictSUIDSGID).
+
+    Its owner, this service, may `read` it, even if on the NAS an ACL alone allows that.
+    """
+    return mode & ~(stat.S_ISUID | stat.S_ISGID) | read
 
 
 class _Copying:
@@ -140,7 +160,7 @@ class _Copying:
             descriptor = self._create(path, entry)
             try:
                 filled = fill(descriptor)
-                os.fchmod(descriptor, entry.mode)
+                os.fchmod(descriptor, _copied(entry.mode, _READ_FILE))
                 os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
             finally:
                 os.close(descriptor)

@@ -98,7 +98,7 @@ class Crew:
         """Judge by what this thread has spent since how many may work."""
         (before, at_work), allowed = lap, self._room.allowed
         after = spent_by_thread()
-        self._room.judge(before, after, threads=max(at_work, self._at_work) - self._hanging)
+        self._room.judge(before, after, threads=max(1, max(at_work, self._at_work) - self._hanging))
         with self._more:
             self._steps += 1
             if self._hanging and after.clock - before.clock > _PATIENCE_SECONDS:

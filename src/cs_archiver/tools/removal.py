@@ -72,9 +72,7 @@ def delete_verified_source(
             if was_there:
                 removed.files += 1
                 removed.bytes += entry.size if entry.kind is EntryKind.FILE else 0
-        if is_halted():
-            raise DeletionHalted
-        _remove_folders(way, folders)
+        _remove_folders(way, folders, work, is_halted)
         try:
             os.fsync(root)
         except OSError as error:  # says nothing of what was verified, whatever its number
@@ -106,8 +104,11 @@ def _unlink_one_of_several(parent: int, name: bytes) -> int:
         os.close(descriptor)
 
 
-def _remove_folders(way: Way, folders: Iterable[bytes]) -> None:
+def _remove_folders(way: Way, folders: Iterable[bytes], work: Work, is_halted: Callable[[], bool]) -> None:
     for path in sorted(folders, key=lambda folder: -folder.count(b"/")):
+        if is_halted():
+            raise DeletionHalted
+        work.add(0)
         folder, _, name = path.rpartition(b"/")
         with _mended_by_operator(path), suppress(FileNotFoundError):
             _remove_if_empty(way.to(folder), name)
@@ -172,22 +173,19 @@ def _refused(path: bytes, error: OSError) -> NeedsOperator:
     )
 
 
-def remove_working_copy(path: bytes) -> None:
+def remove_working_copy(path: bytes, work: Work) -> None:
     """Remove a folder of our own below the storage path, if it is there. Never given a path of the NAS.
 
-    Raises OSError; a link in its place is one, and what it leads to is left alone.
+    What vanishes meanwhile is done. Raises OSError; a link in its place is one, and what it leads to is left alone.
     """
     if not _is_there(path):
         return
     if os.path.islink(path):
         raise OSError(errno.ENOTDIR, "a link, where a folder of our own should be", path)
-    _make_changeable(path)
-    for folder, folders, files in os.walk(path, topdown=False):
-        for name in files:
-            os.unlink(os.path.join(folder, name))
-        for child in (os.path.join(folder, name) for name in folders):
-            os.unlink(child) if os.path.islink(child) else os.rmdir(child)
-    os.rmdir(path)
+    for folder in reversed(_emptied(path, work)):
+        work.add(0)
+        with suppress(FileNotFoundError):
+            os.rmdir(folder)
     sync_folder(os.path.dirname(path))  # nobody looks for it again, if a power failure brings it back
 
 
@@ -204,13 +202,26 @@ def _is_there(path: bytes) -> bool:
     return False
 
 
-def _make_changeable(path: bytes) -> None:
-    """Copies keep the modes of the source, which may forbid to enter or change a folder."""
+def _emptied(path: bytes, work: Work) -> list[bytes]:
+    """The folder and all below it, each before what it holds, once they hold nothing else any more.
+
+    Copies keep the modes of the source, which may forbid to enter or change a folder: that is allowed first.
+    """
     os.chmod(path, 0o700)
-    for folder, folders, _files in os.walk(path, topdown=True):
+    found = [path]
+    for folder, folders, files in os.walk(path):
         for child in (os.path.join(folder, name) for name in folders):
-            if not os.path.islink(child):
-                os.chmod(child, 0o700)
+            with suppress(FileNotFoundError):
+                if os.path.islink(child):
+                    os.unlink(child)
+                else:
+                    os.chmod(child, 0o700)
+                    found.append(child)
+        for name in files:
+            work.add(0)
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, name))
+    return found
 
 
 def give_up_name(folder: int, name: bytes) -> None:
@@ -240,17 +251,19 @@ def remove_empty_folders(path: bytes, *, up_to: bytes) -> None:
         path = os.path.dirname(path)
 
 
-def set_aside(path: bytes, folder: bytes) -> None:
-    """Move a file, if it is there, into a folder (made if needed) under a name that is free there."""
+def set_aside(path: bytes, folder: bytes) -> bytes | None:
+    """Move a file, if it is there, into a folder (made if needed) under a name that is free there: the new path."""
     if not _is_there(path):
-        return
+        return None
     make_folders(folder)
     name = os.path.basename(path)
     number = 1
     while _is_there(os.path.join(folder, name)):
         number += 1
         name = b"%d-%s" % (number, os.path.basename(path))
-    move_without_overwriting(path, os.path.join(folder, name))
+    kept = os.path.join(folder, name)
+    move_without_overwriting(path, kept)
+    return kept
 
 
 def move_without_overwriting(source: bytes, destination: bytes) -> None:

@@ -64,9 +64,11 @@ def argv_to_copy(executable: str, source: bytes, destination: bytes, *, limit: f
     # The slash at the end of the source means its content. Neither --inplace nor --partial: a read error would
     # leave a file of full size with zeros in it. A window of -1 compares nanoseconds: otherwise a time stays wrong
     # that differs from the moment of copying by less than a second.
+    # Modes are kept as copier keeps them: without set-id bits, and so that the owner of the copy can read it.
     limited = [] if limit is None else [f"--bwlimit={max(1, round(limit / 1024))}"]  # in KiB; 0 would be no limit
     return [
-        executable, *limited, "--recursive", "--links", "--perms", "--times", "--modify-window=-1", "--whole-file",
+        executable, *limited, "--recursive", "--links", "--perms", "--chmod=ug-s,u+r,Du+x", "--times",
+        "--modify-window=-1", "--whole-file",
         "--info=progress2", "--no-inc-recursive", "--no-human-readable", "--outbuf=L",
         "--", source.rstrip(b"/") + b"/", destination.rstrip(b"/") + b"/",
     ]  # fmt: skip

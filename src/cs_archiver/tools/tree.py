@@ -16,10 +16,10 @@ from cs_archiver.tools.disk import Trouble, mounts_in, source_error
 from cs_archiver.tools.fixity import Digest
 from cs_archiver.tools.hashing import hash_tree
 from cs_archiver.tools.threads import Work
+from cs_archiver.tools.way import FOLDER_FLAGS
 
 _NAMES_A_TASK = 400  # one huge folder is spread over the threads as many small ones are
 _NAMES_SORTED = 5000  # at once: some milliseconds
-_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _MOST_DIFFERENCES = 20
 _KINDS = {stat.S_IFREG: EntryKind.FILE, stat.S_IFDIR: EntryKind.DIR, stat.S_IFLNK: EntryKind.LINK}
 
@@ -127,7 +127,7 @@ class _Scanner:
         # No slash after the root: it would make the kernel follow a link put in its place.
         path = os.path.join(self._root, task.folder) if task.folder else self._root
         try:
-            descriptor = os.open(path, _FOLDER_FLAGS)
+            descriptor = os.open(path, FOLDER_FLAGS)
             try:
                 self._look_into(descriptor, task, found)
             finally:

@@ -169,9 +169,10 @@ class Aftermath:
         else:
             await self._try_again(job, error, again, "connection_retries")
 
-    def done(self, status: JobStatus) -> None:
-        """The stage of this state has done its work: Globus does what it asks."""
-        self._gave_up_on.pop(status, None)
+    def done(self, job: Job) -> None:
+        """The stage of this job's state has done its work: Globus does what it asks, and the disk has room."""
+        self._gave_up_on.pop(job.status, None)
+        self._cleared.pop((job.id, job.status), None)
 
     async def _try_again(self, job: Job, error: Temporary, again: Again, counter: str) -> None:
         text = f"Retry {again.number}/{again.limit} in {again.delay_seconds:g} s: {error}"

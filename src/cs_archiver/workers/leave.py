@@ -62,5 +62,9 @@ class Leave:
         return None
 
     async def _runs_at_globus(self, job: Job) -> bool:
-        """Globus goes on with a task whatever we do: it is followed, not taken for something that waits."""
-        return job.status is JobStatus.UPLOADING and bool(await self._catalogue.open_uploads(job.id))
+        """Globus goes on with a task whatever we do: it is followed, not taken for something that waits.
+
+        A request that was stored and not answered waits: if Globus did get it, its task is followed later.
+        """
+        uploads = await self._catalogue.open_uploads(job.id) if job.status is JobStatus.UPLOADING else []
+        return any(upload.task_id is not None for upload in uploads)

@@ -39,10 +39,13 @@ class JobReport:
         self._percent = job.progress_percent
         self._changed = True
         self._connection_retries = job.connection_retries
+        self._recorded: dict[str, Any] = {}
 
     def newest(self, job: Job) -> Job:
         """The job as it was read, with what became known since."""
-        return job._replace(progress_percent=self._percent, connection_retries=self._connection_retries)
+        return job._replace(
+            progress_percent=self._percent, connection_retries=self._connection_retries, **self._recorded
+        )
 
     @property
     def percent(self) -> int:
@@ -55,6 +58,10 @@ class JobReport:
         timestamp = await self._jobs.log_all(self._job.id, lines)
         for level, message in lines:
             _tell(self._bus, LogAdded(self._job.id, timestamp, level, message))
+
+    async def record(self, **facts: object) -> None:
+        await self._queue.checkpoint(self._job, **facts)
+        self._recorded.update(facts)
 
     async def recovered(self) -> None:
         if self._connection_retries:

@@ -158,7 +158,7 @@ class Worker:
         changes.update(advance.changes)
         said = [(LogLevel.INFO, line) for line in advance.said]
         moved = await moved_and_told(self._queue, self._bus, job, advance.to, changes, said, advance.also)
-        self._aftermath.done(job.status)
+        self._aftermath.done(job)
         self._aftermath.publish(moved)
 
 
