@@ -259,6 +259,16 @@ async def test_each_strategy_makes_an_equal_copy_and_a_true_manifest(
     assert set(begun_anew) <= {size}
 
 
+async def test_links_that_7zip_alters_when_it_extracts_are_told(world: World) -> None:
+    write(world.source, b"file", b"x")
+    for name, target in (("a", "/etc/hosts"), ("b", "../file"), ("c", "sub//file"), ("d", "file"), ("e", "..file")):
+        (world.source / name).symlink_to(target)
+    heard = Heard()
+    await world.copier().run(world.job(), heard)
+    (warning,) = [line for line in heard.lines if line.startswith(LogLevel.WARNING)]
+    assert "3 links (absolute, through '..' or with '//'), such as 'a': the archive holds them" in warning
+
+
 async def test_with_a_limit_what_dd_would_copy_is_copied_by_threads_that_keep_it(world: World) -> None:
     write(world.source, b"large", b"x" * 3_000_000)
     heard = Heard()

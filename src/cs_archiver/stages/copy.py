@@ -163,19 +163,17 @@ class Copy:
 
 async def _warn_of_links(entries: PackedTree, report: Report) -> None:
     links = entries.of_kind(EntryKind.LINK)
-    leading_out = await in_thread(lambda _work: sorted(entry.path for entry in links if _leads_out(entry)))
-    if leading_out:
-        several = counted(len(leading_out), "link")
+    altered = await in_thread(lambda _work: sorted(entry.path for entry in links if _is_altered_when_extracted(entry)))
+    if altered:
         await report.log(
-            f"{several} that may lead out of the folder (absolute, through '..' or with '//'), such as "
-            f"'{shown(leading_out[0])}': "
+            f"{counted(len(altered), 'link')} (absolute, through '..' or with '//'), such as '{shown(altered[0])}': "
             "the archive holds them, but 7-Zip alters or refuses them when it extracts; their targets are kept in the "
             "manifest",
             LogLevel.WARNING,
         )
 
 
-def _leads_out(entry: Seen) -> bool:
+def _is_altered_when_extracted(entry: Seen) -> bool:
     return entry.target is not None and (
         entry.target.startswith(b"/") or b"//" in entry.target or b".." in entry.target.split(b"/")
     )
