@@ -153,7 +153,7 @@ async def test_urls_of_a_file_are_taken_and_the_file_is_named_when_they_are_wron
 
 async def test_missing_apprise_is_said_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
-    with pytest.raises(ConfigError, match=r'\[notify\] urls: .*pip install "cs-archiver\[notify\]"'):
+    with pytest.raises(ConfigError, match=r'\[notify\] urls: .*pip install "apprise>=1\.9" beside cs-archiver'):
         await require_usable(_settings(tmp_path, NOTIFY_URLS="json://127.0.0.1/x"))
     await require_usable(_settings(tmp_path))
 
