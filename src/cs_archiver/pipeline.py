@@ -226,6 +226,7 @@ def _transfer_stages(
             SentMark(places.storage),
             parts.switches,
             collection=globus.destination_endpoint,
+            threads=settings.copy.threads,
         ),
     }
 

@@ -20,8 +20,8 @@ from cs_archiver.domain.job import Job
 from cs_archiver.sandbox import Sandbox
 from cs_archiver.stages import source
 from cs_archiver.stages.source import Approvals
+from cs_archiver.tools.deletion import ApprovedDeletion
 from cs_archiver.tools.mark import SentMark
-from cs_archiver.tools.removal import ApprovedDeletion
 from tests.support.service import (
     DESTINATION,
     Place,

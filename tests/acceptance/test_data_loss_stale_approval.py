@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cs_archiver.errors import JobError, Permanent
-from cs_archiver.tools.removal import ApprovedDeletion, Removed, delete_verified_source
+from cs_archiver.tools.deletion import ApprovedDeletion, Removed, delete_verified_source
 from cs_archiver.tools.threads import Work
 from cs_archiver.tools.tree import scan_tree
 from tests.support.tampering import Kept, files_in, plant, rewrite_in_place
@@ -33,7 +33,7 @@ def test_exactly_what_was_approved_is_deleted_and_the_folder_stays(folder: Path)
     os.symlink("one.mov", folder / "link")
 
     removed = Removed()
-    delete_verified_source(approve(folder), removed, Work(), lambda: False)
+    delete_verified_source(approve(folder), removed, Work(), lambda: False, threads=4)
 
     assert removed.files == 4
     assert os.listdir(folder) == []
@@ -45,7 +45,7 @@ def test_a_link_in_place_of_a_folder_is_not_followed(folder: Path, precious: Kep
     (folder / "sub").symlink_to(precious.folder)
 
     with pytest.raises(Permanent):
-        delete_verified_source(approved, Removed(), Work(), lambda: False)
+        delete_verified_source(approved, Removed(), Work(), lambda: False, threads=4)
 
     assert precious.losses() == []
 
@@ -56,7 +56,7 @@ def test_a_link_in_place_of_a_folder_is_not_followed_to_the_very_files_either(fo
     (folder / "sub").symlink_to(moved.folder)
 
     with pytest.raises(Permanent):
-        delete_verified_source(approved, Removed(), Work(), lambda: False)
+        delete_verified_source(approved, Removed(), Work(), lambda: False, threads=4)
 
     assert moved.losses() == []
 
@@ -67,7 +67,7 @@ def test_a_link_in_place_of_the_whole_folder_is_not_followed(folder: Path) -> No
     folder.symlink_to(moved.folder)
 
     with pytest.raises(Permanent):
-        delete_verified_source(approved, Removed(), Work(), lambda: False)
+        delete_verified_source(approved, Removed(), Work(), lambda: False, threads=4)
 
     assert moved.losses() == []
 
@@ -80,7 +80,7 @@ def test_another_folder_at_the_approved_path_is_kept_even_with_the_very_same_fil
     twin.rename(folder)
 
     with pytest.raises(Permanent):
-        delete_verified_source(approved, Removed(), Work(), lambda: False)
+        delete_verified_source(approved, Removed(), Work(), lambda: False, threads=4)
 
     assert files_in(folder) == ["one.mov", "sub/three.mov", "sub/two.mov"]
 
@@ -90,7 +90,7 @@ def test_a_file_that_appears_is_kept_with_its_folder(folder: Path) -> None:
     (folder / "sub" / "new.mov").write_text("not in the archive\n")
     (folder / "new.mov").write_text("not in the archive\n")
 
-    delete_verified_source(approved, Removed(), Work(), lambda: False)
+    delete_verified_source(approved, Removed(), Work(), lambda: False, threads=4)
 
     assert files_in(folder) == ["new.mov", "sub/new.mov"]
 
@@ -129,7 +129,7 @@ def test_a_file_that_changed_is_kept(change: object, folder: Path) -> None:
     found = Kept(folder, folder.parent / "copies")
 
     with pytest.raises(Permanent, match=r"'one\.mov' changed after it was verified"):
-        delete_verified_source(approved, Removed(), Work(), lambda: False)
+        delete_verified_source(approved, Removed(), Work(), lambda: False, threads=4)
 
     assert not [loss for loss in found.losses() if loss.startswith("one.mov")]
 
@@ -139,6 +139,6 @@ def test_what_cannot_be_found_any_more_is_not_called_deleted(folder: Path) -> No
     folder.rename(folder.with_name("away"))
 
     with pytest.raises(JobError):
-        delete_verified_source(approved, Removed(), Work(), lambda: False)
+        delete_verified_source(approved, Removed(), Work(), lambda: False, threads=4)
 
     assert len(files_in(folder.with_name("away"))) == 3

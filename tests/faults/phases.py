@@ -90,7 +90,7 @@ def _moves() -> list[Boundary]:
 
 
 _COPY, _COPIER, _TREE = "cs_archiver.stages.copy", "cs_archiver.tools.copier", "cs_archiver.tools.tree"
-_LOOK, _REMOVAL = "cs_archiver.stages.source", "cs_archiver.tools.removal"
+_LOOK, _DELETION = "cs_archiver.stages.source", "cs_archiver.tools.deletion"
 _OWN_FILE = "cs_archiver.tools.own_file"
 _RSYNC = "cs_archiver.tools.rsync:Rsync"
 _OWN = "own"
@@ -114,12 +114,12 @@ BOUNDARIES: tuple[Boundary, ...] = (
     Boundary("before the first marker", Era.APPROVED, _OWN_FILE, "write_durably"),
     Boundary("after the first marker", Era.APPROVED, _OWN_FILE, "write_durably", True),
     *(
-        Boundary(f"after unlink {number}", Era.APPROVED, f"{_REMOVAL}:os", "unlink", True, number, _is_in_source)
+        Boundary(f"after unlink {number}", Era.APPROVED, f"{_DELETION}:os", "unlink", True, number, _is_in_source)
         for number in (1, 2, 4)
     ),
     # Not right before the first rmdir: its parent is open by then, and the call would follow it wherever it is moved.
-    Boundary("before the folders are removed", Era.APPROVED, _REMOVAL, "_remove_folders"),
-    Boundary("after a folder was removed", Era.APPROVED, f"{_REMOVAL}:os", "rmdir", True, 1, _is_in_source),
+    Boundary("before the folders are removed", Era.APPROVED, _DELETION, "_remove_folders"),
+    Boundary("after a folder was removed", Era.APPROVED, f"{_DELETION}:os", "rmdir", True, 1, _is_in_source),
     Boundary("before the last marker", Era.APPROVED, _OWN_FILE, "write_durably", False, 2),
     Boundary("after the last marker", Era.APPROVED, _OWN_FILE, "write_durably", True, 2),
 )

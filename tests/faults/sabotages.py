@@ -94,23 +94,23 @@ SABOTAGES = (
     ),
     Sabotage(
         "only what is in the manifest is deleted",
-        "tools/removal.py",
+        "tools/deletion.py",
         (
             (
-                "        _remove_folders(way, folders)\n",
-                "        for parent, _folders, names in os.walk(approved.folder):\n"
-                "            for name in names:\n"
-                "                os.unlink(os.path.join(parent, name))\n"
-                "        _remove_folders(way, folders)\n",
+                "            _remove_folders(way, folders, work, is_halted)\n",
+                "            for parent, _folders, names in os.walk(approved.folder):\n"
+                "                for name in names:\n"
+                "                    os.unlink(os.path.join(parent, name))\n"
+                "            _remove_folders(way, folders, work, is_halted)\n",
             ),
         ),
-        (f"{_INTEGRATION}_removal.py::test_a_file_beside_the_approved_ones_at_the_top_stays",),
+        (f"{_INTEGRATION}_deletion.py::test_a_file_beside_the_approved_ones_at_the_top_stays",),
     ),
     Sabotage(
         "each entry is looked at once more at the moment of its deletion",
-        "tools/removal.py",
+        "tools/deletion.py",
         (("    if not same:\n", "    if False:\n"),),
-        (f"{_INTEGRATION}_removal.py::test_a_file_that_changed_after_the_look_is_kept_and_so_is_all_after_it",),
+        (f"{_INTEGRATION}_deletion.py::test_a_file_that_changed_after_the_look_is_kept_and_so_is_all_after_it",),
     ),
     Sabotage(
         "an archive is never written over an existing file",

@@ -54,7 +54,7 @@ _FOUND: list[Operation] = [
 OPERATIONS: dict[str, Operation] = {
     operation.label: operation for operation in sorted(_FOUND, key=lambda found: found.label in LAST)
 }
-REQUESTS = pick(1_200, 120_000) // len(OPERATIONS) + 1  # to each operation
+REQUESTS = pick(800, 120_000) // len(OPERATIONS) + 1  # to each operation
 _SETTINGS = settings(
     max_examples=REQUESTS,
     database=None,

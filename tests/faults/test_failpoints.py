@@ -43,7 +43,7 @@ commit state worker-copy_compress|commit state worker-upload
 mkdir storage|create storage copier|write storage copier|symlink storage copier|start tool 7z-a|start tool 7z-t
 fsync storage disk.sync_file|link storage removal|unlink storage removal|rmdir storage removal
 POST globus /v0.10/transfer|GET globus /v0.10/task|create nas own_file|link nas own_file|fsync nas own_file
-unlink nas removal._delete_entry|rmdir nas removal._remove_if_empty
+unlink nas deletion._delete_entry|rmdir nas deletion._remove_if_empty
 """.replace("|", "\n").split("\n")[1:-1]
 MISSED = "failpoints that several runs did not come to again, and not counted"
 MOST_MISSED = 1  # of a share: how often an upload is looked at before its cancel is up to the clock
@@ -52,7 +52,7 @@ SINGLE = "failpoint crashes, single"
 PAIR = "failpoint crashes, pairs"
 
 ONLY = os.environ.get("CS_ARCHIVER_CRASH")
-EVERY = 1 if ONLY else pick(3, 1)  # of the points
+EVERY = 1 if ONLY else pick(4, 1)  # of the points
 CASES = [(history, share) for history, shares in SHARES.items() for share in range(shares)]
 PAIRS = [(history, number) for history, numbers in pick(A_FEW_FIRSTS, FIRSTS).items() for number in numbers]
 

@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.timeout(180)]
 
 DURATIONS: dict[str, int | None] = {"once": 1, "few": FEW, "for-ever": None}
 A_SLICE_PER_POINT = 1
+NARROW_PER_POINT = 2  # of the kinds that few points have
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def a_slice() -> list[Cell]:
         start = number * A_SLICE_PER_POINT
         wide = [kind for kind in kinds if kind not in narrow]
         wide = [wide[(start + turn) % len(wide)] for turn in range(A_SLICE_PER_POINT)]
+        narrow = [narrow[(number + turn) % len(narrow)] for turn in range(min(NARROW_PER_POINT, len(narrow)))]
         cells += [
             Cell(kind, point, durations[(number + turn) % len(durations)]) for turn, kind in enumerate(wide + narrow)
         ]

@@ -52,7 +52,7 @@ WAYS: dict[str, dict[str, str]] = {
     "parallel": dict.fromkeys(THRESHOLDS, SMALL),
 }
 SHARES = {way: pick(8, 300) if way == "file-by-file" else pick(1, 60) for way in WAYS}
-FAULTS = {way: pick(64, 10**9) if way == "file-by-file" else pick(10, 1100) for way in WAYS}
+FAULTS = {way: pick(44, 10**9) if way == "file-by-file" else pick(10, 1100) for way in WAYS}
 CASES = [(way, share) for way, shares in SHARES.items() for share in range(shares)]
 ONLY = os.environ.get("CS_ARCHIVER_IO_FAULT")
 COUNTED = "injected I/O faults"
@@ -60,7 +60,7 @@ COUNTED = "injected I/O faults"
 # The first two once made a job fail whose deletion was over, the third left its temporary copy behind.
 KEPT = (
     Fault("EACCES", "once", "lstat nas tree.scan_tree 5"),
-    Fault("ENOTEMPTY", "once", "fsync nas removal.delete_verified_source 1"),
+    Fault("ENOTEMPTY", "once", "fsync nas deletion.delete_verified_source 1"),
     Fault("ENOENT", "once", "lstat storage removal._is_there 4"),
 )
 

@@ -76,7 +76,7 @@ async def calls_of(job: str, root: Path, once: Once) -> Counter[tuple[str, str]]
     return Counter({(role, call): made for role, call, made in await once(f"calls-of-{job}", look)})
 
 
-@pytest.mark.parametrize("case", cases(pick(48, 1_000_000)), ids=str)
+@pytest.mark.parametrize("case", cases(pick(36, 1_000_000)), ids=str)
 async def test_killed_right_before_a_call_nothing_is_lost_and_the_job_is_finished(
     root: Path, once: Once, count: Count, case: Case
 ) -> None:

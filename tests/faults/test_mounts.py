@@ -179,7 +179,7 @@ WHOLE = (
 AT_BOUNDARIES = [(trouble, state) for trouble in WHOLE for state in BOUNDARIES]
 
 
-@pytest.mark.parametrize(("trouble", "state"), some(AT_BOUNDARIES, 8))
+@pytest.mark.parametrize(("trouble", "state"), some(AT_BOUNDARIES, 6))
 async def test_a_job_waits_for_a_nas_in_trouble_at_each_state(
     root: Path, count: Count, monkeypatch: pytest.MonkeyPatch, trouble: str, state: str
 ) -> None:
@@ -199,7 +199,7 @@ MIDWAY = ("unmounted", "empty disk over it", "hanging", *ERRORS)
 AT_REQUESTS = [(trouble, number) for trouble in MIDWAY for number in range(0, REQUESTS, 16)]
 
 
-@pytest.mark.parametrize(("trouble", "number"), some(AT_REQUESTS, 8))
+@pytest.mark.parametrize(("trouble", "number"), some(AT_REQUESTS, 6))
 async def test_a_job_waits_for_a_nas_in_trouble_at_each_request(
     root: Path, count: Count, monkeypatch: pytest.MonkeyPatch, trouble: str, number: int
 ) -> None:

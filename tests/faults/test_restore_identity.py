@@ -25,7 +25,7 @@ from tests.support.tally import Count
 
 pytestmark = pytest.mark.timeout(1200)
 
-TREES_A_CASE = pick(3, 28)
+TREES_A_CASE = pick(2, 28)
 WAYS = [(strategy, mode) for strategy in STRATEGIES for mode in ("fast", "store", "auto")]
 CASES = [(number, *WAYS[number % len(WAYS)]) for number in range(80 if FULL else len(WAYS))]
 

@@ -42,6 +42,15 @@ def test_the_product_is_broken_and_its_tests_say_so_where(sabotage: Sabotage, ro
     count("sabotaged variants caught")
 
 
+def test_no_sabotage_is_stale(root: Path) -> None:
+    source = copy_of_source(root)
+    for sabotage in SABOTAGES:
+        path = source / "cs_archiver" / sabotage.file
+        before = path.read_text()
+        break_rule(path, sabotage)
+        path.write_text(before)
+
+
 def test_the_same_tests_pass_when_nothing_is_broken(root: Path) -> None:
     claims = sorted({claim for sabotage in TRIED for claim in sabotage.claimed_by})
     code, printed = run(copy_of_source(root), root, claims)

@@ -46,9 +46,9 @@ def case_of(seed: int) -> tuple[Boundary, list[str]]:
 
 
 def is_run(seed: int) -> bool:
-    """All in full; of the slice every other change of a boundary, and each one right before or in the deletion."""
+    """All in full; of the slice every fourth change of a boundary, and each one right before or in the deletion."""
     turn, number = divmod(seed, len(BOUNDARIES))
-    return FULL or (turn + number) % 2 == 0 or BOUNDARIES[number].era in _NEAR_THE_END
+    return FULL or (turn + number) % 4 == 0 or BOUNDARIES[number].era in _NEAR_THE_END
 
 
 def case_id(seed: int) -> str:

@@ -38,10 +38,10 @@ from cs_archiver.stages.strategies import Strategies, Strategy
 from cs_archiver.stages.verify import Verify
 from cs_archiver.tools import removal, tree
 from cs_archiver.tools.dd import Dd
+from cs_archiver.tools.deletion import ApprovedDeletion
 from cs_archiver.tools.fixity import Digest, digest_of_file
 from cs_archiver.tools.nas import NasProbe
 from cs_archiver.tools.process import Processes
-from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.rsync import Rsync
 from cs_archiver.tools.sevenzip import SevenZip
 from cs_archiver.tools.threads import Work

@@ -3,12 +3,10 @@
 import errno
 import hashlib
 import os
-import pickle
 import shutil
 import socket
 import stat
 import subprocess
-import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -38,9 +36,9 @@ from cs_archiver.tools.nas import NasProbe
 from cs_archiver.tools.threads import Stopped, Work
 from cs_archiver.tools.tree import FreshLook, Scan, look_again, scan_tree
 from tests.support.jobs import a_job
+from tests.support.nobody import as_nobody, open_folder
 from tests.support.trees import plant_awkward_tree, write
 
-NOBODY = 65534
 KINDS = {b"f": EntryKind.FILE, b"d": EntryKind.DIR, b"l": EntryKind.LINK}
 Listed = tuple[EntryKind, int, int, int, int, int, bytes | None]
 
@@ -80,25 +78,6 @@ def scanned(root: Path, *, threads: int = 4) -> dict[bytes, Listed]:
     }
 
 
-def as_nobody(function: Callable[[], Any]) -> Any:
-    """Call it in a child process that has no rights of its own, and give back what it gave back."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-            os.write(writing, pickle.dumps(function()))
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as answer:
-        content = answer.read()
-    os.waitpid(child, 0)
-    return pickle.loads(content)
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "My Folder"
@@ -108,12 +87,8 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_root() -> Iterator[Path]:
-    """A folder that a process without rights can reach, too."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can become somebody without rights")
-    with tempfile.TemporaryDirectory(prefix="cs-archiver-test-") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -204,7 +179,8 @@ def test_what_may_not_be_read_is_reported_and_the_rest_is_found(open_root: Path)
         (open_root / name).mkdir()
         write(open_root / name, b"file", b"x")
         (open_root / name).chmod(mode)
-    result: Scan = as_nobody(lambda: scan(open_root))
+    with as_nobody():
+        result = scan(open_root)
     assert sorted(result.unreadable) == [
         "'closed': Permission denied",
         "'names only/file': Permission denied",
@@ -221,17 +197,8 @@ def test_what_may_not_be_read_is_reported_and_the_rest_is_found(open_root: Path)
 
 def test_a_file_that_may_not_be_read_is_permanently_so(open_root: Path) -> None:
     write(open_root, b"secret", b"x", mode=0o600)
-
-    def problem() -> tuple[type, str]:
-        try:
-            hash_tree(os.fsencode(open_root), scan(open_root).entries, threads=2, work=Work())
-        except (Permanent, Temporary) as error:
-            return type(error), str(error)
-        return type(None), ""
-
-    kind, message = as_nobody(problem)
-    assert kind is Permanent
-    assert "secret" in message
+    with as_nobody(), pytest.raises(Permanent, match="secret"):
+        hash_tree(os.fsencode(open_root), scan(open_root).entries, threads=2, work=Work())
 
 
 def test_another_file_system_mounted_inside_is_reported_and_not_entered(mount: Path, root: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from cs_archiver.errors import NeedsOperator
 from cs_archiver.stages.last_look import is_as_approved, left_and_still_there
 from cs_archiver.stages.marker import write_marker
-from cs_archiver.tools.removal import ApprovedDeletion
+from cs_archiver.tools.deletion import ApprovedDeletion
 from cs_archiver.tools.threads import Work
 from cs_archiver.tools.tree import scan_tree
 from tests.support.jobs import a_job

@@ -1,8 +1,12 @@
 """Running as a user to whom permissions mean something."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
 
 NOBODY = 65534
 
@@ -17,3 +21,13 @@ def as_nobody() -> Iterator[None]:
         yield
     finally:
         os.seteuid(before)
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder that such a user can reach, too."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody without rights")
+    with tempfile.TemporaryDirectory(prefix="cs-archiver-test-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)

@@ -63,3 +63,8 @@ def plant_awkward_tree(folder: Path) -> None:
     os.symlink("sub", folder / "link to folder")
     os.symlink("nowhere", folder / "dangling")
     os.utime(folder / "sub", ns=(0, 1_200_000_000_000_000_000))
+
+
+def left(root: Path) -> set[str]:
+    """The paths of all that is below a folder."""
+    return {str(path.relative_to(root)) for path in root.rglob("*")}

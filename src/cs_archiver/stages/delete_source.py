@@ -33,10 +33,10 @@ from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.source import Approvals, SourceLook
 from cs_archiver.stages.stage import Advance, Report
-from cs_archiver.tools import removal
+from cs_archiver.tools import deletion, removal
+from cs_archiver.tools.deletion import ApprovedDeletion
 from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.mark import SentMark
-from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.threads import in_thread
 from cs_archiver.tools.tree import CHANGING
 
@@ -56,6 +56,7 @@ class DeleteSource:
         switches: Switches,
         *,
         collection: str,
+        threads: int,
     ) -> None:
         self._globus = globus
         self._catalogue = catalogue
@@ -66,6 +67,7 @@ class DeleteSource:
         self._mark = mark
         self._switches = switches
         self._collection = collection
+        self._threads = threads
         self._held: set[str] = set()  # deletions that were interrupted by trouble since the start
 
     async def run(self, job: Job, report: Report) -> Advance:
@@ -79,12 +81,12 @@ class DeleteSource:
         approved = approved or await self._look_again(job, report)
         try:
             await self._delete_all(job, approved, report)
-        except removal.NotAsApproved:
+        except deletion.NotAsApproved:
             # A chmod, as to mend a hold, touches an entry and changes nothing that is archived: its content decides.
             again = await self._look_again(job, report)
             try:
                 await self._delete_all(job, again, report)
-            except removal.NotAsApproved as error:
+            except deletion.NotAsApproved as error:
                 raise _somebody_is_at_work(str(error)) from error
         await self._switches.require_deletions(has_begun=True)
         removed = await self._remove_local_archive(job, report)
@@ -152,16 +154,16 @@ class DeleteSource:
     async def _delete(self, job: Job, approved: ApprovedDeletion, report: Report) -> None:
         total = job.folder_size_bytes or 0
         started = now_text()
-        removed = removal.Removed()
+        removed = deletion.Removed()
         async with self._nas.watched(report, f"Deleting the source ({human_size(total)})"):
             try:
                 await in_thread(
-                    lambda work: removal.delete_verified_source(
-                        approved, removed, work, self._switches.deletions_are_paused
+                    lambda work: deletion.delete_verified_source(
+                        approved, removed, work, self._switches.deletions_are_paused, threads=self._threads
                     ),
                     lambda count: report.progress(bytes_done=count, bytes_total=total),
                 )
-            except removal.DeletionHalted as halt:
+            except deletion.DeletionHalted as halt:
                 await report.log(f"Deletion paused: {_told(removed)}, begun at {started}; the rest is kept")
                 await self._switches.require_deletions(has_begun=True)
                 raise Halted("Deletions were paused for a moment", problem=DELETIONS_PAUSED) from halt
@@ -235,5 +237,5 @@ def _somebody_is_at_work(what: str) -> NeedsOperator:
     )
 
 
-def _told(removed: removal.Removed) -> str:
+def _told(removed: deletion.Removed) -> str:
     return f"{counted(removed.files, 'file')}, {human_size(removed.bytes)} ({removed.bytes} bytes)"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from cs_archiver.domain.manifest import EntryKind, Seen, paired, shown
 from cs_archiver.errors import NeedsOperator, Permanent
-from cs_archiver.tools.removal import ApprovedDeletion
+from cs_archiver.tools.deletion import ApprovedDeletion
 from cs_archiver.tools.threads import Work
 from cs_archiver.tools.tree import Scan, scan_tree
 

@@ -11,8 +11,8 @@ from cs_archiver.domain.marker import is_marker_of, word_for_state
 from cs_archiver.errors import NeedsOperator, Permanent
 from cs_archiver.stages.last_look import not_the_folder
 from cs_archiver.tools import own_file
+from cs_archiver.tools.deletion import ApprovedDeletion
 from cs_archiver.tools.disk import open_regular
-from cs_archiver.tools.removal import ApprovedDeletion
 
 
 def temporary_marker_name(job: Job) -> bytes:

@@ -13,7 +13,7 @@ from cs_archiver.stages.marker import own_names
 from cs_archiver.stages.nas import Nas, require_nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Report
-from cs_archiver.tools.removal import ApprovedDeletion
+from cs_archiver.tools.deletion import ApprovedDeletion
 from cs_archiver.tools.threads import Work, in_thread
 from cs_archiver.tools.tree import FreshLook, look_again, scan_tree
 

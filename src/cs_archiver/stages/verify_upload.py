@@ -28,10 +28,10 @@ from cs_archiver.stages.set_aside import bring_back_if_gone
 from cs_archiver.stages.source import Approvals, SourceLook
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.stages.transfer import Transfers
+from cs_archiver.tools.deletion import ApprovedDeletion
 from cs_archiver.tools.disk import local_error
 from cs_archiver.tools.fixity import Digest, digest_of_file
 from cs_archiver.tools.globus import Globus
-from cs_archiver.tools.removal import ApprovedDeletion
 from cs_archiver.tools.threads import Work, in_thread
 
 

@@ -160,10 +160,10 @@ def _body(lines: list[Line]) -> str:
 nothing else. The product does this too; besides it scans the source and the copy anew wherever it relies on them,
 hashes every file while it copies it and once more before it deletes it, compares the archive's listing with the
 manifest, hashes the archive twice, has Globus (the sandbox, in the same process) compute checksums of both sides and
-compare them in a second task, makes everything durable, and deletes entry by entry. "/ script" is the median of the
-ratios of the rounds, with the least and the most. "Beyond one small file" leaves out, of both sides, what the first
-line takes: it is what the ratio goes towards as folders grow. "processor" counts the seconds that all processes
-together had a processor. {FORGOTTEN}
+compare them in a second task, makes everything durable, and looks at each entry once more before it deletes it.
+"/ script" is the median of the ratios of the rounds, with the least and the most. "Beyond one small file" leaves
+out, of both sides, what the first line takes: it is what the ratio goes towards as folders grow. "processor" counts
+the seconds that all processes together had a processor. {FORGOTTEN}
 
 {table(_HEADS, map(_row, lines))}
 
