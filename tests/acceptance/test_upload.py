@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from cs_archiver.sandbox import Operation, Sandbox
-from cs_archiver.sandbox.faults import Answer, Hold, LoseReply, Overlay
+from cs_archiver.sandbox.answers import PERMISSION_DENIED
+from cs_archiver.sandbox.faults import Answer, Effect, Fail, Hold, LoseReply, Outcome, Overlay
+from cs_archiver.tools import fixity
+from cs_archiver.tools.fixity import Digest, OnBlock, digest_of_file
 from cs_archiver.tools.mark import SentMark
 from tests.support.service import (
     Place,
@@ -138,6 +141,42 @@ async def test_the_deadline_of_the_configuration_is_asked_of_globus(tmp_path: Pa
         assert (await service.archive(fill(service.place.folder())))["status"] == "completed"
         sent = next(entry.body for entry in service.sandbox.journal if entry.path == "/v0.10/transfer")
         assert sent["deadline"] is not None
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What was read whole for its digest, once its upload was verified; an archive counts that is this young, too."""
+    read: list[bytes] = []
+
+    def noted(path: bytes, on_block: OnBlock) -> Digest:
+        read.append(path)
+        return digest_of_file(path, on_block)
+
+    monkeypatch.setattr(fixity, "digest_of_file", noted)
+    monkeypatch.setattr(fixity, "_SETTLED_NS", 0)
+    return read
+
+
+async def test_a_comparison_that_is_refused_for_a_while_costs_no_other_read_of_the_archive(
+    tmp_path: Path, hashed: list[bytes]
+) -> None:
+    async with running_service(tmp_path) as service:
+        service.sandbox.faults.add(Operation.TRANSFER, PERMISSION_DENIED, times=2, skip=1)
+        job = await service.archive(fill(service.place.folder()))
+        assert job["status"] == "completed"
+        log = "\n".join(await service.log_of(job["job_id"]))
+        assert log.count("Comparing the destination with the archive once more") == 3
+        assert len(hashed) == 1
+
+
+@pytest.mark.parametrize("effect", [Fail(), Outcome("FLIPPED_BIT")])
+async def test_a_comparison_that_ended_badly_has_the_archive_read_again(
+    tmp_path: Path, hashed: list[bytes], effect: Effect
+) -> None:
+    async with running_service(tmp_path) as service:
+        service.sandbox.faults.add(Operation.RUN, effect, times=1, skip=int(isinstance(effect, Fail)))
+        assert (await service.archive(fill(service.place.folder())))["status"] == "completed"
+        assert len(hashed) == 2
 
 
 async def test_globus_out_of_reach_is_retried_under_the_limit_for_connections(tmp_path: Path) -> None:

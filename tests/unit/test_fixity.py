@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from cs_archiver.tools.disk import open_regular
 from cs_archiver.tools.fixity import (
     BLOCK_BYTES,
     Digest,
+    LastDigest,
     OnBlock,
     digest_of,
     digest_of_seen,
@@ -178,3 +180,59 @@ def test_a_file_that_cannot_be_read_leaves_none_open(tmp_path: Path, monkeypatch
     with pytest.raises(OSError, match="broken"):
         digests_of_files(in_batches(files), Reader(tmp_path, monkeypatch), threads=2)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+class Archive:
+    """A file, and how many of its bytes were read for its digest."""
+
+    def __init__(self, path: Path, content: bytes) -> None:
+        self.path = path
+        self.path.write_bytes(content)
+        self._read = 0
+
+    def digest_by(self, last: LastDigest) -> tuple[Digest, int]:
+        self._read = 0
+        return last.of_file(bytes(self.path), self._note), self._read
+
+    def _note(self, count: int) -> None:
+        self._read += count
+
+
+def rewritten(path: Path) -> None:
+    """In place, with the same size and the time it had."""
+    times = path.stat()
+    path.write_bytes(b"54321")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_a_file_that_was_hashed_is_read_again_only_when_it_may_have_changed(tmp_path: Path) -> None:
+    archive, last = Archive(tmp_path / "archive", b"12345"), LastDigest()
+    time.sleep(1.01)
+    assert archive.digest_by(last) == (expected(b"12345"), 5)
+    assert archive.digest_by(last) == (expected(b"12345"), 0)
+    assert archive.digest_by(LastDigest()) == (expected(b"12345"), 5)
+    rewritten(archive.path)
+    assert archive.digest_by(last) == (expected(b"54321"), 5)
+
+
+def test_a_file_that_has_just_changed_is_read_each_time(tmp_path: Path) -> None:
+    archive, last = Archive(tmp_path / "archive", b"12345"), LastDigest()
+    for _ in range(2):
+        assert archive.digest_by(last) == (expected(b"12345"), 5)
+
+
+def test_a_file_that_changes_while_it_is_hashed_is_read_again(tmp_path: Path) -> None:
+    path, last = tmp_path / "archive", LastDigest()
+    path.write_bytes(b"12345")
+    time.sleep(1.01)
+    last.of_file(bytes(path), lambda _count: rewritten(path))
+    assert last.of_file(bytes(path), lambda _count: None) == expected(b"54321")
+
+
+def test_a_file_that_is_gone_is_told_as_gone_although_it_was_hashed(tmp_path: Path) -> None:
+    archive, last = Archive(tmp_path / "archive", b"12345"), LastDigest()
+    time.sleep(1.01)
+    archive.digest_by(last)
+    archive.path.unlink()
+    with pytest.raises(FileNotFoundError):
+        archive.digest_by(last)

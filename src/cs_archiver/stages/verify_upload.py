@@ -1,7 +1,8 @@
 """upload_verifying -> deleting_source: the triple verification, then the gate; the evidence is stored first."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from cs_archiver.db.catalogue import Catalogue, Upload
 from cs_archiver.db.connection import Connection
@@ -20,7 +21,7 @@ from cs_archiver.domain.verification import (
     verify,
     verify_comparison,
 )
-from cs_archiver.errors import Permanent, Temporary
+from cs_archiver.errors import ConnectionTrouble, JobError, Permanent, Temporary
 from cs_archiver.stages.destination import described
 from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
@@ -30,7 +31,7 @@ from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.stages.transfer import Transfers
 from cs_archiver.tools.deletion import ApprovedDeletion
 from cs_archiver.tools.disk import local_error
-from cs_archiver.tools.fixity import Digest, digest_of_file
+from cs_archiver.tools.fixity import Digest, LastDigest
 from cs_archiver.tools.globus import Globus
 from cs_archiver.tools.threads import Work, in_thread
 
@@ -41,6 +42,12 @@ class VerifySettings:
     destination_collection: str
     size_tolerance_percent: float
     compare_again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Hashed:
+    upload_id: int = 0
+    last: LastDigest = field(default_factory=LastDigest)
 
 
 class VerifyUpload:
@@ -67,6 +74,7 @@ class VerifyUpload:
         self._transfers = transfers
         self._switches = switches
         self._settings = settings
+        self._hashed = _Hashed()
 
     async def run(self, job: Job, report: Report) -> Advance:
         upload = await self._catalogue.latest_upload(job.id)
@@ -87,6 +95,7 @@ class VerifyUpload:
             collection=self._settings.destination_collection,
             comparison=comparison,
         )
+        self._hashed = _Hashed()  # what is verified once more is read once more
         await _tell(checks, report)
         if not passed(checks):
             await self._catalogue.set_failed(upload, left_behind=(await self._catalogue.upload(upload.id)).left_behind)
@@ -112,7 +121,7 @@ class VerifyUpload:
         collections = [await self._globus.collection(collection_id) for collection_id in ids]
         report.operation("Verifying the upload: looking at the remote file")
         remote = await self._globus.stat(settings.destination_collection, upload.destination_path)
-        local = await self._digest_of_archive(job, report)
+        local = await self._digest_of_archive(job, upload, report)
         disabled = [collection.name for collection in collections if collection.verification_disabled]
         observed = Observed(task, transfers, remote, disabled, local.size, local.sha256.hex())
         left, found = upload.left_behind, None if remote is None else described(remote)
@@ -130,11 +139,20 @@ class VerifyUpload:
         if comparison is None:
             comparison = await self._transfers.store(job, sync_level="checksum", compares=upload)
         comparison = await self._transfers.send(comparison, report)
-        doing = "Comparing the destination with the archive"
-        task = (await self._transfers.until_succeeded(comparison, job, report, doing=doing)).task
+        task = await self._followed(comparison, job, report)
         if task.get("files_transferred") != 0:
             await self._transfers.note_what_is_left(upload)
         return comparison, verify_comparison(self._expected(job, comparison), task)
+
+    async def _followed(self, comparison: Upload, job: Job, report: Report) -> Mapping[str, Any]:
+        doing = "Comparing the destination with the archive"
+        try:
+            return (await self._transfers.until_succeeded(comparison, job, report, doing=doing)).task
+        except ConnectionTrouble:  # it goes on
+            raise
+        except JobError:
+            self._hashed = _Hashed()  # it may have sent the archive as it is now
+            raise
 
     def _expected(self, job: Job, upload: Upload) -> Expected:
         settings = self._settings
@@ -150,15 +168,21 @@ class VerifyUpload:
             size_tolerance_percent=settings.size_tolerance_percent,
         )
 
-    async def _digest_of_archive(self, job: Job, report: Report) -> Digest:
-        """Hashed anew: Globus compared the destination with this file as it is now, not as it was packed."""
+    async def _digest_of_archive(self, job: Job, upload: Upload, report: Report) -> Digest:
+        """Hashed anew for each upload: Globus compared the destination with this file as it is now, not as packed.
+
+        Only once until that is verified: an hour of reading is not lost because the connection broke in the comparison.
+        """
+        if self._hashed.upload_id != upload.id:
+            self._hashed = _Hashed(upload.id)
+        last = self._hashed.last
         archive = self._places.archive(job)
         await bring_back_if_gone(job, self._places, report)
         report.operation("Verifying the upload: hashing the local archive again")
 
         def read(work: Work) -> Digest:
             try:
-                return digest_of_file(archive, work.add)
+                return last.of_file(archive, work.add)
             except FileNotFoundError as error:
                 raise Permanent(
                     f"the local archive {job.archive_path} is gone before the upload was verified: the source is "

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,7 @@ BLOCK_BYTES = 1024 * 1024
 _BLOCKS_AHEAD = 3
 _SMALL_BYTES = 64 * 1024  # on average: the calls for such a file take longer than to hash it
 _FILES_AHEAD = 32  # of all threads together: each is an open file
+_SETTLED_NS = 1_000_000_000
 _RECORD = struct.Struct("<QI32s")
 
 
@@ -103,6 +105,30 @@ def digest_of_file(path: bytes, on_block: OnBlock) -> Digest:
         return _digest_of_open(descriptor, on_block)
     finally:
         os.close(descriptor)
+
+
+class LastDigest:
+    """The digest of the file that was hashed last, which is read again only if it may have changed since."""
+
+    def __init__(self) -> None:
+        self._known: tuple[tuple[int, ...], Digest] | None = None
+
+    def of_file(self, path: bytes, on_block: OnBlock) -> Digest:
+        """As `digest_of_file`."""
+        before = _identity(path)
+        if self._known is not None and self._known[0] == before:
+            return self._known[1]
+        # A change as young as this one may be followed by another that the kernel gives the same time.
+        has_settled = before[-1] < time.time_ns() - _SETTLED_NS
+        digest = digest_of_file(path, on_block)
+        if has_settled and _identity(path) == before:
+            self._known = before, digest
+        return digest
+
+
+def _identity(path: bytes) -> tuple[int, ...]:
+    status = os.lstat(path)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def digest_of_seen(descriptor: int, entry: Seen, on_block: OnBlock) -> Digest:
