@@ -15,7 +15,7 @@ import pytest
 from cs_archiver.bus import Bus
 from cs_archiver.clock import elapsed, now_text
 from cs_archiver.db.catalogue import Catalogue
-from cs_archiver.db.database import Database, DatabaseFull
+from cs_archiver.db.database import Database, DatabaseFull, DatabaseUnhealthy
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.log_search import find_lines
 from cs_archiver.db.queue import Queue, request_cancel
@@ -35,6 +35,7 @@ from cs_archiver.errors import (
     Permanent,
     Temporary,
 )
+from cs_archiver.stages import set_aside as set_aside_module
 from cs_archiver.stages.admit import Admit, AdmitSettings
 from cs_archiver.stages.destination import Destination
 from cs_archiver.stages.nas import Nas
@@ -46,6 +47,7 @@ from cs_archiver.tools.disk import free_bytes
 from cs_archiver.tools.globus import Globus, GlobusAccess
 from cs_archiver.tools.nas import NasProbe
 from cs_archiver.workers import report as report_module
+from cs_archiver.workers import worker as worker_module
 from cs_archiver.workers.aftermath import Aftermath
 from cs_archiver.workers.leave import Leave
 from cs_archiver.workers.recovery import requeue_interrupted
@@ -337,12 +339,66 @@ async def test_each_time_that_a_job_fills_the_disk_counts_but_not_that_it_finds_
     job = await house.submit(status=JobStatus.COPYING)
     again = Advance(JobStatus.COPYING)
     stages = advancing(
-        copying=Scripted(DiskFull("full"), NoRoom("full before"), DatabaseFull("full beside"), DiskFull("full again")),
-        queued=Scripted(again, DiskFull("no probe"), again, again, NotYet("not enough yet")),
+        copying=Scripted(DiskFull("full"), NoRoom("full before"), DiskFull("full again")),
+        queued=Scripted(again, DiskFull("no probe"), again, NotYet("not enough yet")),
     )
     async with at_work(house.worker(stages)):
         job = await house.until(job, lambda found: found.current_operation == "not enough yet")
     assert job.disk_was_full == 2
+
+
+async def test_a_full_disk_of_the_database_alone_holds_the_job_with_all_it_has_written(house: House) -> None:
+    job = await house.submit(status=JobStatus.COMPRESSING)
+    copy = Path(os.fsdecode(house.places.copy(job)))
+    copy.mkdir(parents=True)
+    stage = Scripted(DatabaseFull("full", problem="database-unhealthy"), NeedsOperator("enough"))
+    async with at_work(house.worker(advancing(compressing=stage))):
+        job = await house.until(job, lambda found: found.current_operation == "Held: enough")
+    assert job.disk_was_full == 0
+    assert copy.is_dir()
+
+
+async def test_a_full_disk_of_the_database_and_the_storage_has_the_job_make_room(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(set_aside_module, "free_bytes", lambda _path: 999_999_999)
+    job = await house.submit(status=JobStatus.COMPRESSING)
+    copy = Path(os.fsdecode(house.places.copy(job)))
+    copy.mkdir(parents=True)
+    stages = advancing(compressing=Scripted(DatabaseFull("full")), queued=Scripted(NotYet("not enough yet")))
+    async with at_work(house.worker(stages)):
+        job = await house.until(job, lambda found: found.current_operation == "not enough yet")
+    assert job.disk_was_full == 1
+    assert not copy.exists()
+
+
+async def test_a_failed_look_for_a_cancel_ends_no_stage(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = await house.submit(status=JobStatus.COMPRESSING)
+    looks, looked, advanced = 0, asyncio.Event(), asyncio.Event()
+
+    async def refuse_twice(_queue: Queue, _job_id: str) -> Job:
+        nonlocal looks
+        looks += 1
+        if looks < 3:
+            raise DatabaseUnhealthy("the database is unhealthy")
+        looked.set()
+        return job
+
+    async def until_looked(_job: Job, _report: Report) -> Advance:
+        await looked.wait()
+        return NEXT[JobStatus.COMPRESSING]
+
+    monkeypatch.setattr(Queue, "get", refuse_twice)
+    monkeypatch.setattr(worker_module, "_LOOK_SECONDS", 0.02)
+
+    async def note(_job: Job, _report: Report) -> Advance:
+        advanced.set()
+        raise NotYet("waits")
+
+    stage = Scripted(until_looked)
+    async with at_work(house.worker(advancing(compressing=stage, verifying=Scripted(note)))), asyncio.timeout(20):
+        await advanced.wait()
+    assert len(stage.runs) == 1
 
 
 NO_ROOM = {"waiting-for-disk-space", "disk-too-small"}  # as large as the disk of this machine is

@@ -45,7 +45,7 @@ class DatabaseUnhealthy(NeedsOperator):
 
 
 class DatabaseFull(DatabaseUnhealthy):
-    """Its disk has no more room, which a job's own files may take up."""
+    """Its disk has no more room, which a job's own files may take up, if they are on the same one."""
 
 
 class Database:

@@ -3,7 +3,9 @@
 import os
 import stat
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from cs_archiver.clock import from_ns, from_text, now_text
 from cs_archiver.domain.job import Job
@@ -11,9 +13,11 @@ from cs_archiver.domain.states import JobStatus
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Report
 from cs_archiver.tools import removal
-from cs_archiver.tools.disk import local_error, make_folders
+from cs_archiver.tools.disk import free_bytes, local_error, make_folders
 from cs_archiver.tools.fixity import digest_of_file
 from cs_archiver.tools.threads import Work, in_thread
+
+_LITTLE_BYTES: Final = 1_000_000_000  # more than the manifest of a few million files needs, which found no room
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,10 @@ class SetAside:
         """
         return await in_thread(lambda work: self._discard_left(job, work))
 
+    async def may_make_room(self) -> bool:
+        """Whether what jobs have written here may be what fills a disk: then there is little left on it."""
+        return await in_thread(lambda _work: self._has_little_room())
+
     async def clear(self, job: Job) -> None:
         """Remove the working copy and the partial archive: their source is untouched."""
         await in_thread(lambda work: self._clear(job, work))
@@ -101,6 +109,11 @@ class SetAside:
     async def forget(self, job: Job) -> None:
         """Remove what was kept of a failed job, but not what was found in its way: that may be somebody else's."""
         await in_thread(lambda _work: self._forget(job))
+
+    def _has_little_room(self) -> bool:
+        with suppress(OSError):
+            return free_bytes(os.fsencode(self._places.storage)) < _LITTLE_BYTES
+        return True
 
     def _kept_jobs(self) -> list[str]:
         folder = os.fsencode(self._places.failed)

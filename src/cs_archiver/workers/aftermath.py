@@ -69,7 +69,7 @@ class Aftermath:
         match error := self._cleared.get((job.id, job.status), error):
             case NotYet():
                 await self._wait(job, str(error), error.problem)
-            case DiskFull() | DatabaseFull():
+            case DiskFull() | DatabaseFull() if await self._is_of_our_disk(error):
                 await self._wait_for_space(job, error)
             case NeedsOperator():
                 await self._hold(job, error)
@@ -112,6 +112,9 @@ class Aftermath:
             not_before=self._later(),
         )
         self.publish(waiting)
+
+    async def _is_of_our_disk(self, error: JobError) -> bool:
+        return not isinstance(error, DatabaseFull) or await self._set_aside.may_make_room()
 
     async def _wait_for_space(self, job: Job, error: JobError) -> None:
         """A full disk is no failure: what was written goes, and the job queues for more room than before.

@@ -7,6 +7,7 @@ from typing import Any
 
 from cs_archiver.bus import Bus, QueueBell
 from cs_archiver.clock import elapsed, now_text
+from cs_archiver.db.database import DatabaseUnhealthy
 from cs_archiver.db.jobs import Jobs
 from cs_archiver.db.queue import Queue
 from cs_archiver.domain.events import LogLevel
@@ -142,7 +143,10 @@ class Worker:
     async def _cancel_requested(self, job: Job, bell: QueueBell) -> None:
         while True:
             await bell.wait(_LOOK_SECONDS)
-            now = await self._queue.get(job.id)
+            try:
+                now = await self._queue.get(job.id)
+            except DatabaseUnhealthy:  # no reason to end hours of work, which tells of it as soon as it writes
+                continue
             if now.cancel_requested_by is not None or now.status is not job.status:
                 return
 
