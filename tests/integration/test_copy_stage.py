@@ -817,16 +817,35 @@ async def test_the_archive_is_hashed_and_listed_while_it_is_tested(
     assert heard.recorded["archive_sha256"] == hashlib.sha256(archive_of(world).read_bytes()).hexdigest()
 
 
-async def test_an_archive_that_cannot_be_read_is_said_to_be_so(
-    world: World, packer: Compress, verifier: Verify, monkeypatch: pytest.MonkeyPatch
+async def test_an_archive_that_cannot_be_read_is_said_to_be_so_before_its_test_has_ended(
+    world: World, packer: Compress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_path: bytes, _on_block: Callable[[int], None]) -> Digest:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
+    seven_zip = world.root / "7z"
+    seven_zip.write_text('#!/bin/sh\n[ "$1" = t ] && sleep 3600\nexec 7z "$@"\n')
+    seven_zip.chmod(0o755)
     monkeypatch.setattr("cs_archiver.stages.verify.digest_of_file", fail)
-    with pytest.raises(Temporary, match=r"cannot read '.*\.7z.*': Input/output error") as caught:
-        await verifier.run(await packed(world, packer), Heard())
+    job = await packed(world, packer)
+    verifier = Verify(SevenZip(Processes(), executable=str(seven_zip)), world.catalogue, world.places)
+    async with asyncio.timeout(60):
+        with pytest.raises(Temporary, match=r"cannot read '.*\.7z.*': Input/output error") as caught:
+            await verifier.run(job, Heard())
     assert caught.value.problem == "storage-error"
+
+
+async def test_an_archive_that_cannot_be_listed_starts_the_job_over(world: World, packer: Compress) -> None:
+    seven_zip = world.root / "7z"
+    seven_zip.write_text('#!/bin/sh\n[ "$1" = l ] && exit 2\n[ "$1" = t ] && sleep 3600\nexec 7z "$@"\n')
+    seven_zip.chmod(0o755)
+    job = await packed(world, packer)
+    verifier = Verify(SevenZip(Processes(), executable=str(seven_zip)), world.catalogue, world.places)
+    async with asyncio.timeout(60):
+        with pytest.raises(Temporary) as caught:
+            await verifier.run(job, Heard())
+    assert caught.value.start_over
+    assert caught.value.problem == "archive-damaged"
 
 
 async def test_a_damaged_archive_starts_the_job_over(world: World, packer: Compress, verifier: Verify) -> None:

@@ -16,7 +16,7 @@ from cs_archiver.tools.dd import Dd
 from cs_archiver.tools.fixity import BLOCK_BYTES, Digests
 from cs_archiver.tools.hashing import hash_copy, hash_tree
 from cs_archiver.tools.rsync import Rsync
-from cs_archiver.tools.threads import Pace, Work, in_thread
+from cs_archiver.tools.threads import Pace, Work, first_error, in_thread
 from cs_archiver.tools.tree import Scan
 
 
@@ -115,15 +115,12 @@ class Strategies:
             if is_made.is_set():
                 on_bytes(count)
 
-        try:
+        with first_error():
             async with asyncio.TaskGroup() as group:
                 hashing = group.create_task(in_thread(hash_all, on_hashed), name="hash the copy")
                 await making
                 report.operation("Computing digests")
                 is_made.set()
-        except BaseExceptionGroup as failed:
-            first = failed.exceptions[0]
-            raise first from first.__cause__
         digests = hashing.result()
         if self._hash_source_at_once:
             of_source = await in_thread(lambda work: hash_tree(source, entries, threads=threads, work=work), on_bytes)

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.domain.job import Job
@@ -18,7 +19,7 @@ from cs_archiver.tools import removal
 from cs_archiver.tools.disk import local_error
 from cs_archiver.tools.fixity import Digest, digest_of_file
 from cs_archiver.tools.sevenzip import Listed, SevenZip, shown_name
-from cs_archiver.tools.threads import Work, in_thread
+from cs_archiver.tools.threads import Work, first_error, in_thread
 
 
 class Verify:
@@ -50,30 +51,28 @@ class Verify:
         await report.log("Archive integrity verified: 7z test passed, every entry equals the manifest")
 
     async def _proven(self, job: Job, partial: bytes, report: Report) -> Digest:
-        """Tested, listed and hashed at the same time: each by itself would read the archive while the others wait."""
-        hashing = asyncio.create_task(self._digest(job, partial), name="hash the archive")
-        listing = asyncio.create_task(self._require_all_listed(job, partial), name="list the archive")
-        try:
-            await self._test(partial, report)
-            await listing
-            return await hashing
-        finally:
-            for task in (hashing, listing):
-                task.cancel()
-            await asyncio.gather(hashing, listing, return_exceptions=True)
+        """Tested, listed and hashed at the same time: each by itself would read the archive while the others wait.
+
+        What fails first ends the others.
+        """
+        with first_error():
+            async with asyncio.TaskGroup() as group:
+                hashing = group.create_task(self._digest(job, partial), name="hash the archive")
+                group.create_task(self._require_all_listed(job, partial), name="list the archive")
+                await self._test(partial, report)
+        return hashing.result()
 
     async def _test(self, partial: bytes, report: Report) -> None:
-        try:
+        with _damage_starting_over():
             await self._seven_zip.test(partial, on_percent=lambda percent: report.progress(percent=percent))
-        except Temporary as error:
-            raise Temporary(str(error), problem="archive-damaged", start_over=True) from error
 
     async def _require_all_listed(self, job: Job, partial: bytes) -> None:
         if job.manifest_id is None:
             raise Temporary("the copy has no manifest", start_over=True)
         manifest = await self._catalogue.manifest(job.manifest_id)
         comparison = ListingComparison(manifest, root=os.fsencode(job.folder_name))
-        await self._seven_zip.list(partial, on_entries=comparison.take)
+        with _damage_starting_over():
+            await self._seven_zip.list(partial, on_entries=comparison.take)
         problem = await in_thread(lambda _work: comparison.problem())
         if problem is not None:
             raise Temporary(
@@ -93,6 +92,15 @@ class Verify:
         if digest.size != job.archive_size_bytes:
             raise Temporary("the archive changed size while it was verified", start_over=True)
         return digest
+
+
+@contextmanager
+def _damage_starting_over() -> Iterator[None]:
+    """What 7-Zip cannot read is packed anew."""
+    try:
+        yield
+    except Temporary as error:
+        raise Temporary(str(error), problem="archive-damaged", start_over=True) from error
 
 
 _Key = tuple[bytes, str, int, int | None]

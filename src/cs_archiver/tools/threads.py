@@ -6,8 +6,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
 from typing import Generic, TypeVar
@@ -193,3 +194,13 @@ async def _ended(future: "asyncio.Future[_T]") -> None:
         future.cancel()
     elif not future.cancelled():
         future.exception()
+
+
+@contextmanager
+def first_error() -> Iterator[None]:
+    """Around a TaskGroup: what failed first is raised by itself, as if it had been all that was done."""
+    try:
+        yield
+    except BaseExceptionGroup as failed:
+        first = failed.exceptions[0]
+        raise first from first.__cause__
