@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -67,9 +68,13 @@ def _make(place: Place, trigger: str) -> None:
 
 
 class HeldUnlink:
-    """The deletion stands still in its call number `at`, which is really made once `let_go` is set."""
+    """The deletion stands still in its call number `at`, which is really made once `let_go` is set.
+
+    Among the first 32, which one thread makes by itself: what the others do meanwhile is up to the clock.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, *, at: int) -> None:
+        assert at <= 32
         self.reached, self.let_go = threading.Event(), threading.Event()
         self._below, self._left, self._really = str(folder) + "/sub", at, os.unlink
         monkeypatch.setattr(os, "unlink", self._unlink)
@@ -80,6 +85,21 @@ class HeldUnlink:
             if self._left == 0:
                 self.reached.set()
                 assert self.let_go.wait(30)
+        self._really(name, dir_fd=dir_fd)
+
+
+class SlowUnlink:
+    """Each call below the folder takes as long as on a NAS, so that several threads make them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.threads: list[int] = []  # one for each call
+        self._below, self._really = str(folder), os.unlink
+        monkeypatch.setattr(os, "unlink", self._unlink)
+
+    def _unlink(self, name: Any, *, dir_fd: int | None = None) -> None:
+        if dir_fd is not None and os.readlink(f"/proc/self/fd/{dir_fd}").startswith(self._below):
+            self.threads.append(threading.get_ident())
+            time.sleep(0.005)
         self._really(name, dir_fd=dir_fd)
 
 
@@ -99,7 +119,7 @@ async def test_a_deletion_paused_midway_keeps_the_rest_and_completes_when_resume
     folder = plant(service.place.folder(), *NAMES)
     oracle = Oracle(folder)
     async with held_at_globus(service, folder) as job_id:
-        held = HeldUnlink(monkeypatch, folder, at=37)
+        held = HeldUnlink(monkeypatch, folder, at=20)
     await eventually(held.reached.is_set, what="the deletion at work")
     if by_command:
         await asyncio.to_thread(pause_by_command, service.place, "deletions")
@@ -113,10 +133,10 @@ async def test_a_deletion_paused_midway_keeps_the_rest_and_completes_when_resume
     job = await until_said(service, job_id, "All deletions are paused by")
     assert job["status"] == "deleting_source"
     assert "what is left of it stays" in job["current_operation"]
-    assert len(files_in(folder)) == 200 - 37 + 1, "the one in hand was the last"
+    assert len(files_in(folder)) == 200 - 20 + 1, "the one in hand was the last"
     assert (folder / MARKER).read_text().endswith("Source deletion: in progress\n")
     assert oracle.losses(service.place.remote) == []
-    assert "Deletion paused: 37 files" in "\n".join(await service.log_of(job_id))
+    assert "Deletion paused: 20 files" in "\n".join(await service.log_of(job_id))
     assert files_in(service.place.storage / "archives") == ["Production/2024/Project_Alpha.tar.7z"]
 
     if by_command:
@@ -127,6 +147,32 @@ async def test_a_deletion_paused_midway_keeps_the_rest_and_completes_when_resume
     log = "\n".join(await service.log_of(job_id))
     assert "Going on with the deletion: the source is looked at and compared again first" in log
     assert oracle.is_archived_and_gone(service.place.remote)
+
+
+async def test_a_deletion_by_several_threads_is_paused_stopped_and_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path).make()
+    folder = plant(place.folder(), *NAMES)
+    oracle = Oracle(folder)
+    slow = SlowUnlink(monkeypatch, folder)
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        async with service_in(place, sandbox) as service:
+            await service.discover()
+            job_id = await service.submit(folder)
+            await eventually(lambda: len(set(slow.threads)) > 2, what="several threads at work")
+            await switch(service, "deletions", paused=True)
+            await until_said(service, job_id, "All deletions are paused by")
+            left, calls = len(files_in(folder)), len(slow.threads)
+            assert 1 < left < 200
+            assert f"Deletion paused: {201 - left} files, " in "\n".join(await service.log_of(job_id))
+            await switch(service, "deletions", paused=False)
+            await eventually(lambda: len(set(slow.threads[calls:])) > 2, what="several threads at work again")
+        assert 1 < len(files_in(folder)) < left
+        assert oracle.losses(place.remote) == []
+        async with service_in(place, sandbox) as service:
+            assert (await service.until(job_id))["status"] == "completed"
+    assert oracle.is_archived_and_gone(place.remote)
 
 
 async def test_what_changed_during_the_pause_is_kept(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,7 +378,7 @@ async def test_a_pause_outlives_a_kill_and_a_restart_with_the_deletion_half_done
     async with Sandbox(sandbox_settings(place)) as sandbox:
         async with service_in(place, sandbox) as service:
             async with held_at_globus(service, folder) as job_id:
-                held = HeldUnlink(monkeypatch, folder, at=50)
+                held = HeldUnlink(monkeypatch, folder, at=30)
             await eventually(held.reached.is_set, what="the deletion at work")
             await switch(service, "deletions", paused=True)
             held.let_go.set()
@@ -343,7 +389,7 @@ async def test_a_pause_outlives_a_kill_and_a_restart_with_the_deletion_half_done
         await killed.wait()
         async with service_in(place, sandbox) as service:
             await until_said(service, job_id, "All deletions are paused by")
-            assert len(files_in(folder)) == 200 - 50 + 1
+            assert len(files_in(folder)) == 200 - 30 + 1
             assert oracle.losses(place.remote) == []
             await switch(service, "deletions", paused=False)
             assert (await service.until(job_id))["status"] == "completed"

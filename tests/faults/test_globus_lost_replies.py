@@ -33,6 +33,8 @@ from tests.support.service import Place, Service, sandbox_settings, service_in
 from tests.support.tally import Count
 from tests.support.tampering import eventually, until_told
 
+SEEDS = pick(36, 1000)
+
 pytestmark = [pytest.mark.timeout(120)]
 
 SUBMIT = "/v0.10/transfer"
@@ -207,14 +209,14 @@ def plan_of(seed: int) -> Plan:
 
 
 def test_the_plans_have_every_way_to_lose_a_reply_and_everything_that_may_come_between() -> None:
-    plans = [plan_of(seed) for seed in range(50)]
+    plans = [plan_of(seed) for seed in range(SEEDS)]
     assert {way for plan in plans for way in plan.ways} == set(WAYS)
     assert {plan.restart for plan in plans} == {"", "while-silent", "while-it-waits"}
     assert {plan.cancel for plan in plans} == {plan.held for plan in plans} == {True, False}
     assert {plan.conflicts for plan in plans} == {0, 1, 2}
 
 
-@pytest.mark.parametrize("seed", range(pick(36, 1000)))
+@pytest.mark.parametrize("seed", range(SEEDS))
 async def test_a_submission_whose_reply_is_lost_is_carried_out_exactly_once(
     seed: int, root: Path, monkeypatch: pytest.MonkeyPatch, count: Count
 ) -> None:
