@@ -97,11 +97,11 @@ SABOTAGES = (
         "tools/deletion.py",
         (
             (
-                "            _remove_folders(way, folders, work, is_halted)\n",
-                "            for parent, _folders, names in os.walk(approved.folder):\n"
-                "                for name in names:\n"
-                "                    os.unlink(os.path.join(parent, name))\n"
-                "            _remove_folders(way, folders, work, is_halted)\n",
+                "        _remove_folders(folders, deletion, threads=threads)\n",
+                "        for parent, _folders, names in os.walk(approved.folder):\n"
+                "            for name in names:\n"
+                "                os.unlink(os.path.join(parent, name))\n"
+                "        _remove_folders(folders, deletion, threads=threads)\n",
             ),
         ),
         (f"{_INTEGRATION}_deletion.py::test_a_file_beside_the_approved_ones_at_the_top_stays",),

@@ -454,6 +454,16 @@ def test_where_looks_wait_several_threads_delete_side_by_side(root: Path, many: 
     assert len(waiting.threads) == 1 + 4  # the first parts were its own, to see whether they wait
 
 
+def test_many_folders_go_side_by_side_the_deepest_first(root: Path) -> None:
+    for number in range(200):
+        (root / f"{number:03}" / "sub" / "deepest").mkdir(parents=True)
+    removed, waiting = Removed(), Waiting()
+    delete_verified_source(approve(root), removed, Work(), waiting, threads=4)
+    assert left(root) == set()
+    assert removed.files == 0
+    assert len(waiting.threads) > 4
+
+
 def test_what_changed_is_kept_and_ends_the_other_threads_too(root: Path, many: list[Path]) -> None:
     approved, removed = approve(root), Removed()
     rewrite(many[200], b"21")

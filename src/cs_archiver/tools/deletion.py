@@ -7,12 +7,16 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TypeVar
 
 from cs_archiver.domain.manifest import EntryKind, Seen, shown
 from cs_archiver.errors import JobError, NeedsOperator, Permanent
 from cs_archiver.tools.crowd import for_each_part
 from cs_archiver.tools.threads import Work
 from cs_archiver.tools.way import FOLDER_FLAGS, Way
+
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -61,9 +65,8 @@ def delete_verified_source(
     folders: list[bytes] = []
     with _opened(approved) as root:
         deletion = _Deletion(root, approved.stamps, removed, work, is_halted)
-        for_each_part(_apart_from_folders(approved.entries, folders), deletion.delete, threads=threads)
-        with Way(root) as way:
-            _remove_folders(way, folders, work, is_halted)
+        for_each_part(_apart_from_folders(approved.entries, folders), deletion.delete_all, threads=threads)
+        _remove_folders(folders, deletion, threads=threads)
         try:
             os.fsync(root)
         except OSError as error:  # says nothing of what was verified, whatever its number
@@ -93,20 +96,29 @@ class _Deletion:
         self._counting = threading.Lock()
         self._of_several_names = threading.Lock()  # what is done to one name is seen at the others
 
-    def delete(self, entries: Sequence[Seen]) -> None:
+    def delete_all(self, entries: Sequence[Seen]) -> None:
+        self._each(entries, self._delete)
+
+    def remove_all(self, folders: Sequence[bytes]) -> None:
+        self._each(folders, self._remove)
+
+    def _each(self, items: Sequence[_T], do: Callable[[Way, _T], None]) -> None:
         try:
             with Way(self._root) as way:
-                for entry in entries:
+                for item in items:
                     if self._is_over:
                         return
-                    self._delete(way, entry)
+                    self._heed_halt()
+                    do(way, item)
         except BaseException:
             self._is_over = True
             raise
 
-    def _delete(self, way: Way, entry: Seen) -> None:
+    def _heed_halt(self) -> None:
         if self._is_halted():
             raise DeletionHalted
+
+    def _delete(self, way: Way, entry: Seen) -> None:
         self._work.add(entry.size)
         try:
             with nullcontext() if entry.links == 1 else self._of_several_names:
@@ -117,6 +129,12 @@ class _Deletion:
             with self._counting:
                 self._removed.files += 1
                 self._removed.bytes += entry.size if entry.kind is EntryKind.FILE else 0
+
+    def _remove(self, way: Way, path: bytes) -> None:
+        self._work.add(0)
+        folder, _, name = path.rpartition(b"/")
+        with _mended_by_operator(path), suppress(FileNotFoundError):
+            _remove_if_empty(way.to(folder), name)
 
 
 def _delete_entry(way: Way, entry: Seen, stamps: dict[int, int]) -> bool:
@@ -144,14 +162,14 @@ def _unlink_one_of_several(parent: int, name: bytes) -> int:
         os.close(descriptor)
 
 
-def _remove_folders(way: Way, folders: Iterable[bytes], work: Work, is_halted: Callable[[], bool]) -> None:
-    for path in sorted(folders, key=lambda folder: -folder.count(b"/")):
-        if is_halted():
-            raise DeletionHalted
-        work.add(0)
-        folder, _, name = path.rpartition(b"/")
-        with _mended_by_operator(path), suppress(FileNotFoundError):
-            _remove_if_empty(way.to(folder), name)
+def _remove_folders(folders: Iterable[bytes], deletion: _Deletion, *, threads: int) -> None:
+    """The deepest first, and those that are equally deep side by side."""
+    for _, level in groupby(sorted(folders, key=_depth, reverse=True), key=_depth):
+        for_each_part(level, deletion.remove_all, threads=threads)
+
+
+def _depth(path: bytes) -> int:
+    return path.count(b"/")
 
 
 def _remove_if_empty(parent: int, name: bytes) -> None:
