@@ -241,7 +241,8 @@ def _transfers(parts: Parts, places: Places, destination: Destination) -> Transf
         task_timeout=timedelta(hours=upload.task_timeout_hours),
         deadline=timedelta(hours=upload.task_deadline_hours) if upload.task_deadline_hours else None,
     )
-    return Transfers(parts.globus, Catalogue(parts.database), places, destination, SentMark(places.storage), settings)
+    catalogue, mark = Catalogue(parts.database), SentMark(places.storage)
+    return Transfers(parts.globus, catalogue, places, destination, mark, parts.switches, settings)
 
 
 def access_of(settings: Settings) -> GlobusAccess:

@@ -175,6 +175,24 @@ async def test_a_deletion_by_several_threads_is_paused_stopped_and_gone_on_with(
     assert oracle.is_archived_and_gone(place.remote)
 
 
+async def test_a_cancel_sends_nothing_while_the_transfer_is_paused_and_goes_on_afterwards(tmp_path: Path) -> None:
+    async with running_service(tmp_path, RETRY_DELAY_SECONDS="1") as service:
+        service.sandbox.faults.add(Operation.TRANSFER, Answer(503, "<html>maintenance</html>"), times=None)
+        folder = plant(service.place.folder())
+        await service.discover()
+        job_id = await service.submit(folder)
+        await until_said(service, job_id, "Retry 1/")
+        await switch(service, "upload", paused=True)
+        await until_said(service, job_id, "The transfer to Globus is paused by admin")
+        service.sandbox.faults.clear()
+        assert (await service.call("DELETE", f"/api/jobs/{job_id}"))[0] == 204
+        job = await until_said(service, job_id, "is known only once it is sent again")
+        assert job["status"] == "uploading"
+        assert service.sandbox.tasks == {}
+        await switch(service, "upload", paused=False)
+        assert (await service.until(job_id))["status"] == "cancelled"
+
+
 async def test_what_changed_during_the_pause_is_kept(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = plant(service.place.folder(), *NAMES)
     async with held_at_globus(service, folder) as job_id:

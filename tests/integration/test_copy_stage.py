@@ -905,10 +905,44 @@ async def test_an_archive_already_of_that_name_is_never_overwritten(
 ) -> None:
     job = await packed(world, packer)
     archive_of(world).write_bytes(b"precious")
+    heard = Heard()
     with pytest.raises(Temporary) as caught:
-        await verifier.run(job, Heard())
+        await verifier.run(job, heard)
     assert caught.value.problem == "archive-exists"
+    assert heard.recorded == {}
     assert archive_of(world).read_bytes() == b"precious"
+
+
+async def test_an_archive_that_was_named_and_not_recorded_is_proven_again_under_its_name(
+    world: World, packer: Compress, verifier: Verify
+) -> None:
+    job, refusing, heard = await packed(world, packer), Heard(), Heard()
+
+    async def refuse(**_facts: object) -> None:
+        raise NeedsOperator("the database is locked")
+
+    refusing.record = refuse  # type: ignore[method-assign]
+    with pytest.raises(NeedsOperator):
+        await verifier.run(job, refusing)
+    assert not os.path.lexists(world.places.partial(job))
+    advance = await verifier.run(job, heard)
+    assert advance.to is JobStatus.AWAITING_UPLOAD
+    assert heard.recorded["archive_sha256"] == hashlib.sha256(archive_of(world).read_bytes()).hexdigest()
+
+
+async def test_another_file_under_the_name_of_an_archive_that_is_gone_is_not_taken_for_it(
+    world: World, packer: Compress, verifier: Verify
+) -> None:
+    job, heard = await packed(world, packer), Heard()
+    content = bytearray(Path(os.fsdecode(world.places.partial(job))).read_bytes())
+    content[len(content) // 2] ^= 1
+    archive_of(world).write_bytes(content)
+    os.unlink(world.places.partial(job))
+    with pytest.raises(Temporary) as caught:
+        await verifier.run(job, heard)
+    assert caught.value.start_over
+    assert heard.recorded == {}
+    assert archive_of(world).read_bytes() == content
 
 
 async def test_a_failed_job_keeps_its_archive_beside_an_error_log(world: World, packer: Compress) -> None:

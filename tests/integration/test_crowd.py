@@ -156,6 +156,44 @@ def test_an_error_of_the_items_or_of_the_receiver_is_raised() -> None:
     assert threads_of_work() == []
 
 
+def test_an_error_of_the_last_item_alone_is_raised() -> None:
+    def function(number: int) -> None:
+        time.sleep(0.002)
+        if number == 39:
+            raise OSError("number 39")
+
+    with pytest.raises(OSError, match="number 39"):
+        for_each(range(40), function, threads=4, done=lambda _: None)
+
+
+@pytest.mark.parametrize("granted", ["none", "the first", "all but the first", "the first three"])
+@pytest.mark.parametrize("short", [False, True])
+def test_where_the_system_starts_no_more_threads_those_there_are_do_all_of_it_once(
+    monkeypatch: pytest.MonkeyPatch, granted: str, short: bool
+) -> None:
+    grants = {"none": [], "the first": [1], "all but the first": range(2, 99), "the first three": [1, 2, 3]}[granted]
+    asked, threads, start = itertools.count(1), set(), threading.Thread.start
+    begun: list[int] = []
+    results: list[int] = []
+
+    def start_some(thread: threading.Thread) -> None:
+        if next(asked) not in grants:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def function(number: int) -> int:
+        begun.append(number)
+        threads.add(threading.get_ident())
+        time.sleep(0.002)
+        return number
+
+    monkeypatch.setattr(threading.Thread, "start", start_some)
+    for_each(range(200), function, threads=8, done=results.append, is_short=lambda _: short)
+    assert sorted(results) == sorted(begun) == list(range(200))
+    assert len(threads) <= min(8, len(grants)) + 1
+    assert threads_of_work() == []
+
+
 def nothing() -> None: ...
 
 

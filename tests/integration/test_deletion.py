@@ -1,6 +1,7 @@
 """Deleting a source: just what was approved, as it was looked at, and nothing beyond a link or a mount."""
 
 import gc
+import itertools
 import os
 import shutil
 import subprocess
@@ -8,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +282,13 @@ def test_a_root_that_became_a_link_deletes_nothing(planted: Path) -> None:
     assert "a" in left(moved)
 
 
+def test_the_same_folder_on_another_file_system_deletes_nothing(planted: Path) -> None:
+    approved, before = approve(planted), left(planted)
+    with pytest.raises(NotAsApproved):
+        delete(replace(approved, device=approved.device + 1))
+    assert left(planted) == before
+
+
 def test_another_folder_at_the_path_deletes_nothing(planted: Path) -> None:
     approved = approve(planted)
     moved = planted.rename(planted.with_name("moved"))
@@ -427,7 +434,7 @@ class Waiting:
     def __init__(self, halted_at: int | None = None) -> None:
         """`halted_at`: the one of all looks before which it is halted, and no other."""
         self.threads: set[int] = set()
-        self._asked = count(1)
+        self._asked = itertools.count(1)
         self._halted_at = halted_at
 
     def __call__(self) -> bool:
@@ -491,12 +498,55 @@ def test_names_of_one_file_that_several_threads_come_to_are_all_deleted(
         unlink(*args, **options)
         time.sleep(0.001)
 
-    write(root, b"000", b"x")
-    for number in range(1, 400):
-        os.link(root / "000", root / f"{number:03}")
+    # Two threads are at the two names of a file at once: parts of 32, one after the other, are worked on side by side.
+    for block, number in itertools.product(range(6), range(32)):
+        write(root, b"%d first %02d" % (block, number), b"x")
+        os.link(root / f"{block} first {number:02}", root / f"{block} second {number:02}")
     monkeypatch.setattr(os, "unlink", slow)
     removed, waiting = Removed(), Waiting()
     delete_verified_source(approve(root), removed, Work(), waiting, threads=4)
     assert left(root) == set()
-    assert removed.files == 400
+    assert removed.files == 2 * 6 * 32
     assert len(waiting.threads) == 1 + 4
+
+
+def test_names_of_one_file_that_wait_for_each_other_heed_what_ends_the_deletion(root: Path) -> None:
+    write(root, b"000", b"x")
+    for number in range(1, 400):
+        os.link(root / "000", root / f"{number:03}")
+    removed = Removed()
+    with pytest.raises(DeletionHalted):
+        delete_verified_source(approve(root), removed, Work(), Waiting(halted_at=201), threads=16)
+    assert removed.files == 200 == 400 - len(left(root))
+
+
+def test_the_folder_is_durable_once_everything_is_gone(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_when_synced, fsync = [], os.fsync
+
+    def noted(descriptor: int) -> None:
+        left_when_synced.append(os.listdir(descriptor))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    delete(approve(planted))
+    assert left_when_synced == [[]]
+
+
+def test_many_threads_in_a_deep_tree_have_few_folders_open(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(200):
+        folder = root.joinpath(str(number), *"abcdefghijklmnopqrst")
+        folder.mkdir(parents=True)
+        for name in range(8):
+            write(folder, b"%d" % name, b"x")
+    most = 0
+
+    def is_halted() -> bool:
+        nonlocal most
+        most = max(most, len(os.listdir("/proc/self/fd")))
+        return waiting()
+
+    waiting, before = Waiting(), len(os.listdir("/proc/self/fd"))
+    delete_verified_source(approve(root), Removed(), Work(), is_halted, threads=64)
+    assert left(root) == set()
+    assert len(waiting.threads) > 16
+    assert most - before <= 256

@@ -2,7 +2,9 @@
 
 import os
 import stat
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -63,13 +65,54 @@ def test_the_removal_of_a_working_copy_can_be_stopped_and_gone_on_with(tmp_path:
     (copy / "a" / "b").mkdir(parents=True)
     for name in (b"a/1", b"a/b/2", b"3"):
         write(copy, name, b"x")
-    stopped = Work()
+    before, stopped = left(copy), Work()
     stopped.stop()
     with pytest.raises(Stopped):
         remove_working_copy(os.fsencode(copy), stopped)
-    assert copy.exists()
+    assert left(copy) == before
     remove_working_copy(os.fsencode(copy), Work())
     assert not copy.exists()
+
+
+def test_a_stop_is_heeded_between_two_files_and_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "job"
+    for number in range(5):
+        (copy / f"folder {number}").mkdir(parents=True)
+        write(copy, b"file %d" % number, b"x")
+    for name, files, folders in (("unlink", 4, 5), ("rmdir", 0, 4)):
+        work = Work()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, stopping(work, getattr(os, name)))
+            with pytest.raises(Stopped):
+                remove_working_copy(os.fsencode(copy), work)
+        assert len(left(copy)) == files + folders
+
+
+def stopping(work: Work, really: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    def call(path: bytes) -> None:
+        really(path)
+        work.stop()
+
+    return call
+
+
+def test_where_each_file_waits_for_the_disk_several_threads_remove_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, unlink, threads = tmp_path / "job", os.unlink, set()
+    copy.mkdir()
+    for number in range(300):
+        write(copy, b"%d" % number, b"x")
+
+    def slow(path: bytes) -> None:
+        threads.add(threading.get_ident())
+        time.sleep(0.002)
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", slow)
+    remove_working_copy(os.fsencode(copy), Work())
+    assert not copy.exists()
+    assert len(threads) > 2
 
 
 def test_what_vanishes_from_a_working_copy_meanwhile_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -606,7 +606,16 @@ async def test_an_error_of_the_system_that_no_stage_foresaw_is_tried_again(house
     assert "while copying: [Errno 5] Input/output error: '/nas/a.mov'" in told
 
 
-@pytest.mark.parametrize("error", [Temporary("busy"), ConnectionTrouble("no answer"), OSError(5, "raw")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        Temporary("busy"),
+        ConnectionTrouble("no answer"),
+        OSError(5, "raw"),
+        RuntimeError("can't start new thread"),
+        MemoryError(),
+    ],
+)
 async def test_a_deletion_that_has_begun_is_not_given_up_for_passing_trouble(house: House, error: Exception) -> None:
     stage = Scripted(*[error] * 9, Advance(JobStatus.COMPLETED))
     job = await house.queue.move(await proven(house.database, house.queue), JobStatus.DELETING_SOURCE)

@@ -52,6 +52,14 @@ class Upload:
     left_behind: str | None
     doubted: int
 
+    def is_of(self, job: Job) -> bool:
+        """Whether it was to send the archive that the job has now to where that goes now."""
+        return (self.archive_sha256, self.destination_path) == (job.archive_sha256, job.globus_destination_path)
+
+    def goes_on_for(self, job: Job) -> bool:
+        """Whether the job follows it to its end, instead of ending it."""
+        return self.is_of(job) and self.outcome is None and not self.doubted
+
 
 _UPLOAD_COLUMNS = [_UPLOADS.c[name] for name in Upload.__dataclass_fields__]
 

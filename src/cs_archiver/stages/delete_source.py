@@ -19,7 +19,7 @@ from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.domain.switches import DELETIONS_PAUSED, NOBODYS_FAULT
 from cs_archiver.domain.verification import Check, collection_of
-from cs_archiver.errors import Halted, JobError, NeedsOperator, Permanent, Temporary
+from cs_archiver.errors import Halted, NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.destination import require_still_there
 from cs_archiver.stages.last_look import (
     held_while_refused,
@@ -167,7 +167,7 @@ class DeleteSource:
                 await report.log(f"Deletion paused: {_told(removed)}, begun at {started}; the rest is kept")
                 await self._switches.require_deletions(has_begun=True)
                 raise Halted("Deletions were paused for a moment", problem=DELETIONS_PAUSED) from halt
-            except JobError:
+            except Exception:
                 if removed.files:
                     await report.log(f"Deletion stopped: {_told(removed)}, begun at {started}; the rest is kept")
                 raise

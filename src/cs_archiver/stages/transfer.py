@@ -1,6 +1,5 @@
 """A submission to Globus, from its stored request to the end of its task; nothing is sent that is not stored."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,9 +7,11 @@ from typing import Any
 
 from cs_archiver.clock import elapsed, now_text
 from cs_archiver.db.catalogue import Catalogue, Upload
+from cs_archiver.db.switches import Switches
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
 from cs_archiver.domain.sizes import human_size
+from cs_archiver.domain.switches import WORKER_PAUSED, Switch, said_of
 from cs_archiver.errors import ConnectionTrouble, JobError, NeedsOperator, Permanent, Temporary
 from cs_archiver.stages.destination import Destination, left_behind
 from cs_archiver.stages.places import Places
@@ -19,9 +20,8 @@ from cs_archiver.tools.globus import Globus, SyncLevel, transfer_document
 from cs_archiver.tools.globus_errors import one_line
 from cs_archiver.tools.mark import SentMark
 from cs_archiver.tools.threads import in_thread
+from cs_archiver.tools.ticking import GrowingRests
 
-_FIRST_PAUSE_SECONDS = 0.02
-_PAUSES_GROW = 1.15
 _UNFINISHED_OR_FAILED = ("ACTIVE", "INACTIVE", "FAILED")
 _DESTINATION_FULL = ("QUOTA_EXCEEDED", "NO_SPACE_LEFT")
 
@@ -56,6 +56,7 @@ class Transfers:
         places: Places,
         destination: Destination,
         mark: SentMark,
+        switches: Switches,
         settings: TransferSettings,
     ) -> None:
         self._globus = globus
@@ -63,6 +64,7 @@ class Transfers:
         self._places = places
         self._destination = destination
         self._mark = mark
+        self._switches = switches
         self._settings = settings
 
     async def store(self, job: Job, *, sync_level: SyncLevel | None, compares: Upload | None = None) -> Upload:
@@ -105,7 +107,10 @@ class Transfers:
         return Ended(task, await self._left_by(upload))
 
     async def end(self, upload: Upload, job: Job, report: Report) -> None:
-        """Cancel what may still be writing and wait for its end. Raises NeedsOperator when that cannot be done."""
+        """Cancel what may still be writing and wait for its end.
+
+        Raises NeedsOperator when that cannot be done, as while the transfer is paused and nobody knows what was sent.
+        """
         where = upload.destination_path
         upload = await self.found(upload)
         if upload.task_id is None:
@@ -113,6 +118,7 @@ class Transfers:
             if why is not None:  # it stays open
                 await report.log(f"Whether a transfer was sent to Globus is not known; {why}", LogLevel.WARNING)
                 return
+            await self._require_no_pause(where)
             try:
                 # It may have reached Globus without the answer reaching us: only sending it again tells.
                 upload = await self._submit(upload)
@@ -132,6 +138,15 @@ class Transfers:
         if upload.compares is None:
             left = "may hold a part of it" if status == "FAILED" else "holds it, unverified"
             await report.log(f"Globus task {upload.task_id} has ended; {where} {left}", LogLevel.WARNING)
+
+    async def _require_no_pause(self, where: str) -> None:
+        paused = (await self._switches.refresh()).get(Switch.TRANSFER)
+        if paused is not None:
+            raise NeedsOperator(
+                f"{said_of(Switch.TRANSFER, paused)}: whether Globus got the request for {where} is known only once it "
+                "is sent again, which waits until the transfer goes on",
+                problem=WORKER_PAUSED,
+            )
 
     async def set_failed(self, upload: Upload, *, long_ago: bool = False) -> None:
         """What lies at the destination now may be replaced later, if it is still exactly that.
@@ -166,7 +181,7 @@ class Transfers:
 
     async def _poll(self, upload: Upload, job: Job, report: Report, doing: str) -> Mapping[str, Any]:
         told_fault = None
-        pauses = Pauses(self._settings.poll_interval)
+        rests = GrowingRests(self._settings.poll_interval)
         while True:
             task = await self._globus.task(upload.task_id or "")
             if task.get("status") == "SUCCEEDED":
@@ -178,7 +193,7 @@ class Transfers:
             told_fault = await self._tell_new_fault(task, told_fault, report)
             if elapsed(_sent_at(task, upload), now_text()) > self._settings.task_timeout:
                 return await self._give_up(upload, report)
-            await pauses.rest()
+            await rests.rest()
 
     async def _require_active(self, task: Mapping[str, Any], upload: Upload) -> None:
         task_id, status = upload.task_id, task.get("status")
@@ -233,7 +248,7 @@ class Transfers:
             await self._globus.cancel(task_id)
         except Permanent as error:
             refusal = error
-        pauses = Pauses(self._settings.poll_interval)
+        rests = GrowingRests(self._settings.poll_interval)
         while True:
             status = str((await self._globus.task(task_id)).get("status"))
             if status in ("SUCCEEDED", "FAILED"):
@@ -242,22 +257,7 @@ class Transfers:
                 text = f"{refusal}; end this task in the Globus web app"
                 raise NeedsOperator(text, problem=refusal.problem) from refusal
             report.operation(f"Cancelling: waits for the end of Globus task {task_id}, which is {one_line(status)}")
-            await pauses.rest()
-
-
-class Pauses:
-    """Between two looks at a task: short at first, then each a little longer, up to `longest`.
-
-    So the end of a task is seen soon after it, by the time it took: a small archive does not wait for its proof.
-    """
-
-    def __init__(self, longest: timedelta) -> None:
-        self._longest_seconds = longest.total_seconds()
-        self._next_seconds = _FIRST_PAUSE_SECONDS
-
-    async def rest(self) -> None:
-        await asyncio.sleep(min(self._next_seconds, self._longest_seconds))
-        self._next_seconds *= _PAUSES_GROW
+            await rests.rest()
 
 
 def _sent_at(task: Mapping[str, Any], upload: Upload) -> str:

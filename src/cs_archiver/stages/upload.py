@@ -1,7 +1,5 @@
 """awaiting_upload -> uploading -> upload_verifying: the archive is sent to a destination that is free."""
 
-from typing import TypeGuard
-
 from cs_archiver.db.catalogue import Catalogue, Upload, set_succeeded
 from cs_archiver.db.connection import Connection
 from cs_archiver.db.queue import AlsoWrite
@@ -48,10 +46,10 @@ class UploadArchive:
     async def run(self, job: Job, report: Report) -> Advance:
         await self._destination.require_no_archive_elsewhere(job)
         upload = await self._catalogue.latest_upload(job.id)
-        if _is_of_this_archive(upload, job, outcome="succeeded"):
+        if upload is not None and upload.is_of(job) and upload.outcome == "succeeded":
             said = "This archive was uploaded before: it is verified again, not sent again"
             return Advance(JobStatus.UPLOAD_VERIFYING, said=[said])
-        if not _is_of_this_archive(upload, job, outcome=None):
+        if upload is None or not upload.goes_on_for(job):
             for earlier in await self._catalogue.open_uploads(job.id):
                 await self._transfers.end(earlier, job, report)  # it may still be writing to the destination
             upload = await self._store_submission(job, report)
@@ -101,15 +99,6 @@ def _noted(upload: Upload, ended: Ended) -> AlsoWrite:
         await set_succeeded(connection, upload, left_behind=ended.left_behind)
 
     return note
-
-
-def _is_of_this_archive(upload: Upload | None, job: Job, *, outcome: str | None) -> TypeGuard[Upload]:
-    return (
-        upload is not None
-        and (upload.outcome, upload.archive_sha256) == (outcome, job.archive_sha256)
-        and upload.destination_path == job.globus_destination_path
-        and not (outcome is None and upload.doubted)
-    )
 
 
 def _size_of(path: bytes) -> int | None:

@@ -43,10 +43,12 @@ class Verify:
         return Advance(JobStatus.AWAITING_UPLOAD, said=[said])
 
     async def _prove_and_name(self, job: Job, report: Report) -> None:
-        partial = self._places.partial(job)
+        partial, archive = self._places.partial(job), self._places.archive(job)
+        path = await in_thread(lambda _work: _the_one_there(partial, archive))
         report.operation("Testing the archive, comparing it with the manifest, and computing its SHA-256")
-        digest = await self._proven(job, partial, report)
-        await in_thread(lambda _work: _name(partial, self._places.archive(job)))
+        digest = await self._proven(job, path, report)
+        if path == partial:
+            await in_thread(lambda _work: _name(partial, archive))
         await report.record(archive_sha256=digest.sha256.hex())
         await report.log("Archive integrity verified: 7z test passed, every entry equals the manifest")
 
@@ -168,6 +170,11 @@ def _example(entries: Counter[_Key]) -> str:
         digits = "none" if crc32 is None else f"{crc32:08X}"
         return f" (such as {kind} {path.decode('utf-8', 'backslashreplace')!r}, {size} bytes, CRC {digits})"
     return ""
+
+
+def _the_one_there(partial: bytes, archive: bytes) -> bytes:
+    """The one that has its name already, where the database did not take that down; what it is, is to be proven."""
+    return archive if os.path.lexists(archive) and not os.path.lexists(partial) else partial
 
 
 def _name(partial: bytes, final: bytes) -> None:

@@ -113,17 +113,31 @@ class _Crowd(Generic[_Item, _T]):
         self._spent = spent
         self._pending: set[Future[_T]] = set()
         self._turns: list[_Turn] = []
+        self._has_threads = False
         self._lock = threading.Lock()
 
     def take(self, item: _Item, *, short: bool) -> None:
         self._hand_over([future for future in self._pending if future.done()])
         self.wait_for_fewer_than(self._threads if short else self._threads * _AHEAD)
         if not short:
-            self._pending.add(self._executor.submit(self._function, item))
+            self._submit(self._function, item)
         elif self._room.allowed == 1:
             self._done(self._judged(item))
         else:
-            self._pending.add(self._executor.submit(self._judged, item))
+            self._submit(self._judged, item)
+
+    def _submit(self, function: Callable[[_Item], _T], item: _Item) -> None:
+        """To the threads there are, where the system starts no more of them; to the caller's, where there is none."""
+        future: Future[_T] = Future()
+        try:
+            self._executor.submit(_work_off, future, function, item)
+            self._has_threads = True
+        except RuntimeError:  # the executor has it in line all the same, for whichever thread is free first
+            if not self._has_threads:
+                future.cancel()
+                self._done(function(item))
+                return
+        self._pending.add(future)
 
     def wait_for_fewer_than(self, number: int) -> None:
         while len(self._pending) >= number:
@@ -152,6 +166,17 @@ class _Crowd(Generic[_Item, _T]):
             with self._lock:
                 self._room.judge(before, after, threads=turn.together)
                 self._turns.remove(turn)
+
+
+def _work_off(future: Future[_T], function: Callable[[_Item], _T], item: _Item) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = function(item)
+    except BaseException as error:  # noqa: BLE001  raised where it is handed over
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 @dataclass(eq=False, slots=True)

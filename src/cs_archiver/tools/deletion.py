@@ -16,6 +16,8 @@ from cs_archiver.tools.crowd import for_each_part
 from cs_archiver.tools.threads import Work
 from cs_archiver.tools.way import FOLDER_FLAGS, Way
 
+_MOST_OPEN = 256  # folders, of all threads together
+
 _T = TypeVar("_T")
 
 
@@ -64,7 +66,8 @@ def delete_verified_source(
     """
     folders: list[bytes] = []
     with _opened(approved) as root:
-        deletion = _Deletion(root, approved.stamps, removed, work, is_halted)
+        most_open = max(1, _MOST_OPEN // threads)
+        deletion = _Deletion(root, approved.stamps, removed, work, is_halted, most_open=most_open)
         for_each_part(_apart_from_folders(approved.entries, folders), deletion.delete_all, threads=threads)
         _remove_folders(folders, deletion, threads=threads)
         try:
@@ -85,13 +88,21 @@ class _Deletion:
     """Of entries below a folder, by several threads at once."""
 
     def __init__(
-        self, root: int, stamps: dict[int, int], removed: Removed, work: Work, is_halted: Callable[[], bool]
+        self,
+        root: int,
+        stamps: dict[int, int],
+        removed: Removed,
+        work: Work,
+        is_halted: Callable[[], bool],
+        *,
+        most_open: int,
     ) -> None:
         self._root = root
         self._stamps = stamps
         self._removed = removed
         self._work = work
         self._is_halted = is_halted
+        self._most_open = most_open
         self._is_over = False
         self._counting = threading.Lock()
         self._of_several_names = threading.Lock()  # what is done to one name is seen at the others
@@ -104,37 +115,40 @@ class _Deletion:
 
     def _each(self, items: Sequence[_T], do: Callable[[Way, _T], None]) -> None:
         try:
-            with Way(self._root) as way:
+            with Way(self._root, most_open=self._most_open) as way:
                 for item in items:
-                    if self._is_over:
-                        return
-                    self._heed_halt()
                     do(way, item)
         except BaseException:
             self._is_over = True
             raise
 
-    def _heed_halt(self) -> None:
+    def _goes_on(self, size: int) -> bool:
+        """False once another thread has ended it. Raises DeletionHalted, and Stopped."""
+        if self._is_over:
+            return False
         if self._is_halted():
             raise DeletionHalted
+        self._work.add(size)
+        return True
 
     def _delete(self, way: Way, entry: Seen) -> None:
-        self._work.add(entry.size)
-        try:
-            with nullcontext() if entry.links == 1 else self._of_several_names:
+        with nullcontext() if entry.links == 1 else self._of_several_names:
+            if not self._goes_on(entry.size):
+                return
+            try:
                 was_there = _delete_entry(way, entry, self._stamps)
-        except OSError as error:
-            raise _not_deletable(entry.path, error) from error
+            except OSError as error:
+                raise _not_deletable(entry.path, error) from error
         if was_there:
             with self._counting:
                 self._removed.files += 1
                 self._removed.bytes += entry.size if entry.kind is EntryKind.FILE else 0
 
     def _remove(self, way: Way, path: bytes) -> None:
-        self._work.add(0)
-        folder, _, name = path.rpartition(b"/")
-        with _mended_by_operator(path), suppress(FileNotFoundError):
-            _remove_if_empty(way.to(folder), name)
+        if self._goes_on(0):
+            folder, _, name = path.rpartition(b"/")
+            with _mended_by_operator(path), suppress(FileNotFoundError):
+                _remove_if_empty(way.to(folder), name)
 
 
 def _delete_entry(way: Way, entry: Seen, stamps: dict[int, int]) -> bool:

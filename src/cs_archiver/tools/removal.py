@@ -24,7 +24,7 @@ def remove_working_copy(path: bytes, work: Work) -> None:
     if os.path.islink(path):
         raise OSError(errno.ENOTDIR, "a link, where a folder of our own should be", path)
     folders = [path]
-    for_each_part(_files_below(folders), partial(_remove_each, work=work), threads=_THREADS)
+    for_each_part(_files_below(folders, work), partial(_remove_each, work=work), threads=_THREADS)
     for folder in reversed(folders):
         work.add(0)
         with suppress(FileNotFoundError):
@@ -45,13 +45,14 @@ def _is_there(path: bytes) -> bool:
     return False
 
 
-def _files_below(folders: list[bytes]) -> Iterator[bytes]:
+def _files_below(folders: list[bytes], work: Work) -> Iterator[bytes]:
     """All that is no folder below the one in `folders`; adds those below it, each before what it holds.
 
     Copies keep the modes of the source, which may forbid to enter or change a folder: that is allowed first.
     """
     os.chmod(folders[0], 0o700)
     for folder, below, files in os.walk(folders[0]):
+        work.add(0)
         for child in (os.path.join(folder, name) for name in below):
             with suppress(FileNotFoundError):
                 if os.path.islink(child):

@@ -8,7 +8,6 @@ from cs_archiver.domain.manifest import shown
 from cs_archiver.errors import Permanent
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_MOST_OPEN = 64
 
 
 class Way:
@@ -18,8 +17,10 @@ class Way:
     away meanwhile is not followed to where it is now.
     """
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, *, most_open: int) -> None:
+        """With so many steps open at most: where there are more, each entry opens all of them anew."""
         self._root = root
+        self._most_open = most_open
         self._device = os.fstat(root).st_dev
         self._steps: list[tuple[bytes, int, int]] = []  # name, descriptor, inode
 
@@ -32,7 +33,7 @@ class Way:
     def to(self, folder: bytes) -> int:
         """The descriptor of the folder at this path below the root. Raises OSError, and Permanent at a mount."""
         names = folder.split(b"/") if folder else []
-        if len(names) > _MOST_OPEN:
+        if len(names) > self._most_open:
             return self._far_to(names, folder)
         parent = self._root
         for depth, name in enumerate(names):

@@ -66,5 +66,5 @@ class Leave:
 
         A request that was stored and not answered waits: if Globus did get it, its task is followed later.
         """
-        uploads = await self._catalogue.open_uploads(job.id) if job.status is JobStatus.UPLOADING else []
-        return any(upload.task_id is not None for upload in uploads)
+        newest = await self._catalogue.latest_upload(job.id) if job.status is JobStatus.UPLOADING else None
+        return newest is not None and newest.goes_on_for(job) and newest.task_id is not None

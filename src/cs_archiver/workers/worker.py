@@ -116,9 +116,10 @@ class Worker:
             await self._aftermath.of(report.newest(job), error)
         except JobMovedMeanwhile:
             raise
-        except OSError as error:
-            await self._aftermath.of(report.newest(job), _unforeseen(job, error))
         except Exception as error:  # noqa: BLE001  the one place: a bug in a stage must not end the worker
+            if _is_of_the_system(error):
+                await self._aftermath.of(report.newest(job), _unforeseen(job, error))
+                return
             _log.exception("unexpected error while %s", job.status)
             failure = Permanent(f"unexpected error: {error!r}", problem="unexpected-error")
             await self._aftermath.of(report.newest(job), failure)
@@ -166,7 +167,12 @@ class Worker:
         self._aftermath.publish(moved)
 
 
-def _unforeseen(job: Job, error: OSError) -> JobError:
+def _is_of_the_system(error: Exception) -> bool:
+    no_thread = isinstance(error, RuntimeError) and "start new thread" in str(error)  # as Python says it
+    return no_thread or isinstance(error, OSError | MemoryError)
+
+
+def _unforeseen(job: Job, error: Exception) -> JobError:
     """The system refused something that no stage translated."""
     return Temporary(f"the system refused something while {job.status}: {error}", problem="system-error")
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from cs_archiver.stages.transfer import Pauses
+from cs_archiver.tools.ticking import GrowingRests
 
 
 async def test_a_task_is_looked_at_soon_and_then_by_and_by_as_seldom_as_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,7 +16,7 @@ async def test_a_task_is_looked_at_soon_and_then_by_and_by_as_seldom_as_is_set(m
         rested.append(seconds)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    pauses = Pauses(timedelta(seconds=60))
+    pauses = GrowingRests(timedelta(seconds=60))
     for _ in range(80):
         await pauses.rest()
     assert rested[0] == pytest.approx(0.02)
