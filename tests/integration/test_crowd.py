@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -192,6 +193,15 @@ def test_where_the_system_starts_no_more_threads_those_there_are_do_all_of_it_on
     assert sorted(results) == sorted(begun) == list(range(200))
     assert len(threads) <= min(8, len(grants)) + 1
     assert threads_of_work() == []
+
+
+def test_an_end_of_the_process_is_not_taken_for_want_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
+    with pytest.raises(RuntimeError, match="shutdown"):
+        for_each(range(5), lambda number: number, threads=2, done=lambda _: None)
 
 
 def nothing() -> None: ...

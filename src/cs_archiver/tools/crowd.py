@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
+from cs_archiver.tools.threads import is_for_want_of_threads
+
 _T = TypeVar("_T")
 _Item = TypeVar("_Item")
 
@@ -132,7 +134,10 @@ class _Crowd(Generic[_Item, _T]):
         try:
             self._executor.submit(_work_off, future, function, item)
             self._has_threads = True
-        except RuntimeError:  # the executor has it in line all the same, for whichever thread is free first
+        except RuntimeError as error:
+            if not is_for_want_of_threads(error):
+                raise
+            # The executor has it in line all the same, for whichever thread is free first.
             if not self._has_threads:
                 future.cancel()
                 self._done(function(item))

@@ -196,6 +196,11 @@ async def _ended(future: "asyncio.Future[_T]") -> None:
         future.exception()
 
 
+def is_for_want_of_threads(error: BaseException) -> bool:
+    """Whether the system refused to start one; Python has no type of its own for that."""
+    return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+
+
 @contextmanager
 def first_error() -> Iterator[None]:
     """Around a TaskGroup: what failed first is raised by itself, as if it had been all that was done."""

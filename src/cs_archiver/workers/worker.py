@@ -24,6 +24,7 @@ from cs_archiver.errors import (
 )
 from cs_archiver.logs.context import about
 from cs_archiver.stages.stage import Advance, Stage
+from cs_archiver.tools.threads import is_for_want_of_threads
 from cs_archiver.workers.aftermath import Aftermath
 from cs_archiver.workers.leave import Leave
 from cs_archiver.workers.report import JobReport, moved_and_told
@@ -117,7 +118,7 @@ class Worker:
         except JobMovedMeanwhile:
             raise
         except Exception as error:  # noqa: BLE001  the one place: a bug in a stage must not end the worker
-            if _is_of_the_system(error):
+            if isinstance(error, OSError | MemoryError) or is_for_want_of_threads(error):
                 await self._aftermath.of(report.newest(job), _unforeseen(job, error))
                 return
             _log.exception("unexpected error while %s", job.status)
@@ -165,11 +166,6 @@ class Worker:
         moved = await moved_and_told(self._queue, self._bus, job, advance.to, changes, said, advance.also)
         self._aftermath.done(job)
         self._aftermath.publish(moved)
-
-
-def _is_of_the_system(error: Exception) -> bool:
-    no_thread = isinstance(error, RuntimeError) and "start new thread" in str(error)  # as Python says it
-    return no_thread or isinstance(error, OSError | MemoryError)
 
 
 def _unforeseen(job: Job, error: Exception) -> JobError:
