@@ -89,17 +89,25 @@ class HeldUnlink:
 
 
 class SlowUnlink:
-    """Each call below the folder takes as long as on a NAS, so that several threads make them."""
+    """Each call below the folder waits, as on a NAS, so that several threads make them; then all stand still."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        self.threads: list[int] = []  # one for each call
         self._below, self._really = str(folder), os.unlink
+        self.stand_still()
         monkeypatch.setattr(os, "unlink", self._unlink)
+
+    def stand_still(self) -> None:
+        """Again, once several threads are at work."""
+        self.reached, self.let_go = threading.Event(), threading.Event()
+        self._threads: set[int] = set()
 
     def _unlink(self, name: Any, *, dir_fd: int | None = None) -> None:
         if dir_fd is not None and os.readlink(f"/proc/self/fd/{dir_fd}").startswith(self._below):
-            self.threads.append(threading.get_ident())
             time.sleep(0.005)
+            self._threads.add(threading.get_ident())
+            if len(self._threads) > 2:
+                self.reached.set()
+                assert self.let_go.wait(30)
         self._really(name, dir_fd=dir_fd)
 
 
@@ -160,14 +168,17 @@ async def test_a_deletion_by_several_threads_is_paused_stopped_and_gone_on_with(
         async with service_in(place, sandbox) as service:
             await service.discover()
             job_id = await service.submit(folder)
-            await eventually(lambda: len(set(slow.threads)) > 2, what="several threads at work")
+            await eventually(slow.reached.is_set, what="several threads at work")
             await switch(service, "deletions", paused=True)
+            slow.let_go.set()
             await until_said(service, job_id, "All deletions are paused by")
-            left, calls = len(files_in(folder)), len(slow.threads)
+            left = len(files_in(folder))
             assert 1 < left < 200
             assert f"Deletion paused: {201 - left} files, " in "\n".join(await service.log_of(job_id))
+            slow.stand_still()
             await switch(service, "deletions", paused=False)
-            await eventually(lambda: len(set(slow.threads[calls:])) > 2, what="several threads at work again")
+            await eventually(slow.reached.is_set, what="several threads at work again")
+            threading.Timer(2, slow.let_go.set).start()  # when the service has long been told to stop
         assert 1 < len(files_in(folder)) < left
         assert oracle.losses(place.remote) == []
         async with service_in(place, sandbox) as service:
