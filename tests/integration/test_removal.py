@@ -74,6 +74,17 @@ def test_the_removal_of_a_working_copy_can_be_stopped_and_gone_on_with(tmp_path:
     assert not copy.exists()
 
 
+def test_a_stop_is_heeded_among_folders_without_files(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / "job" / f"{number}").mkdir(parents=True)
+        (tmp_path / "job" / f"{number}").chmod(0o755)
+    stopped = Work()
+    stopped.stop()
+    with pytest.raises(Stopped):
+        remove_working_copy(os.fsencode(tmp_path / "job"), stopped)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "job").iterdir()} == {0o755}, "it went on to look"
+
+
 def test_a_stop_is_heeded_between_two_files_and_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = tmp_path / "job"
     for number in range(5):
