@@ -9,12 +9,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from cs_archiver.cli import main
 from cs_archiver.sandbox import Sandbox
 from tests.faults.oracle import Oracle
-from tests.support.service import Place, environment, sandbox_settings, service_in
+from tests.support.service import Place, environment, pause_by_command, sandbox_settings, service_in
 from tests.support.tampering import eventually, files_in, plant, until_told
 
 FILES = 300
@@ -57,7 +55,6 @@ async def test_a_service_killed_while_its_threads_delete_loses_nothing_and_the_n
     tmp_path: Path, calls: int
 ) -> None:
     place = Place(tmp_path).make()
-    (place.root / "config.toml").touch()
     folder = plant(place.folder(), *(f"sub{number % 7}/{number:03}.mov" for number in range(FILES)))
     (folder / "sub0" / "second name.mov").hardlink_to(folder / "sub1" / "001.mov")
     oracle = Oracle(folder)
@@ -67,9 +64,7 @@ async def test_a_service_killed_while_its_threads_delete_loses_nothing_and_the_n
             await service.discover()
             job_id = await service.submit(folder)
             await until_told(service, job_id, "All deletions are paused")
-        command = ["resume", "deletions", "--config", str(place.root / "config.toml")]
-        done = await asyncio.to_thread(CliRunner().invoke, main, command, env=environment(place, sandbox.url))
-        assert done.exit_code == 0, done.output
+        await asyncio.to_thread(pause_by_command, place, "deletions", resume=True)
         told = tmp_path / "threads at work"
         async with slow_service(place, sandbox.url, calls, told):
             await eventually(lambda: told.exists() and told.read_text() != "", what="the deletion at work")

@@ -15,9 +15,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from cs_archiver.cli import main
 from cs_archiver.sandbox import Operation, Sandbox
 from cs_archiver.sandbox.faults import Answer, Hold
 from tests.faults.oracle import Oracle
@@ -27,6 +25,7 @@ from tests.support.service import (
     Service,
     environment,
     history_of,
+    pause_by_command,
     query,
     running_service,
     sandbox_settings,
@@ -111,15 +110,6 @@ class SlowUnlink:
         self._really(name, dir_fd=dir_fd)
 
 
-def pause_by_command(place: Place, what: str, *, resume: bool = False) -> str:
-    config = place.root / "config.toml"
-    config.touch()
-    command = ["resume" if resume else "pause", what, "--config", str(config)]
-    done = CliRunner().invoke(main, command, env=environment(place, "http://127.0.0.1:9/"))
-    assert done.exit_code == 0, done.output
-    return done.output
-
-
 @pytest.mark.parametrize("by_command", [False, True], ids=["API", "command"])
 async def test_a_deletion_paused_midway_keeps_the_rest_and_completes_when_resumed(
     service: Service, monkeypatch: pytest.MonkeyPatch, by_command: bool
@@ -186,16 +176,23 @@ async def test_a_deletion_by_several_threads_is_paused_stopped_and_gone_on_with(
     assert oracle.is_archived_and_gone(place.remote)
 
 
+async def paused_before_globus_got_its_request(service: Service) -> str:
+    """A job whose request was stored and refused; Globus would take it by now, and the transfer is paused."""
+    service.sandbox.faults.add(Operation.TRANSFER, Answer(503, "<html>maintenance</html>"), times=None)
+    folder = plant(service.place.folder())
+    await service.discover()
+    job_id = await service.submit(folder)
+    await until_said(service, job_id, "Retry 1/")
+    await switch(service, "upload", paused=True)
+    job = await until_said(service, job_id, "The transfer to Globus is paused by admin")
+    assert job["status"] == "uploading"
+    service.sandbox.faults.clear()
+    return job_id
+
+
 async def test_a_cancel_sends_nothing_while_the_transfer_is_paused_and_goes_on_afterwards(tmp_path: Path) -> None:
     async with running_service(tmp_path, RETRY_DELAY_SECONDS="1") as service:
-        service.sandbox.faults.add(Operation.TRANSFER, Answer(503, "<html>maintenance</html>"), times=None)
-        folder = plant(service.place.folder())
-        await service.discover()
-        job_id = await service.submit(folder)
-        await until_said(service, job_id, "Retry 1/")
-        await switch(service, "upload", paused=True)
-        await until_said(service, job_id, "The transfer to Globus is paused by admin")
-        service.sandbox.faults.clear()
+        job_id = await paused_before_globus_got_its_request(service)
         assert (await service.call("DELETE", f"/api/jobs/{job_id}"))[0] == 204
         job = await until_said(service, job_id, "is known only once it is sent again")
         assert job["status"] == "uploading"
@@ -369,15 +366,7 @@ async def test_a_task_at_globus_is_followed_although_the_worker_was_paused_befor
 
 async def test_a_request_that_globus_never_got_is_not_sent_while_uploads_are_paused(tmp_path: Path) -> None:
     async with running_service(tmp_path, RETRY_DELAY_SECONDS="1") as service:
-        service.sandbox.faults.add(Operation.TRANSFER, Answer(503, "<html>maintenance</html>"), times=None)
-        folder = plant(service.place.folder())
-        await service.discover()
-        job_id = await service.submit(folder)
-        await until_said(service, job_id, "Retry 1/")
-        await switch(service, "upload", paused=True)
-        job = await until_said(service, job_id, "The transfer to Globus is paused by admin")
-        assert job["status"] == "uploading"
-        service.sandbox.faults.clear()
+        job_id = await paused_before_globus_got_its_request(service)
         await asyncio.sleep(2)
         assert uploads(service.sandbox) == []
         await switch(service, "upload", paused=False)

@@ -20,7 +20,7 @@ from cs_archiver.tools.disk import local_error, make_folders, source_error, sync
 from cs_archiver.tools.fixity import Digest
 from cs_archiver.tools.threads import Stopped, Work
 from cs_archiver.tools.tree import scan_tree
-from tests.support.trees import plant_awkward_tree, write
+from tests.support.trees import plant_awkward_tree, until_the_next_tick, write
 
 
 class Meddling(Work):
@@ -62,16 +62,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("this machine allows no mounts")
     yield disk
     subprocess.run(["umount", disk], check=True)
-
-
-def until_the_next_tick(beside: Path) -> None:
-    """Older kernels tell the times of files in ticks of milliseconds: what happens from now on has a later one."""
-    probe = beside.parent / "probe"
-    probe.touch()
-    before = probe.stat().st_ctime_ns
-    while probe.stat().st_ctime_ns == before:
-        probe.touch()
-    probe.unlink()
 
 
 def entries_of(source: Path) -> PackedTree:

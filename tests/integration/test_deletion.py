@@ -20,7 +20,7 @@ from cs_archiver.tools.deletion import ApprovedDeletion, DeletionHalted, NotAsAp
 from cs_archiver.tools.threads import Stopped, Work
 from cs_archiver.tools.tree import scan_tree
 from tests.support.nobody import as_nobody, open_folder
-from tests.support.trees import left, plant_awkward_tree, write
+from tests.support.trees import left, plant_awkward_tree, until_the_next_tick, write
 
 
 @pytest.fixture
@@ -47,16 +47,6 @@ def planted(root: Path) -> Path:
 def open_root() -> Iterator[Path]:
     with open_folder() as folder:
         yield folder
-
-
-def until_the_next_tick(beside: Path) -> None:
-    """Older kernels tell the times of files in ticks of milliseconds: what happens from now on has a later one."""
-    probe = beside.parent / "probe"
-    probe.touch()
-    before = probe.stat().st_ctime_ns
-    while probe.stat().st_ctime_ns == before:
-        probe.touch()
-    probe.unlink()
 
 
 def approve(root: Path) -> ApprovedDeletion:

@@ -37,7 +37,7 @@ from cs_archiver.tools.threads import Stopped, Work
 from cs_archiver.tools.tree import FreshLook, Scan, look_again, scan_tree
 from tests.support.jobs import a_job
 from tests.support.nobody import as_nobody, open_folder
-from tests.support.trees import plant_awkward_tree, write
+from tests.support.trees import plant_awkward_tree, until_the_next_tick, write
 
 KINDS = {b"f": EntryKind.FILE, b"d": EntryKind.DIR, b"l": EntryKind.LINK}
 Listed = tuple[EntryKind, int, int, int, int, int, bytes | None]
@@ -410,16 +410,6 @@ def test_the_room_on_a_disk_is_what_df_says(tmp_path: Path) -> None:
 
 def test_a_file_system_that_knows_no_number_of_files_has_no_limit_of_them() -> None:
     assert room_on("/proc").free_files is None
-
-
-def until_the_next_tick(beside: Path) -> None:
-    """Older kernels tell the times of files in ticks of milliseconds: what happens from now on has a later one."""
-    probe = beside.parent / "probe"
-    probe.touch()
-    before = probe.stat().st_ctime_ns
-    while probe.stat().st_ctime_ns == before:
-        probe.touch()
-    probe.unlink()
 
 
 def manifest_of(root: Path) -> Manifest:

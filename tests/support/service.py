@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from click.testing import CliRunner
 
 from cs_archiver import app, config
+from cs_archiver.cli import main
 from cs_archiver.sandbox import Sandbox, SandboxSettings
 from cs_archiver.sandbox.tasks import Task
 from cs_archiver.settings import Settings
@@ -246,3 +248,13 @@ def history_of(service: Service, job_id: str) -> list[str]:
 def uploads(sandbox: Sandbox) -> list[Task]:
     """The tasks that were to send an archive; the comparisons that follow them are not among these."""
     return [task for task in sandbox.tasks.values() if "comparison" not in (task.request.label or "")]
+
+
+def pause_by_command(place: Place, what: str, *, resume: bool = False) -> str:
+    """As a person on the host does, also beside a service that runs; what it printed."""
+    config = place.root / "config.toml"
+    config.touch()
+    command = ["resume" if resume else "pause", what, "--config", str(config)]
+    done = CliRunner().invoke(main, command, env=environment(place, "http://127.0.0.1:9/"))
+    assert done.exit_code == 0, done.output
+    return done.output

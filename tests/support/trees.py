@@ -68,3 +68,13 @@ def plant_awkward_tree(folder: Path) -> None:
 def left(root: Path) -> set[str]:
     """The paths of all that is below a folder."""
     return {str(path.relative_to(root)) for path in root.rglob("*")}
+
+
+def until_the_next_tick(beside: Path) -> None:
+    """Older kernels tell the times of files in ticks of milliseconds: what happens from now on has a later one."""
+    probe = beside.parent / "probe"
+    probe.touch()
+    before = probe.stat().st_ctime_ns
+    while probe.stat().st_ctime_ns == before:
+        probe.touch()
+    probe.unlink()

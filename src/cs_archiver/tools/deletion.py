@@ -34,7 +34,7 @@ class DeletionHalted(Exception):
 
 
 class NotAsApproved(Permanent):
-    """An entry, or the folder itself, is not the very one that was looked at: it and all after it is kept."""
+    """An entry, or the folder itself, is not the very one that was looked at: it is kept, and nothing more is begun."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, problem="source-changed")
