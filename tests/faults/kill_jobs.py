@@ -83,6 +83,16 @@ def plant_large(folder: Path) -> None:
         (folder / f"{number}.bin").write_bytes(os.urandom(1_000) * 1_100)
 
 
+def plant_wide(folder: Path) -> None:
+    """More files than one thread deletes at a time where the calls wait, as they do under the watch."""
+    for number in range(150):
+        path = folder / f"reel {number % 3}" / f"{number:03}.mov"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(100))
+    for number in range(0, 12, 3):
+        os.link(folder / "reel 0" / f"{number:03}.mov", folder / "reel 1" / f"second name of {number}")
+
+
 class World:
     """One NAS with the folders of a canonical job, one Globus, and the service, time and again."""
 
@@ -247,6 +257,10 @@ def _is_being_deleted(world: World) -> bool:
     return len(world.oracles["Project_Alpha"].missing()) >= 3
 
 
+def _is_deleted_side_by_side(world: World) -> bool:
+    return _is_marked(world) and sum(len(files) for _, _, files in os.walk(world.folders["Project_Alpha"])) < 75
+
+
 def _is_deleted(world: World) -> bool:
     return _is_marked(world) and len(os.listdir(world.folders["Project_Alpha"])) == 1
 
@@ -268,5 +282,7 @@ JOBS = {
     "again-marked": CanonicalJob(plant_few, before=_is_marked),
     "again-deleting": CanonicalJob(plant_few, before=_is_being_deleted),
     "again-deleted": CanonicalJob(plant_few, before=_is_deleted),
+    "wide": CanonicalJob(plant_wide, {"COPY_THREADS": "4"}),
+    "again-wide": CanonicalJob(plant_wide, {"COPY_THREADS": "4"}, before=_is_deleted_side_by_side),
 }
 """`again`: the recovery itself is killed, after a life that was killed at the named moment."""

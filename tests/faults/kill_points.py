@@ -15,7 +15,7 @@ import signal
 import struct
 import threading
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,38 +37,38 @@ STARTER = "starter"  # what becomes a tool: the fork of the service, setpriv, a 
 # How many points each kind of call has at full scale in each canonical job: all that there are, or a spread of them.
 _JOBS = (
     "one tree rsync dd parallel failed-and-retried cancelled two again-copying again-packing again-named "
-    "again-submitted again-stored again-marked again-deleting again-deleted"
+    "again-submitted again-stored again-marked again-deleting again-deleted wide again-wide"
 )
 _TABLE = """
-7z       mkdir       0   0   0   0   0   0   0   1   0   0   0   0   0   0   0   0
-7z       openat      1   1   1   1   1   1   1   2   1   1   1   0   0   0   0   0
-7z       write       6   6   9   7   6   9   9  12   9   9   9   0   0   0   0   0
-dd       openat      0   0   0   2   0   0   0   0   0   0   0   0   0   0   0   0
-dd       write       0   0   0   4   0   0   0   0   0   0   0   0   0   0   0   0
-rsync    fchmod      0   0  11   0   0   0   0   0   0   0   0   0   0   0   0   0
-rsync    mkdirat     0   0   3   0   0   0   0   0   0   0   0   0   0   0   0   0
-rsync    openat      0   0   5   0   0   0   0   0   0   0   0   0   0   0   0   0
-rsync    renameat    0   0   5   0   0   0   0   0   0   0   0   0   0   0   0   0
-rsync    symlinkat   0   0   1   0   0   0   0   0   0   0   0   0   0   0   0   0
-rsync    utimensat   0   0  13   0   0   0   0   0   0   0   0   0   0   0   0   0
-rsync    write       0   0   5   0   0   0   0   0   0   0   0   0   0   0   0   0
-service  chmod       3  23   6  11  23   9   9   6  14  14  14   0   0   0   0   0
-service  fchmod      1  50   0   5  40   5   5   2   5   5   5   0   0   0   0   0
-service  fchown      5   5   5   4   4   5   5   5   3   4   3   4   3   3   3   3
-service  fdatasync  35  35  35  35  35  35  33  35  27  27  27  13  13   4   4   4
-service  fsync      18  18  18  18  18  26  12  32  16  15  19   7   7   6   6   6
-service  ftruncate   4   4   4   4   4   4   2   6   3   3   3   3   3   3   3   3
-service  linkat      2   2   2   2   2   4   1   4   2   2   3   1   1   0   0   0
-service  mkdir       7  17   7  10  17  11  10   9  10   8  10   3   3   3   3   3
-service  openat     17  60  16  19  40  24  17  23  18  20  18  13  11  10  10  10
-service  pwrite64   60  60  60  60  40  60  60  60  40  40  40  40  40  40  40  40
-service  rmdir       4  14   7   7  14   7   5   7  12  12  12   2   2   2   2   2
-service  symlink     0   2   0   1   2   1   1   0   1   1   1   0   0   0   0   0
-service  unlink      5  56  10  12  40  13  10   9  12  16  17   1   1   1   1   1
-service  unlinkat    4  60  12  14  40  12   0   8  12  12  12  12  12  11   8   2
-service  utimensat   2  60   1  12  40  10  10   4  10  10  10   0   0   0   0   0
-service  write       4  53   3   8  40  10   7   6   8   8   8   2   2   2   2   2
-starter  execve      8   8   9  10   8   8   8  14   8   8   8   2   2   2   2   2
+7z       mkdir       0   0   0   0   0   0   0   1   0   0   0   0   0   0   0   0   0   0
+7z       openat      1   1   1   1   1   1   1   2   1   1   1   0   0   0   0   0   1   0
+7z       write       6   6   9   7   6   9   9  12   9   9   9   0   0   0   0   0   6   0
+dd       openat      0   0   0   2   0   0   0   0   0   0   0   0   0   0   0   0   0   0
+dd       write       0   0   0   4   0   0   0   0   0   0   0   0   0   0   0   0   0   0
+rsync    fchmod      0   0  11   0   0   0   0   0   0   0   0   0   0   0   0   0   0   0
+rsync    mkdirat     0   0   3   0   0   0   0   0   0   0   0   0   0   0   0   0   0   0
+rsync    openat      0   0   5   0   0   0   0   0   0   0   0   0   0   0   0   0   0   0
+rsync    renameat    0   0   5   0   0   0   0   0   0   0   0   0   0   0   0   0   0   0
+rsync    symlinkat   0   0   1   0   0   0   0   0   0   0   0   0   0   0   0   0   0   0
+rsync    utimensat   0   0  13   0   0   0   0   0   0   0   0   0   0   0   0   0   0   0
+rsync    write       0   0   5   0   0   0   0   0   0   0   0   0   0   0   0   0   0   0
+service  chmod       3  23   6  11  23   9   9   6  14  14  14   0   0   0   0   0   3   0
+service  fchmod      1  50   0   5  40   5   5   2   5   5   5   0   0   0   0   0  10   0
+service  fchown      5   5   5   4   4   5   5   5   3   4   3   4   3   3   3   3   4   3
+service  fdatasync  35  35  35  35  35  35  33  35  27  27  27  13  13   4   4   4   6   4
+service  fsync      18  18  18  18  18  26  12  32  16  15  19   7   7   6   6   6  20   6
+service  ftruncate   4   4   4   4   4   4   2   6   3   3   3   3   3   3   3   3   2   3
+service  linkat      2   2   2   2   2   4   1   4   2   2   3   1   1   0   0   0   2   0
+service  mkdir       7  17   7  10  17  11  10   9  10   8  10   3   3   3   3   3   5   3
+service  openat     17  60  16  19  40  24  17  23  18  20  18  13  11  10  10  10  10   8
+service  pwrite64   60  60  60  60  40  60  60  60  40  40  40  40  40  40  40  40  20  20
+service  rmdir       4  14   7   7  14   7   5   7  12  12  12   2   2   2   2   2   7   2
+service  symlink     0   2   0   1   2   1   1   0   1   1   1   0   0   0   0   0   0   0
+service  unlink      5  56  10  12  40  13  10   9  12  16  17   1   1   1   1   1  60   2
+service  unlinkat    4  60  12  14  40  12   0   8  12  12  12  12  12  11   8   2 156  74
+service  utimensat   2  60   1  12  40  10  10   4  10  10  10   0   0   0   0   0  10   0
+service  write       4  53   3   8  40  10   7   6   8   8   8   2   2   2   2   2  10   2
+starter  execve      8   8   9  10   8   8   8  14   8   8   8   2   2   2   2   2   6   2
 """
 # Which of the table's calls rsync 3.5 makes for what 3.2, that of Debian 12, does by these.
 _OF_OLDER_RSYNC = {
@@ -160,8 +160,8 @@ def cases(most: int) -> list[Case]:
 class Watch:
     """Lets the calls of one life happen one by one, until `blow` is dealt at the point: true if the call is not done.
 
-    `counts` has how often each role made each call, `victims` who was ended. `moment` is asked before each call
-    of the service: the first for which it is true is a point too.
+    `counts` has how often each role made each call, `by_thread` how often each thread did, `victims` who was ended.
+    `moment` is asked before each call of the service: the first for which it is true is a point too.
     """
 
     def __init__(
@@ -175,6 +175,7 @@ class Watch:
         blow: Callable[[int], bool] | None = None,
     ) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
+        self.by_thread: defaultdict[tuple[str, str], Counter[int]] = defaultdict(Counter)
         self.victims: list[tuple[str, int]] = []
         self.point = point
         self._moment = moment
@@ -238,6 +239,7 @@ class Watch:
         except (FileNotFoundError, ProcessLookupError):
             return False
         self.counts[role, call] += 1
+        self.by_thread[role, call][thread] += 1
         self._of_each[process, role, call] += 1
         if not self._strikes(process, role, call):
             return False

@@ -38,6 +38,7 @@ NEEDS_STRACE = pytest.mark.skipif(shutil.which("strace") is None, reason="strace
 _MOST_MISSED = 3
 _MOST_MISSED_SHARE = 0.05
 _STRACE_POINTS = [("linkat", 1), ("fsync", 2), ("linkat", 2), ("unlinkat", 20), ("pwrite64", 150), ("rmdir", 1)]
+_SIDE_BY_SIDE = [Case("wide", "service", "unlinkat", share, 156) for share in (50, 110)]
 _OFTEN = [("tree", "7z", "write", 2), ("rsync", "rsync", "write", 1), ("dd", "dd", "write", 1)]
 _ALL_OFTEN = [
     *_OFTEN,
@@ -76,7 +77,7 @@ async def calls_of(job: str, root: Path, once: Once) -> Counter[tuple[str, str]]
     return Counter({(role, call): made for role, call, made in await once(f"calls-of-{job}", look)})
 
 
-@pytest.mark.parametrize("case", cases(pick(36, 1_000_000)), ids=str)
+@pytest.mark.parametrize("case", pick(_SIDE_BY_SIDE, []) + cases(pick(34, 1_000_000)), ids=str)
 async def test_killed_right_before_a_call_nothing_is_lost_and_the_job_is_finished(
     root: Path, once: Once, count: Count, case: Case
 ) -> None:
@@ -197,6 +198,15 @@ async def test_no_kind_of_call_of_a_canonical_job_is_without_points(root: Path, 
     made = await calls_of(job, root, once)
     without = {(role, call) for role, call in made if not shares_of(job, role, call)}
     assert not without, f"give these kinds points in SHARES: {without}"
+
+
+async def test_several_threads_delete_the_source_of_the_wide_job(root: Path) -> None:
+    async with world_of(JOBS["wide"], root) as world:
+        service = await world.live(world.watched(None))
+        world.require_all_well()
+    assert service.watch is not None
+    deleted = service.watch.by_thread["service", "unlinkat"]
+    assert sum(made >= 20 for made in deleted.values()) > 2, deleted
 
 
 @NEEDS_STRACE
