@@ -1,6 +1,7 @@
 """The way through Globus as a person sees it: what is shown, two workers at once, time limits, passing trouble."""
 
 import asyncio
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -275,6 +276,31 @@ async def test_the_archive_is_durable_before_it_gets_its_name(tmp_path: Path, mo
     named = events.index("named Project_Alpha.tar.7z")
     durable = events.index("fsync Project_Alpha.tar.7z.partial")
     assert durable < events.index("fsync 2024", durable) < named < events.index("fsync 2024", named)
+
+
+async def test_an_archive_that_could_not_be_made_durable_is_never_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failure a second fsync of the same file claims success without the data: it is packed anew."""
+    asked: list[str] = []
+    fsync = os.fsync
+
+    def refused_once(descriptor: int) -> None:
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        if path.endswith(".partial"):
+            asked.append(path)
+            if len(asked) == 1:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refused_once)
+    async with running_service(tmp_path) as service:
+        job = await service.archive(fill(service.place.folder()))
+        assert job["status"] == "completed"
+        assert history_of(service, job["job_id"])[3:7] == ["verifying", "queued", "copying", "compressing"]
+        log = "\n".join(await service.log_of(job["job_id"]))
+    assert "the archive could not be made durable: Input/output error" in log
+    assert len(asked) == 2
 
 
 async def test_the_mark_is_durable_before_what_it_marks_is_sent_and_before_its_source_is_deleted(

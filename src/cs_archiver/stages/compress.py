@@ -1,4 +1,4 @@
-"""compressing -> verifying: 7z packs the copy into a partial archive, which is made durable."""
+"""compressing -> verifying: 7z packs the copy into a partial archive."""
 
 import time
 
@@ -7,18 +7,9 @@ from cs_archiver.domain.job import Job
 from cs_archiver.domain.packing import Mode, Plan, families, first_share, plan
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
-from cs_archiver.errors import Temporary
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
-from cs_archiver.tools.disk import (
-    file_size,
-    local_error,
-    make_folders,
-    room_on,
-    sync_file,
-    sync_folder,
-    trouble_with_copy,
-)
+from cs_archiver.tools.disk import file_size, local_error, make_folders, room_on, trouble_with_copy
 from cs_archiver.tools.removal import remove_file
 from cs_archiver.tools.sampling import sample_families
 from cs_archiver.tools.sevenzip import SevenZip
@@ -48,8 +39,7 @@ class Compress:
         await in_thread(lambda _work: _make_folder_of(partial))
         report.operation(f"Compressing {human_size(job.folder_size_bytes or 0)}")
         await self._pack(job, planned, partial, report)
-        report.operation("Making the archive durable")
-        size = await in_thread(lambda _work: _make_durable(partial))
+        size = await in_thread(lambda _work: _size_of(partial))
         gain = _gain(size, job.folder_size_bytes or 0, time.monotonic() - began)
         said = f"Compression complete ({human_size(size)}{gain}{_sorts(planned)})"
         return Advance(JobStatus.VERIFYING, {"archive_size_bytes": size}, said=[said])
@@ -137,11 +127,8 @@ def _make_folder_of(partial: bytes) -> None:
         raise local_error(partial, error) from error
 
 
-def _make_durable(partial: bytes) -> int:
+def _size_of(partial: bytes) -> int:
     try:
-        sync_file(partial)
-        sync_folder(partial.rsplit(b"/", 1)[0])
         return file_size(partial)
     except OSError as error:
-        # Never fsync the same file again: after a failure a second one claims success without the data.
-        raise Temporary(f"the archive could not be made durable: {error.strerror}") from error
+        raise local_error(partial, error, doing="read") from error

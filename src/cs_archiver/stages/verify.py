@@ -1,4 +1,4 @@
-"""verifying -> awaiting_upload: the archive is tested, compared with the manifest, and given its final name."""
+"""verifying -> awaiting_upload: the archive is tested, compared with the manifest, made durable, and given its name."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from cs_archiver.errors import Temporary
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.stage import Advance, Report
 from cs_archiver.tools import removal
-from cs_archiver.tools.disk import local_error
+from cs_archiver.tools.disk import local_error, sync_file, sync_folder
 from cs_archiver.tools.fixity import Digest, digest_of_file
 from cs_archiver.tools.sevenzip import Listed, SevenZip, shown_name
 from cs_archiver.tools.threads import Work, first_error, in_thread
@@ -53,12 +53,13 @@ class Verify:
         await report.log("Archive integrity verified: 7z test passed, every entry equals the manifest")
 
     async def _proven(self, job: Job, partial: bytes, report: Report) -> Digest:
-        """Tested, listed and hashed at the same time: each by itself would read the archive while the others wait.
+        """Tested, listed, hashed and made durable at the same time: one by one, each would have the others wait.
 
         What fails first ends the others.
         """
         with first_error():
             async with asyncio.TaskGroup() as group:
+                group.create_task(in_thread(lambda _work: _make_durable(partial)), name="make the archive durable")
                 hashing = group.create_task(self._digest(job, partial), name="hash the archive")
                 group.create_task(self._require_all_listed(job, partial), name="list the archive")
                 await self._test(partial, report)
@@ -175,6 +176,15 @@ def _example(entries: Counter[_Key]) -> str:
 def _the_one_there(partial: bytes, archive: bytes) -> bytes:
     """The one that has its name already, where the database did not take that down; what it is, is to be proven."""
     return archive if os.path.lexists(archive) and not os.path.lexists(partial) else partial
+
+
+def _make_durable(archive: bytes) -> None:
+    try:
+        sync_file(archive)
+        sync_folder(archive.rpartition(b"/")[0])
+    except OSError as error:
+        # Never fsync the same file again: after a failure a second one claims success without the data.
+        raise Temporary(f"the archive could not be made durable: {error.strerror}", start_over=True) from error
 
 
 def _name(partial: bytes, final: bytes) -> None:

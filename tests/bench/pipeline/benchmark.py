@@ -172,16 +172,17 @@ Folders of this size are copied by shutil. The same in `fast`, as larger ones ar
 {table(("Folder", "copied by", "script", "`fast`", "/ script"), _rows_of_ways(lines))}
 
 Seconds of each step of the job, by the times in its log, and of the script's commands that do the same, medians.
-"test" holds the removal of the temporary copy; the script's `cp` and `cmp` stand for what Globus does:
+"test" makes the archive durable, too, and holds the removal of the temporary copy; the script's `cp` and `cmp` stand
+for what Globus does:
 
 {table(("Folder", "side", *STEPS), steps)}
 
 What bounds it are these steps, the largest first, until two thirds of all are named: in `fast` by what they take
 beyond the script, in `auto`, which is to leave 7-Zip's time out, by what they take. 7-Zip has the same switches on both
-sides (`-mf=off` and some for names and links besides): what "pack" differs by is the machine, and making the archive
-durable. "Sandbox alone" is what its copy and checksums of that archive take without the product; in a job they begin
-while "ask Globus" goes on. The rest of those two steps is asking how far they are: at once, 20 ms later, and then after
-ever longer pauses, each 15 % longer.
+sides (`-mf=off` and some for names and links besides): what "pack" differs by is the machine. "Sandbox alone" is what
+its copy and checksums of that archive take without the product; in a job they begin while "ask Globus" goes on. The
+rest of those two steps is asking how far they are: at once, 20 ms later, and then after ever longer pauses, each 15 %
+longer.
 
 {table(("Folder", "`fast`, beyond the script", "`auto`", "sandbox alone: upload", "comparison"), bounds)}
 
