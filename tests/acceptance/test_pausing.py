@@ -364,6 +364,29 @@ async def test_a_task_at_globus_is_followed_although_the_worker_was_paused_befor
             assert (await service.job(job_id))["status"] == "upload_verifying"
 
 
+async def test_an_older_task_is_not_ended_for_another_one_while_uploads_are_paused(tmp_path: Path) -> None:
+    """It is not followed to its end, as one of this database is: so it is no reason to go on in spite of the pause."""
+    place = Place(tmp_path).make()
+    folder = plant(place.folder())
+    async with Sandbox(sandbox_settings(place)) as sandbox:
+        sandbox.faults.add(Operation.RUN, Hold("STUCK"))
+        async with service_in(place, sandbox) as service:
+            await service.discover()
+            job_id = await service.submit(folder)
+            await until_told(service, job_id, "Globus accepted the transfer")
+            await switch(service, "upload", paused=True)
+        with closing(sqlite3.connect(place.database)) as connection, connection:
+            connection.execute("UPDATE uploads SET doubted = 1")
+        async with service_in(place, sandbox) as service:
+            job = await until_said(service, job_id, "The transfer to Globus is paused by admin")
+            assert job["status"] == "uploading"
+            await asyncio.sleep(0.5)
+            assert [task.status for task in uploads(sandbox)] == ["ACTIVE"]
+            await switch(service, "upload", paused=False)
+            assert (await service.until(job_id))["status"] == "completed"
+        assert [task.status for task in uploads(sandbox)] == ["FAILED", "SUCCEEDED"]
+
+
 async def test_a_request_that_globus_never_got_is_not_sent_while_uploads_are_paused(tmp_path: Path) -> None:
     async with running_service(tmp_path, RETRY_DELAY_SECONDS="1") as service:
         job_id = await paused_before_globus_got_its_request(service)
