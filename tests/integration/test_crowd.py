@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cs_archiver.tools.crowd import Room, Spent, for_each, spent_by_thread
+from cs_archiver.tools.crowd import Parallelism, Spent, for_each, spent_by_thread
 
 
 def threads_of_work() -> list[str]:
@@ -382,9 +382,9 @@ def test_of_short_items_none_waits_in_line() -> None:
 def test_room_is_for_one_above_nine_tenths_of_a_processor_and_for_all_below_a_half(
     busy: float, waits: int, threads: int, at_first: int, then: int
 ) -> None:
-    room = Room(4, allowed=at_first)
-    room.judge(Spent(5.0, 3.0, 7), Spent(6.0, 3.0 + busy, 7 + waits), threads=threads)
-    assert room.allowed == then
+    parallelism = Parallelism(4, allowed=at_first)
+    parallelism.judge(Spent(5.0, 3.0, 7), Spent(6.0, 3.0 + busy, 7 + waits), threads=threads)
+    assert parallelism.allowed == then
 
 
 def test_what_a_thread_has_spent_is_told_up_to_now_and_not_up_to_the_last_tick() -> None:

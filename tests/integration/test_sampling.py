@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cs_archiver.domain.packing import BLOCK_BYTES, families, shrinks
+from cs_archiver.domain.packing import SAMPLE_BYTES, families, shrinks
 from cs_archiver.tools.sampling import compressed, sample_families
 from cs_archiver.tools.threads import Work
 from cs_archiver.tools.tree import scan_tree
@@ -83,8 +83,8 @@ def test_a_name_decides_nothing(tmp_path: Path) -> None:
 
 
 def test_a_part_that_shrinks_counts_wherever_it_lies_in_the_sample() -> None:
-    blocks = [_noise(BLOCK_BYTES) for _ in range(32)]
-    blocks[7] = bytes(BLOCK_BYTES)
+    blocks = [_noise(SAMPLE_BYTES) for _ in range(32)]
+    blocks[7] = bytes(SAMPLE_BYTES)
 
     assert shrinks(compressed(blocks))
 

@@ -28,7 +28,7 @@ from cs_archiver.stages.nas import Nas
 from cs_archiver.stages.places import Places
 from cs_archiver.stages.source import ComparedCopies, SourceLook
 from cs_archiver.tools import tree
-from cs_archiver.tools.crowd import Room, Spent
+from cs_archiver.tools.crowd import Parallelism, Spent
 from cs_archiver.tools.disk import free_bytes, open_regular, room_on
 from cs_archiver.tools.fixity import digest_of_file
 from cs_archiver.tools.hashing import hash_tree
@@ -311,8 +311,8 @@ def test_what_cannot_be_looked_at_means_what_the_caller_says(
         scan_tree(os.fsencode(root), threads=2, work=Work(), trouble=trouble)
 
 
-class Fixed(Room):
-    """Room that nothing changes."""
+class Fixed(Parallelism):
+    """Parallelism that nothing changes."""
 
     def judge(self, before: Spent, after: Spent, *, threads: int) -> None:
         pass
@@ -331,7 +331,7 @@ def test_what_is_known_of_the_room_holds_for_all_levels_of_a_folder(
         return real(folder)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    monkeypatch.setattr(tree, "room_at_first", lambda threads: Fixed(threads, allowed=allowed))
+    monkeypatch.setattr(tree, "parallelism_at_first", lambda threads: Fixed(threads, allowed=allowed))
     scan_tree(os.fsencode(root), threads=3, work=Work())
     assert len(listed_by) == 4
     assert {thread == threading.get_ident() for thread in listed_by} == {allowed == 1}

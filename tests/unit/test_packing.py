@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from cs_archiver.domain.manifest import EntryKind, Seen, Totals
 from cs_archiver.domain.packing import (
-    BLOCK_BYTES,
+    SAMPLE_BYTES,
     Mode,
-    Plan,
+    PackingPlan,
     Sample,
     block_offsets,
     families,
@@ -85,7 +85,7 @@ def test_blocks_are_taken_within_the_file_and_few_even_of_a_huge_one(size: int) 
 
     assert 1 <= len(offsets) <= 32
     assert offsets == sorted(offsets)
-    assert all(offset >= 0 and (offset + BLOCK_BYTES <= size or offset == 0) for offset in offsets)
+    assert all(offset >= 0 and (offset + SAMPLE_BYTES <= size or offset == 0) for offset in offsets)
 
 
 @pytest.mark.parametrize(("left", "expected"), [(1001, False), (1000, False), (990, False), (989, True), (10, True)])
@@ -128,7 +128,7 @@ def test_what_is_no_line_of_text_cannot_be_listed(path: bytes) -> None:
 
 @given(st.integers(0, 2**50), st.integers(0, 2**50))
 def test_compressing_takes_the_greater_share_of_the_time(compressed: int, stored: int) -> None:
-    share = first_share(Plan(Mode.AUTO, [], Totals(1, compressed), Totals(1, stored)))
+    share = first_share(PackingPlan(Mode.AUTO, [], Totals(1, compressed), Totals(1, stored)))
 
     assert 0 <= share <= 1
     assert share >= compressed / (compressed + stored or 1)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cs_archiver.domain.manifest import EntryKind, Seen, Totals
 
-BLOCK_BYTES = 16 * 1024
+SAMPLE_BYTES = 16 * 1024
 # Storing runs about fifty times as fast as compressing.
 _STORED_COUNTS = 1 / 50
 _LARGE_BYTES = 256 * 1024  # below, a look costs more than it saves: files of one type are judged together
@@ -41,7 +41,7 @@ class Family(NamedTuple):
     probes: Sequence[Seen]
 
 
-class Plan(NamedTuple):
+class PackingPlan(NamedTuple):
     """How to pack. `listed` are the files to compress before all the rest is stored, in AUTO; else it is empty.
 
     It is to be walked through once. `unlisted` are files that would shrink and that no list can name: they are stored
@@ -98,9 +98,9 @@ class _Drawn:
 
 
 def block_offsets(size: int) -> list[int]:
-    """Where to read BLOCK_BYTES each: evenly spread, the ends left out, where headers and padding stand."""
+    """Where to read SAMPLE_BYTES each: evenly spread, the ends left out, where headers and padding stand."""
     count = 1 if size < _LARGE_BYTES else max(_FEWEST_BLOCKS, min(_MOST_BLOCKS, size // _BYTES_A_BLOCK))
-    room = max(0, size - BLOCK_BYTES)
+    room = max(0, size - SAMPLE_BYTES)
     return [room * (2 * number + 1) // (2 * count) for number in range(count)]
 
 
@@ -115,7 +115,7 @@ class _Sort(Enum):
     STORED = auto()
 
 
-def plan(folder_name: bytes, entries: Iterable[Seen], gains: Mapping[bytes, bool]) -> Plan:
+def plan(folder_name: bytes, entries: Iterable[Seen], gains: Mapping[bytes, bool]) -> PackingPlan:
     """One run of 7-Zip where all files are of one sort; two where both are there and can be told apart by a list.
 
     `gains` says of each family whether compressing it would gain anything; `entries` is walked through twice.
@@ -128,13 +128,13 @@ def plan(folder_name: bytes, entries: Iterable[Seen], gains: Mapping[bytes, bool
     everything = Totals(files.total(), size.total())
     compressed, unlisted, stored = (Totals(files[sort], size[sort]) for sort in _Sort)
     if not stored.files:
-        return Plan(Mode.FAST, [], everything, stored)
+        return PackingPlan(Mode.FAST, [], everything, stored)
     if unlisted.bytes > everything.bytes * (1 - _SHRINKS_BELOW):
-        return Plan(Mode.FAST, [], compressed, stored, unlisted)
+        return PackingPlan(Mode.FAST, [], compressed, stored, unlisted)
     if not compressed.files:
-        return Plan(Mode.STORE, [], compressed, stored, unlisted)
+        return PackingPlan(Mode.STORE, [], compressed, stored, unlisted)
     listed = (entry.path for entry, sort in _sorted_out(folder_name, entries, gains) if sort is _Sort.LISTED)
-    return Plan(Mode.AUTO, listed, compressed, stored, unlisted)
+    return PackingPlan(Mode.AUTO, listed, compressed, stored, unlisted)
 
 
 def _sorted_out(
@@ -156,7 +156,7 @@ def is_listable(path: bytes) -> bool:
         return False
 
 
-def first_share(planned: Plan) -> float:
+def first_share(planned: PackingPlan) -> float:
     """The part of the time that compressing takes before the rest is stored, 0 to 1."""
     work = planned.compressed.bytes
     return work / (work + planned.stored.bytes * _STORED_COUNTS) if work else 0.0

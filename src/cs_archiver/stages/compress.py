@@ -4,7 +4,7 @@ import time
 
 from cs_archiver.domain.events import LogLevel
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.packing import Mode, Plan, families, first_share, plan
+from cs_archiver.domain.packing import Mode, PackingPlan, families, first_share, plan
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
 from cs_archiver.stages.places import Places
@@ -44,14 +44,14 @@ class Compress:
         said = f"Compression complete ({human_size(size)}{gain}{_sorts(planned)})"
         return Advance(JobStatus.VERIFYING, {"archive_size_bytes": size}, said=[said])
 
-    async def _plan(self, job: Job, report: Report) -> Plan:
+    async def _plan(self, job: Job, report: Report) -> PackingPlan:
         """What `auto` finds in the copy; the other modes know without looking."""
         if self._mode is not Mode.AUTO:
-            return Plan(self._mode)
+            return PackingPlan(self._mode)
         report.operation("Trying on samples what is worth compressing")
         copy = self._places.copy(job)
 
-        def look(work: Work) -> Plan:
+        def look(work: Work) -> PackingPlan:
             entries = scan_tree(copy, threads=self._threads, work=work, trouble=trouble_with_copy(copy)).entries
             gains = sample_families(copy, families(entries), threads=self._threads, work=work)
             return plan(copy.rpartition(b"/")[2], entries, gains)
@@ -68,9 +68,9 @@ class Compress:
             f"{human_size(needed)} in all, and {human_size(free)} are free",
             LogLevel.WARNING,
         )
-        return Plan(Mode.FAST)
+        return PackingPlan(Mode.FAST)
 
-    async def _pack(self, job: Job, planned: Plan, partial: bytes, report: Report) -> None:
+    async def _pack(self, job: Job, planned: PackingPlan, partial: bytes, report: Report) -> None:
         copy, total = self._places.copy(job), job.folder_size_bytes
 
         def on_percent(percent: int) -> None:
@@ -88,7 +88,7 @@ def _gain(size: int, of: int, seconds: float) -> str:
     return f", {size / of:.1%} of the folder, in {seconds:.1f} s" if of else ""
 
 
-def _sorts(planned: Plan) -> str:
+def _sorts(planned: PackingPlan) -> str:
     """Which files shrink and which do not, where that was looked at and used."""
     sorts = {
         "compressed": planned.compressed,
@@ -99,12 +99,12 @@ def _sorts(planned: Plan) -> str:
     return "; " + "; ".join(said) if said and not _is_forced(planned) else ""
 
 
-def _is_forced(planned: Plan) -> bool:
+def _is_forced(planned: PackingPlan) -> bool:
     """Whether all is compressed, although some of it would not shrink."""
     return planned.mode is Mode.FAST and planned.stored.files > 0
 
 
-def _why_forced(planned: Plan) -> str:
+def _why_forced(planned: PackingPlan) -> str:
     files, size = planned.unlisted
     return (
         f"Compressing everything, although {human_size(planned.stored.bytes)} of it would not shrink: 7-Zip can leave "

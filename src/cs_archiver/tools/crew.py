@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from cs_archiver.errors import NeedsOperator, Temporary
-from cs_archiver.tools.crowd import Room, Spent, spent_by_thread
+from cs_archiver.tools.crowd import Parallelism, Spent, spent_by_thread
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ Lap = tuple[Spent, int]
 class Crew:
     """Works off tasks on a few threads, the newest first: so few are waiting, however large the tree is.
 
-    No more of them work than there is Room for, and those that hang besides.
+    No more of them work than its Parallelism allows, and those that hang besides.
     """
 
     def __init__(self, size: int, *, timeout_seconds: float | None = None) -> None:
@@ -33,7 +33,8 @@ class Crew:
         self._unfinished = 0
         self._idle = 0
         self._at_work = 0
-        self._room = Room(size, allowed=size)  # one that hangs at once must not keep others from being started
+        # All at first: one that hangs at once must not keep others from being started.
+        self._parallelism = Parallelism(size, allowed=size)
         self._steps = 0  # parts of tasks that are done
         self._hanging = 0
         self._failure: BaseException | None = None
@@ -88,7 +89,7 @@ class Crew:
 
     @property
     def _has_room(self) -> bool:
-        return self._at_work < self._room.allowed + self._hanging
+        return self._at_work < self._parallelism.allowed + self._hanging
 
     def lap(self) -> Lap:
         """Where a part of a task begins, for `judge`."""
@@ -96,14 +97,14 @@ class Crew:
 
     def judge(self, lap: Lap) -> None:
         """Judge by what this thread has spent since how many may work."""
-        (before, at_work), allowed = lap, self._room.allowed
+        (before, at_work), allowed = lap, self._parallelism.allowed
         after = spent_by_thread()
-        self._room.judge(before, after, threads=max(1, max(at_work, self._at_work) - self._hanging))
+        self._parallelism.judge(before, after, threads=max(1, max(at_work, self._at_work) - self._hanging))
         with self._more:
             self._steps += 1
             if self._hanging and after.clock - before.clock > _PATIENCE_SECONDS:
                 self._hanging -= 1
-            if self._room.allowed > allowed:
+            if self._parallelism.allowed > allowed:
                 self._more.notify_all()
 
     def add_or_run(self, task: Task) -> None:

@@ -33,8 +33,8 @@ def spent_by_thread() -> Spent:
     return Spent(time.monotonic(), time.thread_time(), resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw)
 
 
-class Room:
-    """For how many threads there is room: one while they keep a processor busy, else all.
+class Parallelism:
+    """How many threads are allowed at work: one while they keep a processor busy, else all.
 
     Each call gives up Python's lock and wants it back at once: threads that do little else spend several times what one
     of them takes, mostly on waking each other. Where the calls wait, as for a NAS, more threads wait side by side. To
@@ -55,9 +55,9 @@ class Room:
             self.allowed = self._threads
 
 
-def room_at_first(threads: int) -> Room:
+def parallelism_at_first(threads: int) -> Parallelism:
     """For one: to find out by all threads would take as long as they are in each other's way."""
-    return Room(threads, allowed=1)
+    return Parallelism(threads, allowed=1)
 
 
 def for_each(
@@ -67,13 +67,14 @@ def for_each(
     threads: int,
     done: Callable[[_T], None],
     is_short: Callable[[_Item], bool] = lambda _item: False,
-    room: Room | None = None,
+    parallelism: Parallelism | None = None,
     spent: Callable[[], Spent] = spent_by_thread,
 ) -> None:
     """Call `function` for every item and hand each result to `done`, in the caller's thread: one thread is that one.
 
-    Short are items whose calls take longer than what they bring. While there is room for one of them at a time, the
-    caller's thread does them itself, as one of the `threads`; `room` is that of an earlier call with items of the kind.
+    Short are items whose calls take longer than what they bring. While one of them at a time is allowed, the
+    caller's thread does them itself, as one of the `threads`; `parallelism` is that of an earlier call with items of
+    the kind.
     The first error stops it: what is under way ends, what still waits is dropped, and the error is raised.
     """
     if threads == 1:  # here: two threads would wake each other for every item
@@ -81,7 +82,7 @@ def for_each(
             done(function(item))
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="work") as executor:
-        crowd = _Crowd(executor, function, threads, done, room or room_at_first(threads), spent)
+        crowd = _Crowd(executor, function, threads, done, parallelism or parallelism_at_first(threads), spent)
         try:
             for item in items:
                 crowd.take(item, short=is_short(item))
@@ -104,14 +105,14 @@ class _Crowd(Generic[_Item, _T]):
         function: Callable[[_Item], _T],
         threads: int,
         done: Callable[[_T], None],
-        room: Room,
+        parallelism: Parallelism,
         spent: Callable[[], Spent],
     ) -> None:
         self._executor = executor
         self._function = function
         self._threads = threads
         self._done = done
-        self._room = room
+        self._parallelism = parallelism
         self._spent = spent
         self._pending: set[Future[_T]] = set()
         self._turns: list[_Turn] = []
@@ -123,7 +124,7 @@ class _Crowd(Generic[_Item, _T]):
         self.wait_for_fewer_than(self._threads if short else self._threads * _AHEAD)
         if not short:
             self._submit(self._function, item)
-        elif self._room.allowed == 1:
+        elif self._parallelism.allowed == 1:
             self._done(self._judged(item))
         else:
             self._submit(self._judged, item)
@@ -169,7 +170,7 @@ class _Crowd(Generic[_Item, _T]):
         finally:
             after = self._spent()
             with self._lock:
-                self._room.judge(before, after, threads=turn.together)
+                self._parallelism.judge(before, after, threads=turn.together)
                 self._turns.remove(turn)
 
 

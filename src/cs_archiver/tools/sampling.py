@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 
 from cs_archiver.domain.manifest import Seen, shown
-from cs_archiver.domain.packing import BLOCK_BYTES, Family, Sample, block_offsets, shrinks
+from cs_archiver.domain.packing import SAMPLE_BYTES, Family, Sample, block_offsets, shrinks
 from cs_archiver.errors import Temporary
 from cs_archiver.tools.crowd import for_each
 from cs_archiver.tools.disk import open_regular
@@ -56,7 +56,7 @@ def _blocks(path: bytes, size: int) -> list[bytes]:
     try:
         descriptor = open_regular(path)
         try:
-            return [os.pread(descriptor, BLOCK_BYTES, offset) for offset in block_offsets(size)]
+            return [os.pread(descriptor, SAMPLE_BYTES, offset) for offset in block_offsets(size)]
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from cs_archiver.domain.manifest import Difference, Entry, EntryKind, Seen, Totals, changes, paired, shown, totals
 from cs_archiver.domain.packed import Packed, PackedTree, Part, pack
-from cs_archiver.tools.crowd import for_each, room_at_first
+from cs_archiver.tools.crowd import for_each, parallelism_at_first
 from cs_archiver.tools.disk import Trouble, mounts_in, source_error
 from cs_archiver.tools.fixity import Digest
 from cs_archiver.tools.hashing import hash_tree
@@ -92,10 +92,12 @@ def scan_tree(
         unreadable.extend(looked.unreadable)
         level.extend(looked.tasks)
 
-    room = room_at_first(threads)
+    parallelism = parallelism_at_first(threads)
     while level:
         tasks, level = level, []
-        for_each(tasks, scanner.look, threads=threads, done=collect, is_short=lambda _task: True, room=room)
+        for_each(
+            tasks, scanner.look, threads=threads, done=collect, is_short=lambda _task: True, parallelism=parallelism
+        )
     unreadable.extend(map(_mounted, sorted(mounts_in(root) - mounts)))  # it may have been entered
     found = {folder: Packed(Seen, [part for _, part in sorted(of_it.items())]) for folder, of_it in parts.items()}
     mode = stat.S_IMODE(status.st_mode)
