@@ -45,7 +45,7 @@ class Verify:
     async def _prove_and_name(self, job: Job, report: Report) -> None:
         partial, archive = self._places.partial(job), self._places.archive(job)
         path = await in_thread(lambda _work: _the_one_there(partial, archive))
-        report.operation("Testing the archive, comparing it with the manifest, and computing its SHA-256")
+        report.operation("Testing the archive, comparing it with the manifest, hashing it, and making it durable")
         digest = await self._proven(job, path, report)
         if path == partial:
             await in_thread(lambda _work: _name(partial, archive))
