@@ -913,6 +913,28 @@ async def test_an_archive_already_of_that_name_is_never_overwritten(
     assert archive_of(world).read_bytes() == b"precious"
 
 
+async def test_an_archive_that_could_not_be_made_durable_is_found_by_nobody_who_looks_again(
+    world: World, packer: Compress, verifier: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the database did not take down that the job starts over: a second fsync would claim success."""
+    job = await packed(world, packer)
+
+    def refuse(_path: bytes) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("cs_archiver.stages.verify.sync_file", refuse)
+    with pytest.raises(Temporary, match="could not be made durable") as caught:
+        await verifier.run(job, Heard())
+    assert caught.value.start_over
+    monkeypatch.undo()
+    heard = Heard()
+    with pytest.raises(Temporary, match="is gone") as caught:
+        await verifier.run(job, heard)
+    assert caught.value.start_over
+    assert heard.recorded == {}
+    assert not archive_of(world).exists()
+
+
 async def test_an_archive_that_was_named_and_not_recorded_is_proven_again_under_its_name(
     world: World, packer: Compress, verifier: Verify
 ) -> None:

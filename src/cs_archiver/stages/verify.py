@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.domain.job import Job
@@ -46,36 +46,37 @@ class Verify:
         partial, archive = self._places.partial(job), self._places.archive(job)
         path = await in_thread(lambda _work: _the_one_there(partial, archive))
         report.operation("Testing the archive, comparing it with the manifest, hashing it, and making it durable")
-        digest = await self._proven(job, path, report)
+        digest = await self._proven(job, path, partial, report)
         if path == partial:
             await in_thread(lambda _work: _name(partial, archive))
         await report.record(archive_sha256=digest.sha256.hex())
         await report.log("Archive integrity verified: 7z test passed, every entry equals the manifest")
 
-    async def _proven(self, job: Job, partial: bytes, report: Report) -> Digest:
+    async def _proven(self, job: Job, archive: bytes, partial: bytes, report: Report) -> Digest:
         """Tested, listed, hashed and made durable at the same time: one by one, each would have the others wait.
 
         What fails first ends the others.
         """
         with first_error():
             async with asyncio.TaskGroup() as group:
-                group.create_task(in_thread(lambda _work: _make_durable(partial)), name="make the archive durable")
-                hashing = group.create_task(self._digest(job, partial), name="hash the archive")
-                group.create_task(self._require_all_listed(job, partial), name="list the archive")
-                await self._test(partial, report)
+                hashing = group.create_task(self._digest(job, archive), name="hash the archive")
+                group.create_task(self._require_all_listed(job, archive), name="list the archive")
+                durable = in_thread(lambda _work: _make_durable(archive, partial))
+                group.create_task(durable, name="make the archive durable")
+                await self._test(archive, report)
         return hashing.result()
 
-    async def _test(self, partial: bytes, report: Report) -> None:
+    async def _test(self, archive: bytes, report: Report) -> None:
         with _damage_starting_over():
-            await self._seven_zip.test(partial, on_percent=lambda percent: report.progress(percent=percent))
+            await self._seven_zip.test(archive, on_percent=lambda percent: report.progress(percent=percent))
 
-    async def _require_all_listed(self, job: Job, partial: bytes) -> None:
+    async def _require_all_listed(self, job: Job, archive: bytes) -> None:
         if job.manifest_id is None:
             raise Temporary("the copy has no manifest", start_over=True)
         manifest = await self._catalogue.manifest(job.manifest_id)
         comparison = ListingComparison(manifest, root=os.fsencode(job.folder_name))
         with _damage_starting_over():
-            await self._seven_zip.list(partial, on_entries=comparison.take)
+            await self._seven_zip.list(archive, on_entries=comparison.take)
         problem = await in_thread(lambda _work: comparison.problem())
         if problem is not None:
             raise Temporary(
@@ -84,12 +85,12 @@ class Verify:
                 start_over=True,
             )
 
-    async def _digest(self, job: Job, partial: bytes) -> Digest:
+    async def _digest(self, job: Job, archive: bytes) -> Digest:
         def read(work: Work) -> Digest:
             try:
-                return digest_of_file(partial, work.add)
+                return digest_of_file(archive, work.add)
             except OSError as error:
-                raise local_error(partial, error, doing="read") from error
+                raise local_error(archive, error, doing="read") from error
 
         digest = await in_thread(read)
         if digest.size != job.archive_size_bytes:
@@ -175,15 +176,20 @@ def _example(entries: Counter[_Key]) -> str:
 
 def _the_one_there(partial: bytes, archive: bytes) -> bytes:
     """The one that has its name already, where the database did not take that down; what it is, is to be proven."""
-    return archive if os.path.lexists(archive) and not os.path.lexists(partial) else partial
+    for path in (partial, archive):
+        if os.path.lexists(path):
+            return path
+    raise Temporary("the archive that was packed is gone", problem="archive-damaged", start_over=True)
 
 
-def _make_durable(archive: bytes) -> None:
+def _make_durable(archive: bytes, partial: bytes) -> None:
     try:
         sync_file(archive)
         sync_folder(archive.rpartition(b"/")[0])
     except OSError as error:
-        # Never fsync the same file again: after a failure a second one claims success without the data.
+        # A second fsync would claim success without the data: whoever comes next is not to find this file.
+        with suppress(OSError):
+            removal.remove_file(partial)
         raise Temporary(f"the archive could not be made durable: {error.strerror}", start_over=True) from error
 
 
