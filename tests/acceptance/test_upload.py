@@ -299,7 +299,7 @@ async def test_an_archive_that_could_not_be_made_durable_is_never_used(
         assert job["status"] == "completed"
         assert history_of(service, job["job_id"])[3:7] == ["verifying", "queued", "copying", "compressing"]
         log = "\n".join(await service.log_of(job["job_id"]))
-    assert "the archive could not be made durable: Input/output error" in log
+    assert "Project_Alpha.tar.7z.partial' could not be made durable: Input/output error: check the disk" in log
     assert len(asked) == 2
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 from cs_archiver.db.catalogue import Catalogue
 from cs_archiver.domain.job import Job
-from cs_archiver.domain.manifest import Entry, EntryKind
+from cs_archiver.domain.manifest import Entry, EntryKind, shown
 from cs_archiver.domain.packed import Manifest
 from cs_archiver.domain.sizes import counted, human_size
 from cs_archiver.domain.states import JobStatus
@@ -190,7 +190,11 @@ def _make_durable(archive: bytes, partial: bytes) -> None:
         # A second fsync would claim success without the data: whoever comes next is not to find this file.
         with suppress(OSError):
             removal.remove_file(partial)
-        raise Temporary(f"the archive could not be made durable: {error.strerror}", start_over=True) from error
+        raise Temporary(
+            f"'{shown(archive)}' could not be made durable: {error.strerror}: check the disk of the storage folder",
+            problem="storage-error",
+            start_over=True,
+        ) from error
 
 
 def _name(partial: bytes, final: bytes) -> None:
