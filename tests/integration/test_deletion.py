@@ -1,5 +1,6 @@
 """Deleting a source: just what was approved, as it was looked at, and nothing beyond a link or a mount."""
 
+import errno
 import gc
 import itertools
 import os
@@ -504,10 +505,11 @@ def test_names_of_one_file_that_wait_for_each_other_heed_what_ends_the_deletion(
     write(root, b"000", b"x")
     for number in range(1, 400):
         os.link(root / "000", root / f"{number:03}")
-    removed = Removed()
+    removed, open_before = Removed(), os.listdir("/proc/self/fd")
     with pytest.raises(DeletionHalted):
         delete_verified_source(approve(root), removed, Work(), Waiting(halted_at=201), threads=16)
     assert removed.files == 200 == 400 - len(left(root))
+    assert len(os.listdir("/proc/self/fd")) == len(open_before)
 
 
 def test_the_folder_is_durable_once_everything_is_gone(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -520,6 +522,17 @@ def test_the_folder_is_durable_once_everything_is_gone(planted: Path, monkeypatc
     monkeypatch.setattr(os, "fsync", noted)
     delete(approve(planted))
     assert left_when_synced == [[]]
+
+
+def test_a_folder_that_cannot_be_made_durable_is_a_case_for_the_operator(
+    planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(NeedsOperator, match="Input/output error"):
+        delete(approve(planted))
 
 
 def test_many_threads_in_a_deep_tree_have_few_folders_open(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
