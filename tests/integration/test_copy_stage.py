@@ -935,6 +935,21 @@ async def test_an_archive_that_could_not_be_made_durable_is_found_by_nobody_who_
     assert not archive_of(world).exists()
 
 
+async def test_a_job_starts_over_also_if_an_archive_that_is_not_durable_cannot_be_removed_either(
+    world: World, packer: Compress, verifier: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await packed(world, packer)
+
+    def refuse(_path: bytes) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("cs_archiver.stages.verify.sync_file", refuse)
+    monkeypatch.setattr("cs_archiver.tools.removal.remove_file", refuse)
+    with pytest.raises(Temporary, match="could not be made durable") as caught:
+        await verifier.run(job, Heard())
+    assert caught.value.start_over
+
+
 async def test_an_archive_that_was_named_and_not_recorded_is_proven_again_under_its_name(
     world: World, packer: Compress, verifier: Verify
 ) -> None:

@@ -596,14 +596,24 @@ async def test_a_bug_in_a_stage_fails_its_job_and_the_worker_goes_on(house: Hous
     assert repr(bug) in str(first.error_message) or isinstance(bug, StopIteration)
 
 
-async def test_an_error_of_the_system_that_no_stage_foresaw_is_tried_again(house: House) -> None:
-    stage = Scripted(OSError(5, "Input/output error", "/nas/a.mov"), NEXT[JobStatus.COPYING])
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(5, "Input/output error", "/nas/a.mov"), "[Errno 5] Input/output error: '/nas/a.mov'"),
+        (MemoryError(), "MemoryError"),
+    ],
+    ids=["of a file", "without a word"],
+)
+async def test_an_error_of_the_system_that_no_stage_foresaw_is_tried_again(
+    house: House, error: Exception, words: str
+) -> None:
+    stage = Scripted(error, NEXT[JobStatus.COPYING])
     job = await house.submit(status=JobStatus.COPYING)
     async with at_work(house.worker(advancing(copying=stage), delay_seconds=0.01)):
         await house.until_in(job, JobStatus.AWAITING_UPLOAD)
     told = "\n".join(await house.log_of(job))
     assert "Retry 1/" in told
-    assert "while copying: [Errno 5] Input/output error: '/nas/a.mov'" in told
+    assert f"while copying: {words}" in told
 
 
 @pytest.mark.parametrize(

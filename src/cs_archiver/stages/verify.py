@@ -46,13 +46,19 @@ class Verify:
         partial, archive = self._places.partial(job), self._places.archive(job)
         path = await in_thread(lambda _work: _the_one_there(partial, archive))
         report.operation("Testing the archive, comparing it with the manifest, hashing it, and making it durable")
-        digest = await self._proven(job, path, partial, report)
+        try:
+            digest = await self._proven(job, path, report)
+        except _NotDurable:
+            # Nobody is to fsync it again and take it for whole; what cannot be removed here, `admit` clears, or tells.
+            with suppress(OSError):
+                await in_thread(lambda _work: removal.remove_file(partial))
+            raise
         if path == partial:
             await in_thread(lambda _work: _name(partial, archive))
         await report.record(archive_sha256=digest.sha256.hex())
         await report.log("Archive integrity verified: 7z test passed, every entry equals the manifest")
 
-    async def _proven(self, job: Job, archive: bytes, partial: bytes, report: Report) -> Digest:
+    async def _proven(self, job: Job, archive: bytes, report: Report) -> Digest:
         """Tested, listed, hashed and made durable at the same time: one by one, each would have the others wait.
 
         What fails first ends the others.
@@ -61,8 +67,7 @@ class Verify:
             async with asyncio.TaskGroup() as group:
                 hashing = group.create_task(self._digest(job, archive), name="hash the archive")
                 group.create_task(self._require_all_listed(job, archive), name="list the archive")
-                durable = in_thread(lambda _work: _make_durable(archive, partial))
-                group.create_task(durable, name="make the archive durable")
+                group.create_task(in_thread(lambda _work: _make_durable(archive)), name="make the archive durable")
                 await self._test(archive, report)
         return hashing.result()
 
@@ -182,19 +187,23 @@ def _the_one_there(partial: bytes, archive: bytes) -> bytes:
     raise Temporary("the archive that was packed is gone", problem="archive-damaged", start_over=True)
 
 
-def _make_durable(archive: bytes, partial: bytes) -> None:
+def _make_durable(archive: bytes) -> None:
     try:
         sync_file(archive)
         sync_folder(archive.rpartition(b"/")[0])
     except OSError as error:
-        # A second fsync would claim success without the data: whoever comes next is not to find this file.
-        with suppress(OSError):
-            removal.remove_file(partial)
-        raise Temporary(
+        raise _NotDurable(archive, error) from error
+
+
+class _NotDurable(Temporary):
+    """After it a second fsync of the same file claims success without the data."""
+
+    def __init__(self, archive: bytes, error: OSError) -> None:
+        super().__init__(
             f"'{shown(archive)}' could not be made durable: {error.strerror}: check the disk of the storage folder",
             problem="storage-error",
             start_over=True,
-        ) from error
+        )
 
 
 def _name(partial: bytes, final: bytes) -> None:

@@ -170,7 +170,8 @@ class Worker:
 
 def _unforeseen(job: Job, error: Exception) -> JobError:
     """The system refused something that no stage translated."""
-    return Temporary(f"the system refused something while {job.status}: {error}", problem="system-error")
+    what = str(error) or type(error).__name__  # of want of memory Python says nothing more
+    return Temporary(f"the system refused something while {job.status}: {what}", problem="system-error")
 
 
 async def _end_tasks(*tasks: asyncio.Task[Any]) -> None:
